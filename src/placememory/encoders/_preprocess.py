@@ -1,0 +1,80 @@
+"""Preprocessing: how an image becomes the encoder's input. It belongs to the card, not the user."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from PIL import Image as PillowImage
+from pydantic import BaseModel, ConfigDict, Field
+
+from placememory.errors import ImageError
+from placememory.frames import Image
+
+Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+
+_FILTERS = {
+    "nearest": PillowImage.Resampling.NEAREST,
+    "box": PillowImage.Resampling.BOX,
+    "bilinear": PillowImage.Resampling.BILINEAR,
+    "hamming": PillowImage.Resampling.HAMMING,
+    "bicubic": PillowImage.Resampling.BICUBIC,
+    "lanczos": PillowImage.Resampling.LANCZOS,
+}
+
+
+class Preprocess(BaseModel):
+    """Resizing and normalisation of one encoder.
+
+    Attributes:
+        longest: The longer side is scaled to this many pixels, the shorter one in proportion.
+        multiple: Both sides are rounded to multiples of this (at least one).
+        interpolation: Pillow's filter; it widens with the reduction, so it does not alias.
+        mean: Subtracted from RGB in 0..1.
+        std: Divides what is left.
+
+    Example:
+        >>> Preprocess(longest=320, multiple=16).target(480, 640)
+        (240, 320)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    longest: int = Field(gt=0)
+    multiple: int = Field(default=1, gt=0)
+    interpolation: Interpolation = "bilinear"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    def target(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width in pixels to which an image of this size is resized."""
+        scale = self.longest / max(height, width)
+        rows, columns = (
+            max(1, round(side * scale / self.multiple)) * self.multiple for side in (height, width)
+        )
+        return rows, columns
+
+    def resize(self, image: Image) -> Image:
+        """Resize (H, W, 3) uint8 RGB to the encoder's input size.
+
+        Raises:
+            ImageError: The array is no (H, W, 3) uint8 image.
+        """
+        check_image(image)
+        rows, columns = self.target(*image.shape[:2])
+        if (rows, columns) == image.shape[:2]:
+            return image
+        resized = PillowImage.fromarray(image).resize((columns, rows), _FILTERS[self.interpolation])
+        return np.asarray(resized)
+
+
+def check_image(image: object) -> None:
+    """Check that something is an (H, W, 3) uint8 array with at least one pixel.
+
+    Raises:
+        ImageError: It is not; the message says what it is.
+    """
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f"an image is an (H, W, 3) uint8 array, not {type(image).__name__}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ImageError(f"an image is (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")

@@ -1,0 +1,87 @@
+"""Every error that placememory raises on purpose.
+
+    PlaceMemoryError
+    ├── InputError                what the user gave cannot be used (exit code 2)
+    │   ├── ImageError            an image is missing, truncated or of an unknown kind
+    │   ├── PoseError             a pose file or pose value is malformed
+    │   ├── MapError              a map.yaml or its image is malformed
+    │   ├── DescriptorError       wrong size, type, NaN or zero descriptors
+    │   └── SettingError          an option or setting has an impossible value
+    ├── EncoderError              an encoder is unknown, not fitted, or its input is wrong
+    │   ├── WeightsError          weights are missing, damaged or of another layout
+    │   └── EncoderMismatchError  descriptors or a memory come from another encoder
+    ├── MemoryStoreError          a place memory cannot be opened, read or written
+    │   ├── MemoryNotFoundError   there is no memory at this address
+    │   ├── MemoryDamagedError    count or checksum disagree with what was written
+    │   ├── MemoryLockedError     another process is writing, or holds the folder
+    │   └── MemoryFormatError     written by another version or another program
+    └── MissingExtraError         an optional dependency is not installed
+
+Each message says what was wrong with which file or value, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class PlaceMemoryError(Exception):
+    """Root of all errors raised by placememory."""
+
+
+class InputError(PlaceMemoryError):
+    """What the user gave cannot be used."""
+
+
+class ImageError(InputError):
+    """An image is missing, truncated, unreadable or of an unknown kind."""
+
+
+class PoseError(InputError):
+    """A pose file or a pose value is malformed."""
+
+
+class MapError(InputError):
+    """A ``map.yaml`` or the image it names is malformed."""
+
+
+class DescriptorError(InputError):
+    """Descriptors have the wrong size or type, or hold NaN, infinity or zero rows."""
+
+
+class SettingError(InputError):
+    """An option or a setting has an impossible value."""
+
+
+class EncoderError(PlaceMemoryError):
+    """An encoder is unknown, not fitted yet, or was given input it cannot take."""
+
+
+class WeightsError(EncoderError):
+    """Weights are missing, damaged, or belong to another network."""
+
+
+class EncoderMismatchError(EncoderError):
+    """Descriptors, or a memory, were made by another encoder."""
+
+
+class MemoryStoreError(PlaceMemoryError):
+    """A place memory cannot be opened, read or written."""
+
+
+class MemoryNotFoundError(MemoryStoreError):
+    """There is no place memory at the given address."""
+
+
+class MemoryDamagedError(MemoryStoreError):
+    """The stored count or checksum disagrees with the stored places."""
+
+
+class MemoryLockedError(MemoryStoreError):
+    """Another process is writing to the memory or holds its folder."""
+
+
+class MemoryFormatError(MemoryStoreError):
+    """The file was written by another version, or by another program."""
+
+
+class MissingExtraError(PlaceMemoryError):
+    """An optional dependency is not installed; the message names the pip command."""

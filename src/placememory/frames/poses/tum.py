@@ -1,0 +1,27 @@
+"""TUM trajectories: ``t tx ty tz qx qy qz qw``, seconds, body in world."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from placememory.frames._pose import Pose
+from placememory.frames.poses._table import PoseRecord, PoseTable
+from placememory.frames.poses._text import are_numbers, data_lines, numbers, stamp_of_seconds
+
+
+def matches(path: Path, head: Sequence[str]) -> bool:
+    """Whether the lines have eight numbers with blanks between them."""
+    lines = [line for line in head if not line.startswith("#")]
+    return bool(lines) and all(are_numbers(line.split(), 8) for line in lines)
+
+
+def read(path: Path) -> PoseTable:
+    """Read a TUM trajectory; frames are joined by stamp."""
+    records = []
+    for line, text in data_lines(path):
+        words = text.split()
+        _, x, y, z, qx, qy, qz, qw = numbers(path, line, words, expected=8)
+        stamp = stamp_of_seconds(path, line, words[0])
+        records.append(PoseRecord(Pose(x, y, z, (qx, qy, qz, qw)), stamp=stamp))
+    return PoseTable(records, str(path))

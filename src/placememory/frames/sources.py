@@ -1,0 +1,111 @@
+"""List the frames of a folder, a glob, a list file, a video or a single image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from placememory.errors import ImageError, InputError
+from placememory.frames._frame import Frame
+from placememory.frames.images import is_image, read_image
+from placememory.frames.names import facts_of_name, natural_key
+from placememory.frames.video import is_video, list_video
+
+
+def list_frames(
+    source: Path | str,
+    *,
+    session: str | None = None,
+    names: Path | str | Iterable[str] | None = None,
+    globs: Sequence[str] = (),
+    exif: bool = True,
+    every: int = 1,
+) -> list[Frame]:
+    """List the frames of a source in natural order; no image is read yet.
+
+    Args:
+        source: A folder (searched recursively), a video file, or one image.
+        session: Name of the session; default is the name of the folder or file.
+        names: Only these, in this order: names relative to the folder, or a file with one name
+            per line (``#`` starts a comment line).
+        globs: Only files that match one of these patterns, relative to the folder
+            (``"cam0/*.jpg"``, ``"**/*.png"``).
+        exif: Honour the EXIF orientation.
+        every: Keep every n-th frame. The index of a frame does not depend on it.
+
+    Returns:
+        Frames with vertex id, stamp and UTM pose where their names carry them.
+
+    Raises:
+        InputError: The source does not exist, holds no frame, or ``every`` is below 1.
+        ImageError: A listed name does not exist.
+    """
+    path = Path(source)
+    if every < 1:
+        raise InputError(f"every must be at least 1, not {every}")
+    if not path.exists():
+        raise InputError(f"{path}: there is no such folder, video or image")
+    label = (
+        session
+        if session is not None
+        else (path.resolve().stem if path.is_file() else path.resolve().name)
+    )
+    if path.is_file() and is_video(path):
+        frames = list_video(path, label)
+    elif path.is_file():
+        frames = [_frame(path.parent, path.name, label, 0, exif)]
+    else:
+        chosen = _named(path, names) if names is not None else _found(path, globs)
+        frames = [_frame(path, name, label, index, exif) for index, name in enumerate(chosen)]
+    if not frames:
+        wanted = f" that match {', '.join(globs)}" if globs else ""
+        raise InputError(f"{path}: no images{wanted} in this folder (PNG, JPEG, WebP, BMP, TIFF)")
+    return frames[::every]
+
+
+def _found(folder: Path, globs: Sequence[str]) -> list[str]:
+    """Image names below a folder, relative, in natural order; hidden files are left out."""
+    paths = {path for glob in globs or ["**/*"] for path in folder.glob(glob)}
+    names = [path.relative_to(folder) for path in paths if path.is_file() and is_image(path)]
+    visible = [n.as_posix() for n in names if not any(part.startswith(".") for part in n.parts)]
+    return sorted(visible, key=natural_key)
+
+
+def _named(folder: Path, names: Path | str | Iterable[str]) -> list[str]:
+    if isinstance(names, str | Path):
+        names = read_name_list(Path(names))
+    chosen = [PurePosixPath(name).as_posix() for name in names]
+    missing = [name for name in chosen if not (folder / name).is_file()]
+    if missing:
+        raise ImageError(
+            f"{len(missing)} of {len(chosen)} listed images are not in {folder}, "
+            f"first {missing[0]!r}"
+        )
+    return chosen
+
+
+def read_name_list(path: Path) -> list[str]:
+    """Read a list file: one name per line, blank lines and ``#`` comments left out.
+
+    Raises:
+        InputError: The file cannot be read as text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot read the list of names ({error})") from error
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _frame(folder: Path, name: str, session: str, index: int, exif: bool) -> Frame:
+    facts = facts_of_name(name)
+    return Frame(
+        name=name,
+        session=session,
+        index=index,
+        stamp=facts.stamp,
+        pose=facts.pose,
+        vertex_id=facts.vertex_id,
+        read=partial(read_image, folder / name, exif=exif),
+    )
