@@ -1,0 +1,8 @@
+"""The place memory: places with descriptors, poses and the card of their encoder."""
+
+from placememory.memory._memory import PlaceMemory
+from placememory.memory._place import Candidate, Place, PlaceId
+from placememory.memory._transfer import copy, merge
+from placememory.memory._where import Where
+
+__all__ = ["Candidate", "Place", "PlaceId", "PlaceMemory", "Where", "copy", "merge"]

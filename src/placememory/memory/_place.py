@@ -1,0 +1,124 @@
+"""Place: what a memory keeps of a reference frame. Candidate: a place with its similarity."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from placememory.frames import Frame, Pose
+
+PlaceId = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a memory keeps of a reference frame, beside its descriptors.
+
+    Attributes:
+        session: The traverse the frame belongs to.
+        index: Position within the session.
+        name: Image name.
+        stamp: Nanoseconds; ``None`` if unknown.
+        vertex_id: Id of the SLAM vertex; ``None`` if there is none.
+        pose: Body in world; ``None`` if unknown.
+        floor: Name of the floor; ``None`` if there is none.
+
+    Example:
+        >>> place = Place("run1", 3, "a.png", pose=Pose(1.0, 2.0))
+        >>> place.id, Place.from_json(place.to_json()) == place
+        (('run1', 3), True)
+    """
+
+    session: str
+    index: int
+    name: str
+    stamp: int | None = None
+    vertex_id: int | None = None
+    pose: Pose | None = None
+    floor: str | None = None
+
+    @property
+    def id(self) -> PlaceId:
+        """Session and index, which identify a place and decide ties."""
+        return self.session, self.index
+
+    @classmethod
+    def from_frame(cls, frame: Frame) -> Place:
+        """What a memory keeps of a frame."""
+        return cls(
+            session=frame.session,
+            index=frame.index,
+            name=frame.name,
+            stamp=frame.stamp,
+            vertex_id=frame.vertex_id,
+            pose=frame.pose,
+            floor=frame.floor,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; the quaternion is x, y, z, w."""
+        values: dict[str, Any] = {
+            "session": self.session,
+            "index": self.index,
+            "name": self.name,
+            "stamp": self.stamp,
+            "vertex_id": self.vertex_id,
+            "floor": self.floor,
+            "pose": None,
+        }
+        if self.pose is not None:
+            pose = self.pose
+            values["pose"] = {
+                "x": pose.x,
+                "y": pose.y,
+                "z": pose.z,
+                "quaternion": list(pose.quaternion) if pose.quaternion else None,
+                "frame_id": pose.frame_id,
+                "covariance": list(pose.covariance) if pose.covariance else None,
+            }
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Place:
+        """Inverse of :meth:`to_dict`."""
+        pose = values["pose"]
+        if pose is not None:
+            quaternion, covariance = pose["quaternion"], pose["covariance"]
+            pose = Pose(
+                pose["x"],
+                pose["y"],
+                pose["z"],
+                tuple(quaternion) if quaternion else None,
+                pose["frame_id"],
+                tuple(covariance) if covariance else None,
+            )
+        return cls(**{**values, "pose": pose})
+
+    def to_json(self) -> str:
+        """One line of JSON with sorted keys, the same for equal places."""
+        return json.dumps(self.to_dict(), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Place:
+        """Inverse of :meth:`to_json`."""
+        return cls.from_dict(json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A place with its similarity to a query.
+
+    Attributes:
+        place: The place.
+        similarity: Cosine of the two descriptors, -1 to 1.
+        rank: From 1, best first.
+    """
+
+    place: Place
+    similarity: float
+    rank: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {"rank": self.rank, "similarity": self.similarity, **self.place.to_dict()}

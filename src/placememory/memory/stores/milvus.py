@@ -1,0 +1,438 @@
+"""Milvus as a store: Milvus Lite in a folder, or a server or cluster, through one client API.
+
+Milvus has no transactions over several rows, so a write is announced in the manifest first and
+confirmed there afterwards. Rows of a write that was never confirmed are dropped when the memory is
+next opened for writing, and not shown to readers.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from placememory.errors import (
+    MemoryFormatError,
+    MemoryLockedError,
+    MemoryNotFoundError,
+    MemoryStoreError,
+)
+from placememory.memory._place import PlaceId
+from placememory.memory._rows import Rows
+from placememory.memory._where import Where
+from placememory.memory.stores import _milvus_schema as schema
+from placememory.memory.stores._milvus_client import (
+    LITE,
+    Connection,
+    connect,
+    lite_folder_exists,
+    milvus_errors,
+)
+from placememory.memory.stores._port import FORMAT, Manifest, Store, StoreIndex, check_rows
+
+_STATE = "state"
+_CARD = "card/"
+_MESSAGE_BYTES = 16_000_000
+_MOST_ROWS = 1024
+_MOST_RESULTS = 16_384
+_PAGE_ROWS = 4096
+_INDEX_SECONDS = 600.0
+
+
+class _State(BaseModel):
+    """The manifest with the write that is under way."""
+
+    manifest: Manifest
+    revision: int = 0
+    pending: bool = False
+    removing: str | None = None
+    card_pieces: int = 0
+
+
+class MilvusStore(Store):
+    """Rows in Milvus collections."""
+
+    def __init__(self, uri: str, *, readonly: bool = False) -> None:
+        """Open an existing memory; a write that was cut off is undone first.
+
+        Raises:
+            MemoryNotFoundError: There is none at this address.
+            MemoryFormatError: What is there is no memory, or one of another version.
+            MemoryLockedError: Another process holds a Lite folder.
+        """
+        self.uri = uri
+        if uri.startswith(LITE) and not lite_folder_exists(uri):
+            raise MemoryNotFoundError(f"{uri}: there is no such memory; make it with build")
+        self._connection: Connection | None = connect(uri, create=False)
+        self._readonly = readonly
+        self._unflushed = False
+        self._known: _State | None = None
+        try:
+            self._attach()
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def create(cls, uri: str, manifest: Manifest, card: bytes) -> MilvusStore:
+        """Make the collections; the manifest is written last, so a half-made one is not a memory.
+
+        Raises:
+            MemoryLockedError: There is a memory at this address already.
+        """
+        connection = connect(uri, create=True)
+        try:
+            with milvus_errors(uri):
+                _create_collections(connection, uri, manifest, card)
+        finally:
+            connection.close()
+        return cls(uri)
+
+    @classmethod
+    def exists(cls, uri: str) -> bool:
+        """Whether there is a complete memory at this address."""
+        if uri.startswith(LITE) and not lite_folder_exists(uri):
+            return False
+        connection = connect(uri, create=False)
+        try:
+            with milvus_errors(uri):
+                return _read_state(connection, load=True) is not None
+        finally:
+            connection.close()
+
+    @property
+    def manifest(self) -> Manifest:
+        """See :class:`Store`."""
+        return (self._known or self._state()).manifest
+
+    @property
+    def card(self) -> bytes:
+        """See :class:`Store`."""
+        count = (self._known or self._state()).card_pieces
+        keys = [f"{_CARD}{i:06d}" for i in range(count)]
+        with milvus_errors(self.uri):
+            found = [self._get(self._name("manifest"), [key], "text")[0]["text"] for key in keys]
+        return schema.joined(found)
+
+    def update(self, **fields: Any) -> None:
+        """See :class:`Store`."""
+        state = self._state()
+        self._save(state.model_copy(update={"manifest": state.manifest.model_copy(update=fields)}))
+
+    def read(self) -> Rows:
+        """See :class:`Store`."""
+        state = self._state()
+        rows = self._read_rows(state)
+        if not state.pending:
+            check_rows(rows, state.manifest, self.uri)
+        return rows
+
+    def upsert(self, rows: Rows) -> None:
+        """See :class:`Store`."""
+        for start in range(0, len(rows), _MOST_ROWS):
+            part = rows.take(range(start, min(start + _MOST_ROWS, len(rows))))
+            self._upsert_batch(part)
+
+    def remove(self, session: str) -> int:
+        """See :class:`Store`."""
+        self._refuse_readonly()
+        state = self._state()
+        self._save(state.model_copy(update={"removing": session}))
+        return self._finish_removal(session)
+
+    def revision(self) -> int:
+        """See :class:`Store`."""
+        return self._state().revision
+
+    def make_index(self, kind: StoreIndex) -> None:
+        """See :class:`Store`."""
+        self._refuse_readonly()
+        with milvus_errors(self.uri):
+            self._flush()
+            self._client.release_collection(self._places)
+            self._client.drop_index(self._places, "descriptor")
+            assert self._connection is not None
+            _build_index(self._connection, self._places, kind, self.manifest.count)
+            self._client.load_collection(self._places)
+        self.update(index=kind)
+
+    def search(
+        self, queries: NDArray[np.float32], k: int, where: Where | None
+    ) -> list[list[tuple[PlaceId, float]]]:
+        """See :class:`Store`."""
+        manifest = self.manifest
+        near = where is not None and where.near is not None
+        limit = min(_MOST_RESULTS, manifest.count if near else k)
+        if manifest.count == 0:
+            return [[] for _ in queries]
+        with milvus_errors(self.uri):
+            answers = self._client.search(
+                self._places,
+                data=[query.tolist() for query in queries],
+                anns_field="descriptor",
+                filter=schema.expression(where),
+                limit=limit,
+                output_fields=["key"],
+                search_params={
+                    "metric_type": "IP",
+                    "params": _search_params(manifest.index or "flat", manifest.count, limit),
+                },
+            )
+        found = [[(schema.id_of(hit["key"]), float(hit["distance"])) for hit in a] for a in answers]
+        return [sorted(hits, key=lambda hit: (-hit[1], hit[0])) for hits in found]
+
+    def close(self) -> None:
+        """See :class:`Store`."""
+        if self._connection is None:
+            return
+        try:
+            if self._unflushed:
+                self._flush()
+        finally:
+            self._connection.close()
+            self._connection = None
+
+    @property
+    def _client(self) -> Any:
+        if self._connection is None:
+            raise MemoryStoreError(f"{self.uri}: the memory is closed")
+        return self._connection.client
+
+    @property
+    def _places(self) -> str:
+        return self._name("")
+
+    def _name(self, part: str) -> str:
+        if self._connection is None:
+            raise MemoryStoreError(f"{self.uri}: the memory is closed")
+        return _collection(self._connection, part)
+
+    def _attach(self) -> None:
+        with milvus_errors(self.uri):
+            assert self._connection is not None
+            state = _read_state(self._connection, load=True)
+            if state is None:
+                raise MemoryNotFoundError(f"{self.uri}: there is no complete memory here")
+            for part in _parts(state.manifest):
+                self._client.load_collection(self._name(part))
+        if state.manifest.format != FORMAT:
+            raise MemoryFormatError(
+                f"{self.uri}: format {state.manifest.format}, this version reads {FORMAT}"
+            )
+        if not self._readonly:
+            self._recover(state)
+
+    def _recover(self, state: _State) -> None:
+        """Finish a removal, or undo a write, that was cut off."""
+        if state.removing is not None:
+            self._finish_removal(state.removing)
+        if state.pending:
+            with milvus_errors(self.uri):
+                for part in _vector_parts(state.manifest):
+                    self._delete(part, f"batch == {state.revision + 1}")
+            self._recount(state)
+
+    def _state(self) -> _State:
+        if self._connection is None:
+            raise MemoryStoreError(f"{self.uri}: the memory is closed")
+        with milvus_errors(self.uri):
+            state = _read_state(self._connection)
+        if state is None:
+            raise MemoryNotFoundError(f"{self.uri}: the memory was removed")
+        self._known = state
+        return state
+
+    def _save(self, state: _State) -> None:
+        self._refuse_readonly()
+        with milvus_errors(self.uri):
+            _write_text(self._client, self._name("manifest"), _STATE, state.model_dump_json())
+        self._known = state
+
+    def _refuse_readonly(self) -> None:
+        if self._readonly:
+            raise MemoryStoreError(f"{self.uri}: the memory was opened for reading only")
+
+    def _upsert_batch(self, rows: Rows) -> None:
+        state = self._state()
+        batch = state.revision + 1
+        self._save(state.model_copy(update={"pending": True}))
+        with milvus_errors(self.uri):
+            keys = [schema.key_of(place.id) for place in rows.places]
+            old = [int(entity["crc"]) for entity in self._get(self._places, keys, "crc")]
+            self._send(self._places, schema.place_entities(rows, batch), rows.descriptors.shape[1])
+            if rows.sequences is not None:
+                entities = schema.sequence_entities(rows, batch)
+                self._send(self._name("sequences"), entities, rows.sequences.shape[1])
+        manifest = state.manifest
+        counted = manifest.model_copy(
+            update={
+                "count": manifest.count + len(rows) - len(old),
+                "checksum": manifest.checksum + int(rows.checksums.sum()) - sum(old),
+            }
+        )
+        self._save(state.model_copy(update={"manifest": counted, "revision": batch}))
+
+    def _send(self, collection: str, entities: list[dict[str, Any]], dim: int) -> None:
+        """Upsert within Milvus's limit on messages; its log makes that durable, a flush is later."""
+        step = max(1, min(_MOST_ROWS, _MESSAGE_BYTES // (4 * dim)))
+        for start in range(0, len(entities), step):
+            self._client.upsert(collection, entities[start : start + step])
+            self._unflushed = True
+
+    def _flush(self) -> None:
+        """Let Milvus seal what was written in this session: one flush, not one a batch."""
+        with milvus_errors(self.uri):
+            for part in _vector_parts(self.manifest):
+                self._client.flush(self._name(part))
+        self._unflushed = False
+
+    def _finish_removal(self, session: str) -> int:
+        before = self._state()
+        with milvus_errors(self.uri):
+            keys = [e["key"] for e in self._entities("", f"session == {schema.quoted(session)}")]
+            for start in range(0, len(keys), _MOST_ROWS):
+                for part in _vector_parts(before.manifest):
+                    self._client.delete(self._name(part), ids=keys[start : start + _MOST_ROWS])
+        self._recount(before)
+        return len(keys)
+
+    def _delete(self, part: str, condition: str) -> None:
+        keys = [entity["key"] for entity in self._entities(part, condition)]
+        for start in range(0, len(keys), _MOST_ROWS):
+            self._client.delete(self._name(part), ids=keys[start : start + _MOST_ROWS])
+
+    def _recount(self, state: _State) -> None:
+        """Write count and checksum of what is there."""
+        crcs = [int(entity["crc"]) for entity in self._entities("", "", "crc")]
+        counted = state.manifest.model_copy(update={"count": len(crcs), "checksum": sum(crcs)})
+        self._save(
+            _State(
+                manifest=counted,
+                revision=state.revision + 1,
+                card_pieces=state.card_pieces,
+            )
+        )
+
+    def _read_rows(self, state: _State) -> Rows:
+        condition = f"batch <= {state.revision}" if state.pending else ""
+        entities = self._entities("", condition, "place", "descriptor")
+        sequences = {}
+        if state.manifest.sequence_dim is not None:
+            found = self._entities("sequences", condition, "descriptor")
+            sequences = {entity["key"]: entity["descriptor"] for entity in found}
+        return schema.rows_of(entities, sequences, state.manifest.dim, state.manifest.sequence_dim)
+
+    def _entities(self, part: str, condition: str, *fields: str) -> list[dict[str, Any]]:
+        """All entities of a collection that meet a condition, read in pages."""
+        manifest = self.manifest
+        dim = manifest.dim if "descriptor" in fields else 64
+        size = max(1, min(_PAGE_ROWS, _MESSAGE_BYTES // (4 * dim)))
+        joined = f"({condition}) and " if condition else ""
+        found: list[dict[str, Any]] = []
+        with milvus_errors(self.uri):
+            for page in schema.pages(manifest.count + _MOST_ROWS, size):
+                found += self._client.query(
+                    self._name(part),
+                    filter=joined + page,
+                    output_fields=["key", *fields],
+                    limit=_MOST_RESULTS,
+                    consistency_level="Strong",
+                )
+        return found
+
+    def _get(self, collection: str, keys: list[str], field: str) -> list[dict[str, Any]]:
+        found = self._client.query(
+            collection, ids=keys, output_fields=["key", field], consistency_level="Strong"
+        )
+        return list(found)
+
+
+def _collection(connection: Connection, part: str) -> str:
+    return f"{connection.collection}__{part}" if part else connection.collection
+
+
+def _vector_parts(manifest: Manifest) -> list[str]:
+    return [""] if manifest.sequence_dim is None else ["", "sequences"]
+
+
+def _parts(manifest: Manifest) -> list[str]:
+    return [*_vector_parts(manifest), "manifest"]
+
+
+def _create_collections(connection: Connection, uri: str, manifest: Manifest, card: bytes) -> None:
+    if _read_state(connection, load=True) is not None:
+        raise MemoryLockedError(f"{uri}: there is a memory already; open it")
+    client = connection.client
+    fields = {"": schema.place_fields(manifest.dim), "manifest": schema.manifest_fields()}
+    if manifest.sequence_dim is not None:
+        fields["sequences"] = schema.sequence_fields(manifest.sequence_dim)
+    for part, collection_schema in fields.items():
+        name = _collection(connection, part)
+        if client.has_collection(name):  # left by a creation that was cut off
+            client.drop_collection(name)
+        client.create_collection(name, schema=collection_schema)
+        _build_index(connection, name, "flat", 0)
+        client.load_collection(name)
+    texts = list(schema.pieces(card))
+    manifest_name = _collection(connection, "manifest")
+    for i, text in enumerate(texts):
+        _write_text(client, manifest_name, f"{_CARD}{i:06d}", text)
+    state = _State(manifest=manifest, card_pieces=len(texts))
+    _write_text(client, manifest_name, _STATE, state.model_dump_json())
+
+
+def _read_state(connection: Connection, *, load: bool = False) -> _State | None:
+    name = _collection(connection, "manifest")
+    if load and not connection.client.has_collection(name):
+        return None
+    if load:
+        connection.client.load_collection(name)
+    found = connection.client.query(
+        name, ids=[_STATE], output_fields=["text"], consistency_level="Strong"
+    )
+    return _State.model_validate_json(found[0]["text"]) if found else None
+
+
+def _write_text(client: Any, collection: str, key: str, text: str) -> None:
+    client.upsert(collection, [{"key": key, "text": text, "descriptor": schema.NO_VECTOR}])
+
+
+def _build_index(connection: Connection, name: str, kind: StoreIndex, count: int) -> None:
+    """Build an index and wait until it holds every row; the client's own wait upsets Lite."""
+    types: dict[StoreIndex, tuple[str, dict[str, int]]] = {
+        "flat": ("FLAT", {}),
+        "ivf": ("IVF_FLAT", {"nlist": _lists(count)}),
+        "hnsw": ("HNSW", {"M": 16, "efConstruction": 200}),
+    }
+    index_type, params = types[kind]
+    client = connection.client
+    prepared = client.prepare_index_params()
+    prepared.add_index(
+        "descriptor",
+        index_type=index_type,
+        metric_type="IP",
+        params={"params": params} if connection.lite else params,  # Lite reads the nested form
+    )
+    client.create_index(name, prepared, sync=False)
+    end = time.monotonic() + _INDEX_SECONDS
+    while int((client.describe_index(name, "descriptor") or {}).get("pending_index_rows", 0)):
+        if time.monotonic() > end:
+            raise MemoryStoreError(f"{name}: the index was not ready in {_INDEX_SECONDS:.0f} s")
+        time.sleep(0.1)
+
+
+def _search_params(kind: StoreIndex, count: int, limit: int) -> dict[str, int]:
+    if kind == "ivf":
+        return {"nprobe": max(1, math.ceil(_lists(count) / 4))}
+    if kind == "hnsw":
+        return {"ef": max(64, 4 * limit)}
+    return {}
+
+
+def _lists(count: int) -> int:
+    """Lists of an IVF index: about 39 rows or more in each, as its k-means wants."""
+    return max(1, min(1024, round(math.sqrt(count)), count // 39))

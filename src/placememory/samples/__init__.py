@@ -1,0 +1,17 @@
+"""Sample data: a small building, rendered here and now, with exact poses.
+
+No download, no GPU and no display are needed; ViZDoom (``pip install 'placememory[demo]'``)
+carries the renderer and the free Freedoom textures.
+
+Example:
+    >>> from pathlib import Path
+    >>> building = render_building(Path("sample"))  # doctest: +SKIP
+    >>> building.map_yaml.name, len(building.off_map)  # doctest: +SKIP
+    ('map.yaml', 23)
+"""
+
+from __future__ import annotations
+
+from placememory.samples.building import Building, render_building
+
+__all__ = ["Building", "render_building"]
