@@ -39,7 +39,7 @@ def create(
     weights: str | Path | None = None,
     *,
     device: str = "cpu",
-    precision: str = "float32",
+    precision: str = "auto",
     **options: Option,
 ) -> Encoder:
     """Make an encoder.
@@ -48,7 +48,8 @@ def create(
         name: One of :func:`names`.
         weights: ``None`` for the published weights (checked by SHA-256), a path, or ``"random"``.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-        precision: ``float32``, ``bfloat16`` or ``float16``: of the network, never of descriptors.
+        precision: ``float32``, ``bfloat16`` or ``float16`` of the network, never of descriptors;
+            ``auto`` takes bfloat16 on a processor that computes in it, else float32.
         options: Options of the method (see :func:`info`).
 
     Raises:
@@ -74,7 +75,7 @@ def from_card(
     weights: str | Path | None = None,
     *,
     device: str = "cpu",
-    precision: str = "float32",
+    precision: str = "auto",
 ) -> Encoder:
     """Make the encoder that a card describes, fitted state included.
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
 from PIL import Image as PillowImage
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from placememory.errors import ImageError
 from placememory.frames import Image
 
+_LEAST_STEPS = 4
 Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
 _FILTERS = {
@@ -28,7 +30,8 @@ class Preprocess(BaseModel):
 
     Attributes:
         longest: The longer side is scaled to this many pixels, the shorter one in proportion.
-        multiple: Both sides are rounded to multiples of this (at least one).
+        pixels: Or: the area is scaled to this many pixels, whatever the shape. One of the two.
+        multiple: Both sides are rounded to multiples of this, and are at least four of them.
         interpolation: Pillow's filter; it widens with the reduction, so it does not alias.
         mean: Subtracted from RGB in 0..1.
         std: Divides what is left.
@@ -36,21 +39,34 @@ class Preprocess(BaseModel):
     Example:
         >>> Preprocess(longest=320, multiple=16).target(480, 640)
         (240, 320)
+        >>> Preprocess(pixels=320 * 240, multiple=16).target(1080, 1920)
+        (208, 368)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    longest: int = Field(gt=0)
+    longest: int | None = Field(default=None, gt=0)
+    pixels: int | None = Field(default=None, gt=0)
     multiple: int = Field(default=1, gt=0)
     interpolation: Interpolation = "bilinear"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
+    @model_validator(mode="after")
+    def _one_size(self) -> Preprocess:
+        if (self.longest is None) == (self.pixels is None):
+            raise ValueError("give either longest or pixels")
+        return self
+
     def target(self, height: int, width: int) -> tuple[int, int]:
         """Height and width in pixels to which an image of this size is resized."""
-        scale = self.longest / max(height, width)
+        if self.longest is not None:
+            scale = self.longest / max(height, width)
+        else:
+            scale = math.sqrt((self.pixels or height * width) / (height * width))
         rows, columns = (
-            max(1, round(side * scale / self.multiple)) * self.multiple for side in (height, width)
+            max(_LEAST_STEPS, round(side * scale / self.multiple)) * self.multiple
+            for side in (height, width)
         )
         return rows, columns
 

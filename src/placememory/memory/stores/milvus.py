@@ -277,7 +277,7 @@ class MilvusStore(Store):
         self._save(state.model_copy(update={"manifest": counted, "revision": batch}))
 
     def _send(self, collection: str, entities: list[dict[str, Any]], dim: int) -> None:
-        """Upsert within Milvus's limit on messages; its log makes that durable, a flush is later."""
+        """Upsert within Milvus's limit on messages; its log is durable, the flush comes later."""
         step = max(1, min(_MOST_ROWS, _MESSAGE_BYTES // (4 * dim)))
         for start in range(0, len(entities), step):
             self._client.upsert(collection, entities[start : start + step])

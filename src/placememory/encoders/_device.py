@@ -1,0 +1,103 @@
+"""Where a network runs and in which precision; batches in and arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from placememory._extras import require
+from placememory.encoders._preprocess import Preprocess
+from placememory.errors import SettingError
+from placememory.frames import Image
+
+if TYPE_CHECKING:
+    import torch
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+_GPU_BATCH = 16
+
+
+class Device:
+    """A torch device with a precision.
+
+    Attributes:
+        torch: The ``torch.device``.
+        precision: ``float32``, ``bfloat16`` or ``float16``.
+    """
+
+    def __init__(self, device: torch.device, precision: str, module: Any) -> None:
+        self.torch = device
+        self.precision = precision
+        self._library = module
+        self._type = getattr(module, precision)
+
+    def place(self, network: torch.nn.Module) -> torch.nn.Module:
+        """The network on this device, in its precision, channels last."""
+        network = network.to(device=self.torch, dtype=self._type)
+        return network.to(memory_format=self._library.channels_last)
+
+    def run(self, network: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        """Run a network without gradients; the result keeps the network's precision."""
+        with self._library.inference_mode():
+            result: torch.Tensor = network(x.to(device=self.torch, dtype=self._type))
+        return result
+
+    def normalised(self, batch: NDArray[np.uint8], preprocess: Preprocess) -> torch.Tensor:
+        """(N, H, W, 3) uint8 to (N, 3, H, W) float32, normalised, on the device."""
+        library = self._library
+        x = library.from_numpy(batch).to(self.torch).permute(0, 3, 1, 2).float()
+        mean = library.tensor(preprocess.mean, device=self.torch).mul_(255.0)
+        std = library.tensor(preprocess.std, device=self.torch).mul_(255.0)
+        normalised: torch.Tensor = x.sub_(mean[:, None, None]).div_(std[:, None, None])
+        return normalised
+
+    def batches(self, images: Iterable[Image]) -> Iterator[NDArray[np.uint8]]:
+        """Runs of images of one size, in order: one a batch on a processor, up to 16 on a GPU."""
+        most = 1 if self.torch.type == "cpu" else _GPU_BATCH
+        run: list[Image] = []
+        for image in images:
+            if run and (len(run) == most or run[0].shape != image.shape):
+                yield np.stack(run)
+                run = []
+            run.append(image)
+        if run:
+            yield np.stack(run)
+
+    def to_numpy(self, rows: Sequence[torch.Tensor], dim: int) -> NDArray[np.float32]:
+        """Rows (n, D) in a list as one (N, D) float32 array."""
+        if not rows:
+            return np.empty((0, dim), np.float32)
+        return np.concatenate([row.float().cpu().numpy() for row in rows])
+
+
+def choose_device(device: str, precision: str) -> Device:
+    """Check names and make a device; ``auto`` takes bfloat16 where the processor computes in it.
+
+    Raises:
+        SettingError: The device is unknown or not there, or the precision is unknown.
+    """
+    torch = require("torch", extra="torch", purpose="Encoders")
+    if precision not in PRECISIONS:
+        raise SettingError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise SettingError(f"unknown device {device!r}; use cpu, cuda, cuda:1 or mps") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise SettingError(f"the device {device!r} is not there: torch sees no CUDA GPU")
+    if chosen.type == "mps" and not torch.backends.mps.is_available():
+        raise SettingError("the device 'mps' is not there: torch sees no Apple GPU")
+    if precision == "auto":
+        fast = chosen.type == "cpu" and computes_bfloat16()
+        precision = "bfloat16" if fast else "float32"
+    return Device(chosen, precision, torch)
+
+
+def computes_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16 (AVX512-BF16 or AMX)."""
+    torch = require("torch", extra="torch", purpose="Encoders")
+    known: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))

@@ -1,0 +1,108 @@
+"""Seeded k-means: the same words on every run, whatever the number of threads."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from placememory.errors import EncoderError
+
+_TRIALS = 4
+_SEED_POINTS = 20_000
+_ROUNDS = 15
+_LEAST_GAIN = 1e-3
+
+Points = NDArray[np.float32]
+
+
+def kmeans(points: Points, k: int, *, seed: int = 0) -> Points:
+    """Cluster points by Lloyd's rounds from a greedy k-means++ start (Arthur, Vassilvitskii 2007).
+
+    Sums are kept in float64, so the result does not hang on the order of additions; a word that
+    loses all its points starts again at the point that is served worst.
+
+    Args:
+        points: (N, D) float32, N >= k.
+        k: Count of words.
+        seed: Of the start.
+
+    Returns:
+        (k, D) float32 cluster centres.
+
+    Raises:
+        EncoderError: There are fewer points than words.
+
+    Example:
+        >>> corners = np.float32([[0, 0], [0, 1], [10, 0], [10, 1]])
+        >>> sorted(kmeans(corners, 2).tolist())
+        [[0.0, 0.5], [10.0, 0.5]]
+    """
+    if len(points) < k:
+        raise EncoderError(
+            f"{k} words cannot be fitted on {len(points)} local features; give more images"
+        )
+    rng = np.random.default_rng(seed)
+    centres = _plus_plus(_sample(points, _SEED_POINTS, rng), k, rng)
+    before = np.inf
+    for _ in range(_ROUNDS):
+        nearest, distances = assign(points, centres)
+        spread = float(distances.sum(dtype=np.float64))
+        if before - spread <= _LEAST_GAIN * before and np.isfinite(before):
+            break
+        before = spread
+        centres = _means(points, nearest, distances, k)
+    return centres
+
+
+def assign(points: Points, centres: Points) -> tuple[NDArray[np.int64], Points]:
+    """Nearest centre of each point and the squared distance to it: (N,) int64, (N,) float32."""
+    squares = _squares(centres) - 2.0 * (points @ centres.T)
+    nearest = squares.argmin(axis=1)
+    distances = np.maximum(squares[np.arange(len(points)), nearest] + _squares(points), 0.0)
+    return nearest, distances
+
+
+def _plus_plus(points: Points, k: int, rng: np.random.Generator) -> Points:
+    """Draw centres far from each other: the best of a few draws each time."""
+    chosen = [int(rng.integers(len(points)))]
+    distances = _distances(points, chosen[0])
+    for _ in range(k - 1):
+        cumulated = np.cumsum(distances, dtype=np.float64)
+        draws = np.searchsorted(cumulated, rng.random(_TRIALS) * cumulated[-1], side="right")
+        candidates = [int(draw) for draw in np.minimum(draws, len(points) - 1)]
+        closer = [np.minimum(distances, _distances(points, c)) for c in candidates]
+        best = int(np.argmin([c.sum(dtype=np.float64) for c in closer]))
+        chosen.append(candidates[best])
+        distances = closer[best]
+    return points[chosen].copy()
+
+
+def _means(points: Points, nearest: NDArray[np.int64], distances: Points, k: int) -> Points:
+    counts = np.bincount(nearest, minlength=k)
+    order = np.argsort(nearest, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    sums = np.zeros((k, points.shape[1]))
+    filled = np.flatnonzero(counts)
+    sums[filled] = np.add.reduceat(points[order].astype(np.float64), starts[filled], axis=0)
+    empty = np.flatnonzero(counts == 0)
+    if len(empty):
+        worst = np.argsort(-distances, kind="stable")[: len(empty)]
+        sums[empty] = points[worst]
+    means: Points = (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
+    return means
+
+
+def _sample(points: Points, wanted: int, rng: np.random.Generator) -> Points:
+    if len(points) <= wanted:
+        return points
+    return points[np.sort(rng.choice(len(points), wanted, replace=False))]
+
+
+def _distances(points: Points, index: int) -> Points:
+    difference = points - points[index]
+    return _squares(difference)
+
+
+def _squares(rows: Points) -> Points:
+    squares: Points = np.einsum("nd,nd->n", rows, rows)
+    return squares
