@@ -7,14 +7,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from placememory.encoders import Encoder, FittableEncoder, from_card
+from placememory.encoders import Encoder, EncoderCard, FittableEncoder
 from placememory.encoders._base import Descriptors, sample_evenly
 from placememory.encoding import BATCH, BadFrames, encode_frames
 from placememory.errors import InputError
 from placememory.frames import Frame, read_ahead
+from placememory.frames.names import facts_of_name
 from placememory.memory import Place, PlaceMemory
+from placememory.memory.features_h5 import FeatureReader
 
 Progress = Callable[[int, int], None]
+UNKNOWN_ENCODER = "unknown (feature file)"
+"""Name on the card of a memory made from feature files that do not say their encoder."""
+
+_FEATURE_BATCH = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,49 +88,84 @@ def build(
     """
     started = time.perf_counter()
     bad = BadFrames(skip_bad)
-    job = _Build(frames, bad, batch, progress)
+    job = _Build(frames, bad, progress)
+    sample: list[Frame] = []
+    descriptors = None
     if not PlaceMemory.exists(uri):
         encoder, sample, descriptors = _fitted(encoder, frames, bad)
-        memory = PlaceMemory.create(
-            uri,
-            encoder=encoder.card,
-            frame_id=frame_id,
-            dtype="float16" if dtype == "float16" else "float32",
-            map_yaml=map_yaml,
-        )
-    else:
-        memory = PlaceMemory.open(uri)
-        sample, descriptors = [], None
-        encoder = _encoder_of(memory, encoder)
-        if map_yaml is not None:
-            memory.set_map(map_yaml)
+    memory = _open_or_create(uri, encoder.card, frame_id, map_yaml, dtype)
     with memory:
+        encoder = _with_words_of(memory, encoder)
+        memory.check_encoder(encoder.card)
         moved = job.update_known(memory)
         if descriptors is not None:
             for start in range(0, len(sample), batch):
                 job.add(memory, sample[start : start + batch], descriptors[start : start + batch])
         for part, encoded in encode_frames(encoder, job.missing(), bad, batch=batch):
             job.add(memory, part, encoded)
-    return BuildReport(
-        added=job.added,
-        present=job.present,
-        moved=moved,
-        without_pose=sum(frame.pose is None for frame in frames) - job.bad_without_pose(),
-        bad=tuple(bad.names),
-        fitted_on=len(sample),
-        seconds=time.perf_counter() - started,
-    )
+    return job.report(moved, fitted_on=len(sample), started=started)
+
+
+def build_from_features(
+    uri: str | Path,
+    features: Path | str | Sequence[Path | str],
+    frames: Sequence[Frame],
+    *,
+    frame_id: str = "map",
+    map_yaml: Path | str | None = None,
+    dtype: str = "float32",
+) -> BuildReport:
+    """Write descriptors of hloc feature files into a memory.
+
+    Args:
+        uri: Address of the memory; made if it does not exist.
+        features: One or several ``global_descriptor`` files.
+        frames: Which of their images, with poses where known (see :func:`feature_frames`).
+        frame_id: Name of the map frame, for a new memory.
+        map_yaml: ROS map under the places.
+        dtype: How a new memory stores descriptors.
+
+    Raises:
+        InputError: A file is damaged, or a frame is not in it.
+        EncoderMismatchError: The memory was made by another encoder.
+    """
+    started = time.perf_counter()
+    with FeatureReader(features) as reader:
+        card = reader.card or EncoderCard(name=UNKNOWN_ENCODER, dim=reader.dim)
+        memory = _open_or_create(uri, card, frame_id, map_yaml, dtype)
+        with memory:
+            memory.check_encoder(card)
+            job = _Build(frames, BadFrames(), None)
+            moved = job.update_known(memory)
+            missing = job.missing()
+            for start in range(0, len(missing), _FEATURE_BATCH):
+                part = missing[start : start + _FEATURE_BATCH]
+                job.add(memory, part, reader.read([frame.name for frame in part]))
+    return job.report(moved, fitted_on=0, started=started)
+
+
+def feature_frames(features: Path | str | Sequence[Path | str], session: str) -> list[Frame]:
+    """Frames of hloc feature files, in natural order, without images.
+
+    Raises:
+        InputError: A file is missing or damaged.
+    """
+    with FeatureReader(features) as reader:
+        found = [(name, facts_of_name(name)) for name in reader.names]
+    return [
+        Frame(name, session, i, stamp=f.stamp, pose=f.pose, vertex_id=f.vertex_id)
+        for i, (name, f) in enumerate(found)
+    ]
 
 
 class _Build:
     """Which frames are done, and the counts of the report."""
 
     def __init__(
-        self, frames: Sequence[Frame], bad: BadFrames, batch: int, progress: Progress | None
+        self, frames: Sequence[Frame], bad: BadFrames, progress: Progress | None = None
     ) -> None:
         self._frames = frames
         self._bad = bad
-        self._batch = batch
         self._progress = progress
         self._done: set[tuple[str, int]] = set()
         self.added = 0
@@ -172,10 +213,35 @@ class _Build:
         if self._progress is not None:
             self._progress(len(self._done) + len(self._bad.names), len(self._frames))
 
-    def bad_without_pose(self) -> int:
-        """Bad frames that have no pose either."""
+    def report(self, moved: int, *, fitted_on: int, started: float) -> BuildReport:
+        """What was done."""
         bad = {name for name, _ in self._bad.names}
-        return sum(frame.pose is None and frame.name in bad for frame in self._frames)
+        return BuildReport(
+            added=self.added,
+            present=self.present,
+            moved=moved,
+            without_pose=sum(f.pose is None and f.name not in bad for f in self._frames),
+            bad=tuple(self._bad.names),
+            fitted_on=fitted_on,
+            seconds=time.perf_counter() - started,
+        )
+
+
+def _open_or_create(
+    uri: str | Path, card: EncoderCard, frame_id: str, map_yaml: Path | str | None, dtype: str
+) -> PlaceMemory:
+    if not PlaceMemory.exists(uri):
+        return PlaceMemory.create(
+            uri,
+            encoder=card,
+            frame_id=frame_id,
+            dtype="float16" if dtype == "float16" else "float32",
+            map_yaml=map_yaml,
+        )
+    memory = PlaceMemory.open(uri)
+    if map_yaml is not None:
+        memory.set_map(map_yaml)
+    return memory
 
 
 def _fitted(
@@ -192,13 +258,9 @@ def _fitted(
     return fitted, [frame for frame, _ in pairs], descriptors
 
 
-def _encoder_of(memory: PlaceMemory, encoder: Encoder) -> Encoder:
-    """The encoder given, with the vocabulary of the memory where it has none of its own."""
-    if isinstance(encoder, FittableEncoder) and not encoder.is_fitted and memory.card.fitted:
-        encoder = (
-            encoder.with_fitted(memory.card.fitted)
-            if encoder.card.name == memory.card.name
-            else encoder
-        )
-    memory.check_encoder(encoder.card)
+def _with_words_of(memory: PlaceMemory, encoder: Encoder) -> Encoder:
+    """The encoder with the memory's vocabulary, where it needs one and has none."""
+    wants = isinstance(encoder, FittableEncoder) and not encoder.is_fitted
+    if wants and memory.card.fitted and encoder.card.name == memory.card.name:
+        return encoder.with_fitted(memory.card.fitted)
     return encoder

@@ -1,15 +1,20 @@
 """Encoders: images to descriptors. Each method is one file in this folder, found by its name."""
 
 from placememory.encoders._base import Encoder, FittableEncoder
-from placememory.encoders._card import EncoderCard, EncoderInfo
+from placememory.encoders._card import EncoderCard, EncoderInfo, Option
 from placememory.encoders._create import create, from_card, info, names
 from placememory.encoders._preprocess import Preprocess
 
+DEFAULT_ENCODER = "lite-vlad"
+"""The encoder that is taken where none is named."""
+
 __all__ = [
+    "DEFAULT_ENCODER",
     "Encoder",
     "EncoderCard",
     "EncoderInfo",
     "FittableEncoder",
+    "Option",
     "Preprocess",
     "create",
     "from_card",

@@ -99,6 +99,8 @@ def sample_evenly(count: int, wanted: int) -> NDArray[np.int64]:
         >>> sample_evenly(10, 4).tolist(), sample_evenly(2, 4).tolist()
         ([0, 3, 6, 9], [0, 1])
     """
+    if count == 0:
+        return np.empty(0, np.int64)
     return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(np.int64))
 
 

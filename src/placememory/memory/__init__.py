@@ -2,7 +2,18 @@
 
 from placememory.memory._memory import PlaceMemory
 from placememory.memory._place import Candidate, Place, PlaceId
+from placememory.memory._recall import IndexRecall, index_recall
 from placememory.memory._transfer import copy, merge
 from placememory.memory._where import Where
 
-__all__ = ["Candidate", "Place", "PlaceId", "PlaceMemory", "Where", "copy", "merge"]
+__all__ = [
+    "Candidate",
+    "IndexRecall",
+    "Place",
+    "PlaceId",
+    "PlaceMemory",
+    "Where",
+    "copy",
+    "index_recall",
+    "merge",
+]

@@ -285,6 +285,11 @@ class PlaceMemory:
         self._rows = None
         return self._store.remove(session)
 
+    @property
+    def has_index(self) -> bool:
+        """Whether the store has an index of its own (Milvus has)."""
+        return self._store.has_index
+
     def make_index(self, kind: StoreIndex) -> None:
         """Build a Milvus store's own index (``flat``, ``ivf`` or ``hnsw``)."""
         self._store.make_index(kind)

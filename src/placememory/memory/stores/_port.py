@@ -64,6 +64,8 @@ class Store(ABC):
     """
 
     uri: str
+    has_index = False
+    """Whether :meth:`search` and :meth:`make_index` work."""
 
     @property
     @abstractmethod

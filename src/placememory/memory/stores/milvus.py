@@ -56,6 +56,8 @@ class _State(BaseModel):
 class MilvusStore(Store):
     """Rows in Milvus collections."""
 
+    has_index = True
+
     def __init__(self, uri: str, *, readonly: bool = False) -> None:
         """Open an existing memory; a write that was cut off is undone first.
 

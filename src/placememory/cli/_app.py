@@ -1,0 +1,62 @@
+"""The application: every command, in the order of its use."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from placememory._version import __version__
+from placememory.cli import (
+    build,
+    copying,
+    demo,
+    encoders,
+    export,
+    extract,
+    figures,
+    info,
+    localize,
+    merge,
+    pairs,
+    query,
+    remove,
+)
+
+app = typer.Typer(
+    name="placememory",
+    help="A sense of place for robots: images with poses become a memory that answers where a "
+    "camera is.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.run)
+app.command("build")(build.run)
+app.command("query")(query.run)
+app.command("localize")(localize.run)
+app.command("figures")(figures.run)
+app.command("info")(info.run)
+app.command("extract")(extract.run)
+app.command("pairs")(pairs.run)
+app.command("export")(export.run)
+app.command("copy")(copying.run)
+app.command("merge")(merge.run)
+app.command("remove")(remove.run)
+app.add_typer(encoders.app, name="encoders")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"placememory {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """A sense of place for robots."""

@@ -1,0 +1,210 @@
+"""What commands share: output, progress bars, frames from options."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from placememory.errors import EncoderError, SettingError
+from placememory.frames import Frame, JoinReport, list_frames, read_poses
+from placememory.memory import Where
+
+if TYPE_CHECKING:
+    from placememory.encoders import Encoder
+    from placememory.memory import PlaceMemory
+
+_WIDE = None if sys.stdout.isatty() else 200
+out = Console(highlight=False, soft_wrap=True, width=_WIDE)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+Advance = Callable[[int, int], None]
+
+
+def say(text: str) -> None:
+    """Print a line for people, on standard error, so that standard output stays for programs."""
+    err.print(text, markup=False)
+
+
+def warn(text: str) -> None:
+    """Print a warning."""
+    err.print("[yellow]warning:[/yellow] ", end="")
+    err.print(text, markup=False)
+
+
+def complain(text: str) -> None:
+    """Print an error."""
+    err.print("[red]error:[/red] ", end="")
+    err.print(text, markup=False)
+
+
+def print_json(values: Any) -> None:
+    """Print values as JSON on standard output."""
+    typer.echo(json.dumps(values, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:
+    """Print a table; columns of numbers are set to the right. ``None`` is shown as a dash."""
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    for i, name in enumerate(columns):
+        numeric = all(isinstance(row[i], int | float) or row[i] is None for row in rows)
+        table.add_column(name, justify="right" if numeric and rows else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    out.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    text = f"{value:.4f}" if isinstance(value, float) else str(value)
+    return text.replace("[", "\\[")
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Advance]:
+    """A progress bar on standard error; nothing where that is no terminal."""
+    if not err.is_terminal:
+        yield lambda _done, _total: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=err, transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameOptions:
+    """The options that say which frames to take and where their poses are."""
+
+    poses: Path | None = None
+    pose_format: str | None = None
+    max_gap: float = 0.05
+    session: str | None = None
+    names: Path | None = None
+    globs: Sequence[str] | None = None
+    every: int = 1
+    exif: bool = True
+
+    def load(self, source: Path) -> list[Frame]:
+        """List the frames of a source and join their poses; says what was found."""
+        frames = list_frames(
+            source,
+            session=self.session,
+            names=self.names,
+            globs=tuple(self.globs or ()),
+            exif=self.exif,
+            every=self.every,
+        )
+        return self.join(frames)
+
+    def join(self, frames: list[Frame]) -> list[Frame]:
+        """Join poses to frames; says what was found."""
+        if self.poses is None:
+            return frames
+        table = read_poses(self.poses, self.pose_format)
+        joined, report = table.join(frames, max_gap=self.max_gap)
+        tell_join(report)
+        return joined
+
+
+def tell_join(report: JoinReport) -> None:
+    """Say how frames found their poses."""
+    say(str(report))
+    for warning in report.warnings:
+        warn(warning)
+
+
+def tell_bad(bad: Sequence[tuple[str, str]]) -> None:
+    """Say which images could not be read."""
+    if bad:
+        warn(f"{len(bad)} images could not be read and were left out")
+        for name, reason in bad[:10]:
+            say(f"  {name}: {reason}")
+
+
+def encoder_of(memory: PlaceMemory, *, device: str, precision: str) -> Encoder:
+    """The encoder that made a memory, rebuilt from its card."""
+    from placememory.build import UNKNOWN_ENCODER
+    from placememory.encoders import from_card
+
+    if memory.card.name == UNKNOWN_ENCODER:
+        raise EncoderError(
+            f"{memory.uri} was built from a feature file that does not say its encoder, so images "
+            "cannot be encoded for it; describe them with the same encoder, and use pairs"
+        )
+    return from_card(memory.card, device=device, precision=precision)
+
+
+def options_of(pairs: Sequence[str]) -> dict[str, int | float | str | bool]:
+    """``key=value`` texts as options; numbers and true/false are recognised.
+
+    Raises:
+        SettingError: A text has no ``=``.
+
+    Example:
+        >>> options_of(["words=64", "name=x"])
+        {'words': 64, 'name': 'x'}
+    """
+    options: dict[str, int | float | str | bool] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise SettingError(f"an option is key=value, not {pair!r}")
+        options[key] = _value(value)
+    return options
+
+
+def _value(text: str) -> int | float | str | bool:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def where_of(
+    session: Sequence[str], near: str | None, within: float | None, floor: str | None
+) -> Where | None:
+    """Filters of a search from options.
+
+    Raises:
+        SettingError: ``near`` is not two or three numbers.
+    """
+    if not session and near is None and within is None and floor is None:
+        return None
+    position = None
+    if near is not None:
+        try:
+            position = tuple(float(part) for part in near.split(","))
+        except ValueError as error:
+            raise SettingError(f"--near is x,y or x,y,z in metres, not {near!r}") from error
+    return Where(session=list(session) or None, near=position, radius=within, floor=floor)
+
+
+def peak_megabytes() -> dict[str, float]:
+    """Peak memory of this process, and of the GPU where torch uses one, in MB."""
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = {"ram": kilobytes / (1e6 if sys.platform == "darwin" else 1e3)}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        peak["gpu"] = torch.cuda.max_memory_allocated() / 1e6
+    return peak

@@ -1,0 +1,146 @@
+"""``placememory build``: a mapping run into a memory."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from placememory.build import BuildReport, build, build_from_features, feature_frames
+from placememory.cli import _options as options
+from placememory.cli._common import (
+    FrameOptions,
+    encoder_of,
+    options_of,
+    print_json,
+    progress,
+    say,
+    tell_bad,
+)
+from placememory.cli._index import use_index
+from placememory.encoders import DEFAULT_ENCODER, Encoder, create
+from placememory.errors import SettingError
+from placememory.maps import read_map
+from placememory.memory import PlaceMemory
+
+
+def run(
+    memory: options.Memory,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder (searched recursively), video, or one image.", show_default=False
+        ),
+    ] = None,
+    poses: options.Poses = None,
+    map_yaml: Annotated[
+        Path | None, typer.Option("--map", help="ROS map.yaml to draw under the places.")
+    ] = None,
+    features: Annotated[
+        list[Path] | None,
+        typer.Option(help="hloc feature file instead of images; repeat.", show_default=False),
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="See: placememory encoders. Default: the memory's own, or lite-vlad."),
+    ] = None,
+    set_option: Annotated[
+        list[str] | None, typer.Option("--set", help="Option of the encoder, words=64; repeat.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights file; default: the published ones.")
+    ] = None,
+    frame_id: Annotated[str, typer.Option(help="Name of the map frame.")] = "map",
+    dtype: Annotated[str, typer.Option(help="Keep descriptors as float32 or float16.")] = "float32",
+    session: options.Session = None,
+    pose_format: options.PoseFormat = None,
+    max_gap: options.MaxGap = 0.05,
+    names: options.NameList = None,
+    globs: options.Globs = None,
+    every: options.Every = 1,
+    exif: options.Exif = True,
+    skip_bad: options.SkipBad = False,
+    index: options.IndexKind = None,
+    device: options.Device = "cpu",
+    precision: options.Precision = "auto",
+    as_json: options.AsJson = False,
+) -> None:
+    """Build a memory from a mapping run, or add a run to it.
+
+    Example: [b]placememory build office.memory --images run1/ --poses vertices.csv[/b]
+
+    Run the same command again after an interruption: it goes on where it stopped. Places without a
+    pose are kept, and counted.
+    """
+    chosen = FrameOptions(poses, pose_format, max_gap, session, names, globs, every, exif)
+    common: dict[str, Any] = {
+        "frame_id": frame_id,
+        "map_yaml": _checked_map(map_yaml),
+        "dtype": _checked(dtype),
+    }
+    if features:
+        report = _from_features(memory, features, chosen, common)
+    elif images is not None:
+        how: dict[str, Any] = {"device": device, "precision": precision}
+        frames = chosen.load(images)
+        made = _encoder(memory, encoder, weights, options_of(set_option or []), how)
+        with progress("Building") as advance:
+            report = build(memory, frames, made, skip_bad=skip_bad, progress=advance, **common)
+    else:
+        raise SettingError("give --images, or --features")
+    _tell(memory, report, as_json=as_json)
+    if index is not None:
+        use_index(memory, index)
+
+
+def _checked(dtype: str) -> str:
+    if dtype not in ("float32", "float16"):
+        raise SettingError(f"--dtype is float32 or float16, not {dtype!r}")
+    return dtype
+
+
+def _checked_map(path: Path | None) -> Path | None:
+    """The map's path, made absolute, after trying to read it."""
+    if path is None:
+        return None
+    read_map(path)
+    return path.resolve()
+
+
+def _encoder(
+    memory: str,
+    name: str | None,
+    weights: str | None,
+    chosen: dict[str, Any],
+    how: dict[str, Any],
+) -> Encoder:
+    """The encoder asked for; by default the memory's own where there is a memory."""
+    if name is None and not chosen and PlaceMemory.exists(memory):
+        with PlaceMemory.open(memory, readonly=True) as known:
+            return encoder_of(known, **how)
+    return create(name or DEFAULT_ENCODER, weights, **how, **chosen)
+
+
+def _from_features(
+    memory: str, features: list[Path], chosen: FrameOptions, common: dict[str, Any]
+) -> BuildReport:
+    frames = feature_frames(features, chosen.session or features[0].stem)
+    return build_from_features(memory, features, chosen.join(frames), **common)
+
+
+def _tell(memory: str, report: BuildReport, *, as_json: bool) -> None:
+    tell_bad(report.bad)
+    if as_json:
+        print_json({**asdict(report), "images_per_second": report.images_per_second})
+        return
+    parts = [f"{report.added} places added"]
+    if report.present:
+        parts.append(f"{report.present} were there already")
+    if report.moved:
+        parts.append(f"{report.moved} of them got another pose or stamp")
+    if report.without_pose:
+        parts.append(f"{report.without_pose} have no pose")
+    speed = f" ({report.images_per_second:.0f} images/s)" if report.added else ""
+    say(f"{memory}: {', '.join(parts)}; {report.seconds:.1f} s{speed}")

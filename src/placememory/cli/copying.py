@@ -1,0 +1,27 @@
+"""``placememory copy``: a memory from one store into another."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from placememory.cli import _options as options
+from placememory.cli._common import progress, say
+from placememory.cli._index import use_index
+from placememory.memory import copy
+
+
+def run(
+    source: options.Memory,
+    target: Annotated[str, typer.Argument(help="Address of the copy.", show_default=False)],
+    index: options.IndexKind = None,
+) -> None:
+    """Copy a memory bit for bit, say from a file to a Milvus server; resumes if interrupted.
+
+    Example: [b]placememory copy office.memory http://localhost:19530/office --index hnsw[/b]
+    """
+    with progress("Copying") as advance, copy(source, target, progress=advance) as copied:
+        say(f"{target}: {len(copied)} places")
+    if index is not None:
+        use_index(target, index)

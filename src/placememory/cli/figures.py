@@ -1,0 +1,5 @@
+"""``placememory demo``."""
+
+
+def run() -> None:
+    """Placeholder."""

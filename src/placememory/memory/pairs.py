@@ -1,0 +1,193 @@
+"""Image pairs by retrieval, as hloc's ``pairs_from_retrieval`` makes them from the same files.
+
+A score is the plain dot product of two descriptors as they are stored. An image never matches
+itself, and scores below zero give no pair. Queries are scored a few at a time, so no matrix of
+queries x database is ever whole in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from placememory._atomic import write_csv, write_text
+from placememory.errors import DescriptorError, SettingError
+from placememory.memory._features_layout import check_encoder
+from placememory.memory._pair_names import Names, check_writable, select_names
+from placememory.memory.exact import ROUNDING
+from placememory.memory.features_h5 import FeatureReader
+
+Pairs = list[tuple[str, list[tuple[str, float]]]]
+Progress = Callable[[int, int], None]
+_SCORES = 1 << 24
+_ROWS = 1024
+_SHOWN = 3
+
+
+def pairs_from_features(
+    queries: Path | str | Sequence[Path | str],
+    database: Path | str | Sequence[Path | str] | None = None,
+    *,
+    k: int,
+    query_prefix: str | Sequence[str] | None = None,
+    db_prefix: str | Sequence[str] | None = None,
+    query_list: Names | None = None,
+    db_list: Names | None = None,
+    chunk: int = _SCORES,
+    progress: Progress | None = None,
+) -> Pairs:
+    """The k most similar database images of each query image.
+
+    Args:
+        queries: Feature file or files with the query images.
+        database: The same for the database; default is the files of the queries.
+        k: How many; all there are, if there are fewer.
+        query_prefix: Only images whose names begin so (one prefix or several); wins over the list.
+        db_prefix: The same for the database.
+        query_list: Only these images: names, or a list file (one name a line, ``#`` comments, only
+            the first column counts; the file name may be a pattern such as ``*_time.txt``).
+        db_list: The same for the database.
+        chunk: How many scores may be in memory at once.
+        progress: Called with queries done and queries in all.
+
+    Returns:
+        For each query, in the order of the list, else in natural order: database names with
+        scores, best first, equal scores in the natural order of names.
+
+    Raises:
+        InputError: A file is damaged, a name is unknown or holds a blank, nothing is selected.
+        DescriptorError: NaN or infinity, or the files' descriptors differ in length.
+        EncoderMismatchError: Queries and database are known to come from different encoders.
+        SettingError: ``k`` is below 1.
+
+    Example:
+        >>> import tempfile
+        >>> from placememory.encoders import EncoderCard
+        >>> from placememory.memory.features_h5 import FeatureWriter
+        >>> path = Path(tempfile.mkdtemp()) / "feats.h5"
+        >>> with FeatureWriter(path, EncoderCard(name="toy", dim=2), dtype="float32") as writer:
+        ...     writer.add(["q/1", "db/1", "db/2"], np.float32([[1, 0], [0, 1], [1, 0]]))
+        >>> pairs_from_features(path, k=1, query_prefix="q/", db_prefix="db/")
+        [('q/1', [('db/2', 1.0)])]
+    """
+    if k < 1:
+        raise SettingError(f"k must be at least 1, not {k}")
+    with ExitStack() as stack:
+        asked = stack.enter_context(FeatureReader(queries))
+        known = asked if database is None else stack.enter_context(FeatureReader(database))
+        _check_alike(asked, known)
+        query_names = select_names(asked, query_prefix, query_list, "query")
+        # In natural order, so that ties are broken by name.
+        chosen = set(select_names(known, db_prefix, db_list, "database"))
+        db_names = [name for name in known.names if name in chosen]
+        check_writable([*query_names, *db_names])
+        return _search(asked, query_names, known, db_names, k, max(1, chunk), progress)
+
+
+def write_pairs(path: Path | str, pairs: Pairs, *, scores: bool = True) -> None:
+    r"""Write a pairs file: ``query db`` a line, as hloc's matchers read it.
+
+    Args:
+        path: The file; it appears, or is replaced, in one step.
+        pairs: From :func:`pairs_from_features`.
+        scores: Also write ``<path>.scores.csv`` with query, db and score (hloc's two-field format
+            has no room for the score).
+
+    Raises:
+        InputError: A name holds a blank.
+        PlaceMemoryError: The file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "pairs.txt"
+        >>> write_pairs(path, [("q.jpg", [("a.jpg", 0.9), ("b.jpg", 0.8)])])
+        >>> path.read_text()
+        'q.jpg a.jpg\nq.jpg b.jpg'
+    """
+    path = Path(path)
+    rows = [(query, name, score) for query, found in pairs for name, score in found]
+    check_writable(dict.fromkeys(name for row in rows for name in row[:2]))
+    beside = path.with_name(f"{path.name}.scores.csv")
+    if scores:
+        named = ((query, name, f"{score:.7g}") for query, name, score in rows)
+        write_csv(beside, ("query", "db", "score"), named)
+    write_text(path, "\n".join(f"{query} {name}" for query, name, _ in rows))
+    if not scores and beside.is_file():
+        beside.unlink()  # those of another run would contradict the pairs
+
+
+def _search(
+    asked: FeatureReader,
+    query_names: Sequence[str],
+    known: FeatureReader,
+    db_names: Sequence[str],
+    k: int,
+    chunk: int,
+    progress: Progress | None,
+) -> Pairs:
+    matrix = _finite(known, db_names)
+    row_of = {name: row for row, name in enumerate(db_names)}
+    scale = 2 * ROUNDING * _largest_norm(matrix)
+    pairs: Pairs = []
+    step = max(1, chunk // len(db_names))
+    for start in range(0, len(query_names), step):
+        names = query_names[start : start + step]
+        vectors = _finite(asked, names)
+        for name, vector, scores in zip(names, vectors, vectors @ matrix.T, strict=True):
+            if name in row_of:
+                scores[row_of[name]] = -np.inf
+            slack = scale * float(np.linalg.norm(vector))
+            found = _best(matrix, vector, scores, k, slack)
+            pairs.append((name, [(db_names[row], score) for row, score in found]))
+        if progress is not None:
+            progress(len(pairs), len(query_names))
+    return pairs
+
+
+def _best(
+    matrix: NDArray[np.float32],
+    query: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    k: int,
+    slack: float,
+) -> Iterator[tuple[int, float]]:
+    """Rows and scores of the k best; float32 ``scores`` preselect, float64 decides."""
+    count = len(scores)
+    kth_best = np.partition(scores, count - k)[count - k] if k < count else -np.inf
+    near = np.flatnonzero(scores >= max(kth_best - slack, -slack))
+    exact = [
+        (matrix[near[i : i + _ROWS]].astype(np.float64) * query.astype(np.float64)).sum(axis=1)
+        for i in range(0, len(near), _ROWS)
+    ]
+    similarity = np.concatenate(exact) if exact else np.empty(0)
+    order = np.lexsort((near, -similarity))[:k]
+    order = order[similarity[order] >= 0]
+    return zip(near[order].tolist(), similarity[order].tolist(), strict=True)
+
+
+def _check_alike(asked: FeatureReader, known: FeatureReader) -> None:
+    if asked.dim != known.dim:
+        raise DescriptorError(
+            f"query descriptors have length {asked.dim}, those of the database {known.dim}"
+        )
+    if asked.card is not None and known.card is not None:
+        check_encoder(Path("database"), known.card, asked.card)
+
+
+def _finite(features: FeatureReader, names: Sequence[str]) -> NDArray[np.float32]:
+    matrix = features.read(names)
+    bad = [names[int(i)] for i in np.flatnonzero(~np.isfinite(matrix).all(axis=1))]
+    if bad:
+        raise DescriptorError(
+            f"{len(bad)} descriptors hold NaN or infinity: {', '.join(bad[:_SHOWN])}"
+        )
+    return matrix
+
+
+def _largest_norm(matrix: NDArray[np.float32]) -> float:
+    squares = np.einsum("nd,nd->n", matrix, matrix, dtype=np.float64)
+    return float(np.sqrt(squares.max()))

@@ -1,0 +1,170 @@
+"""Files that a localisation leaves behind: trajectory, tables and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from placememory._atomic import write_csv, write_json, write_text
+from placememory.frames import Pose
+from placememory.localize import Estimate
+
+TABLE_RANKS = 5
+_NANOSECONDS = 1_000_000_000
+_POSE = ("x", "y", "z", "qx", "qy", "qz", "qw")
+_COLUMNS = (
+    "name",
+    "stamp",
+    "session",
+    "place_index",
+    "place_name",
+    "vertex_id",
+    "floor",
+    "similarity",
+    *_POSE,
+    *(f"true_{name}" for name in _POSE),
+    "error_m",
+    "error_deg",
+    "right",
+)
+
+
+def write_results(
+    folder: Path,
+    estimates: Sequence[Estimate],
+    metrics: dict[str, Any],
+    *,
+    radius: float,
+    heading: float | None = None,
+) -> list[Path]:
+    """Write the files of a localisation.
+
+    Args:
+        folder: Gets ``trajectory.tum``, ``estimates.csv``, ``test_to_vertex_matches.csv`` (the
+            tutorial's table) and ``metrics.json``.
+        estimates: In the order of the traverse.
+        metrics: Numbers to write beside the similarity statistics.
+        radius: Metres within which an answer is right.
+        heading: Degrees within which its rotation must be, too.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        PlaceMemoryError: The folder cannot be written to.
+    """
+    paths = [
+        folder / name
+        for name in (
+            "trajectory.tum",
+            "estimates.csv",
+            "test_to_vertex_matches.csv",
+            "metrics.json",
+        )
+    ]
+    write_text(paths[0], "".join(trajectory_lines(estimates)))
+    write_csv(paths[1], _COLUMNS, (_estimate_row(e, radius, heading) for e in estimates))
+    write_csv(paths[2], match_columns(), (match_row(estimate) for estimate in estimates))
+    write_json(paths[3], {**metrics, "similarity_per_rank": similarity_per_rank(estimates)})
+    return paths
+
+
+def trajectory_lines(estimates: Sequence[Estimate]) -> Iterator[str]:
+    """Lines of a TUM trajectory: seconds, x y z in metres, quaternion x y z w.
+
+    Frames without a stamp get their index as seconds; unknown rotations are written as none.
+    """
+    if any(estimate.frame.stamp is None for estimate in estimates):
+        yield "# frames without a stamp have their index in place of seconds\n"
+    for estimate in estimates:
+        pose, frame = estimate.pose, estimate.frame
+        if pose is None:
+            continue
+        whole, part = divmod(
+            frame.stamp if frame.stamp is not None else frame.index * _NANOSECONDS, _NANOSECONDS
+        )
+        quaternion = pose.quaternion or (0.0, 0.0, 0.0, 1.0)
+        numbers = " ".join(f"{value:.6f}" for value in (pose.x, pose.y, pose.z))
+        turns = " ".join(f"{value:.9f}" for value in quaternion)
+        yield f"{whole}.{part:09d} {numbers} {turns}\n"
+
+
+def match_columns() -> list[str]:
+    """Columns of the tutorial's table.
+
+    Example:
+        >>> match_columns()[:4]
+        ['test_image', 'rank_1_vertex', 'rank_1_score', 'rank_1_train_img']
+    """
+    columns = ["test_image"]
+    for rank in range(1, TABLE_RANKS + 1):
+        columns += [f"rank_{rank}_vertex", f"rank_{rank}_score", f"rank_{rank}_train_img"]
+    return columns
+
+
+def match_row(estimate: Estimate) -> list[Any]:
+    """One row of the tutorial's table; a place without a vertex id has -1, as there."""
+    row: list[Any] = [estimate.frame.name]
+    for rank in range(TABLE_RANKS):
+        if rank >= len(estimate.candidates):
+            row += [None, None, None]
+            continue
+        candidate = estimate.candidates[rank]
+        vertex = candidate.place.vertex_id
+        row += [
+            -1 if vertex is None else vertex,
+            round(candidate.similarity, 6),
+            candidate.place.name,
+        ]
+    return row
+
+
+def similarity_per_rank(estimates: Sequence[Estimate]) -> dict[str, dict[str, float]]:
+    """Mean, least and largest similarity of each rank over all frames."""
+    ranks: dict[int, list[float]] = {}
+    for estimate in estimates:
+        for candidate in estimate.candidates:
+            ranks.setdefault(candidate.rank, []).append(candidate.similarity)
+    return {
+        str(rank): {
+            "mean": float(np.mean(values)),
+            "min": float(np.min(values)),
+            "max": float(np.max(values)),
+        }
+        for rank, values in sorted(ranks.items())
+    }
+
+
+def _estimate_row(estimate: Estimate, radius: float, heading: float | None) -> list[Any]:
+    frame, best = estimate.frame, estimate.best
+    place = best.place if best is not None else None
+    right = estimate.rights(radius, heading)[0] if best is not None else None
+    error = angle = None
+    if frame.pose is not None and estimate.pose is not None:
+        error = round(frame.pose.distance_to(estimate.pose), 6)
+        turn = frame.pose.angle_to(estimate.pose)
+        angle = None if np.isnan(turn) else round(turn, 4)
+    return [
+        frame.name,
+        frame.stamp,
+        place.session if place else None,
+        place.index if place else None,
+        place.name if place else None,
+        place.vertex_id if place else None,
+        place.floor if place else None,
+        round(best.similarity, 6) if best else None,
+        *_pose_cells(estimate.pose),
+        *_pose_cells(frame.pose),
+        error,
+        angle,
+        None if right is None else int(right),
+    ]
+
+
+def _pose_cells(pose: Pose | None) -> list[float | None]:
+    if pose is None:
+        return [None] * len(_POSE)
+    return [pose.x, pose.y, pose.z, *(pose.quaternion or (None,) * 4)]
