@@ -1,0 +1,76 @@
+# Two commands are all a user needs: `make demo` and `make test`. Both make their own environment.
+
+PYTHON ?= python3
+VENV ?= .venv
+SERVER_VENV ?= .venv-milvus
+OUT ?= demo
+# A pip index with the build of torch you want, e.g. https://download.pytorch.org/whl/cpu (much
+# smaller on Linux) or .../cu128. Empty: what PyPI has for this machine.
+TORCH_INDEX ?=
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
+SOURCES := src tests benchmarks
+
+.PHONY: help demo test check unit install install-dev milvus docs-figures benchmark format clean
+
+help:
+	@echo "make demo      render a building, build a memory of it, localise a second run, draw it all"
+	@echo "make test      lint, types, layers and every test"
+	@echo "make benchmark the numbers of docs/results.md (needs ../shared/data)"
+	@echo "make format    format the code"
+	@echo "make clean     remove environments and caches"
+
+demo: install
+	$(VENV)/bin/placememory demo --out $(OUT)
+
+test: check unit
+
+check: install-dev
+	$(VENV)/bin/ruff check $(SOURCES)
+	$(VENV)/bin/ruff format --check $(SOURCES)
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+unit: install-dev milvus
+	PLACEMEMORY_MILVUS_PYTHON=$(abspath $(SERVER_VENV))/bin/python \
+	  $(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+install: $(VENV)/.demo-installed
+
+install-dev: $(VENV)/.dev-installed
+
+# The standalone Milvus server, for the tests of the server store; only Linux on x86-64 has one.
+milvus: $(SERVER_VENV)/.tried
+
+benchmark: install-dev
+	$(VENV)/bin/python benchmarks/run_all.py
+
+format: install-dev
+	$(VENV)/bin/ruff check --fix $(SOURCES)
+	$(VENV)/bin/ruff format $(SOURCES)
+
+clean:
+	rm -rf $(VENV) $(SERVER_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "placememory needs Python 3.11 or newer; try: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.torch-installed: $(VENV)/bin/python
+	$(if $(TORCH_INDEX),$(PIP) install --quiet --index-url $(TORCH_INDEX) torch torchvision)
+	touch $@
+
+$(VENV)/.demo-installed: $(VENV)/.torch-installed pyproject.toml
+	$(PIP) install --quiet --editable '.[demo]'
+	touch $@
+
+$(VENV)/.dev-installed: $(VENV)/.torch-installed pyproject.toml
+	$(PIP) install --quiet --editable '.[all,dev]'
+	touch $@ $(VENV)/.demo-installed
+
+$(SERVER_VENV)/.tried:
+	mkdir -p $(SERVER_VENV)
+	-[ "$$(uname -sm)" != "Linux x86_64" ] || \
+	  { $(PYTHON) -m venv $(SERVER_VENV) && \
+	    $(SERVER_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps milvus==2.3.5; }
+	touch $@
