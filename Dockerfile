@@ -11,7 +11,7 @@ USER robot
 WORKDIR /app
 COPY --chown=robot pyproject.toml README.md LICENSE Makefile ./
 COPY --chown=robot src src
-RUN make install-dev TORCH_INDEX=https://download.pytorch.org/whl/${COMPUTE}
+RUN make install EXTRAS=all TORCH_INDEX=https://download.pytorch.org/whl/${COMPUTE}
 ENV PATH=/app/.venv/bin:$PATH
 WORKDIR /data
 ENTRYPOINT ["placememory"]

@@ -4,13 +4,14 @@ PYTHON ?= python3
 VENV ?= .venv
 SERVER_VENV ?= .venv-milvus
 OUT ?= demo
+EXTRAS ?= demo
 # A pip index with the build of torch you want, e.g. https://download.pytorch.org/whl/cpu (much
 # smaller on Linux) or .../cu128. Empty: what PyPI has for this machine.
 TORCH_INDEX ?=
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 SOURCES := src tests benchmarks
 
-.PHONY: help demo test check unit install install-dev milvus docs-figures benchmark format clean
+.PHONY: help demo test check unit install install-dev milvus benchmark format clean
 
 help:
 	@echo "make demo      render a building, build a memory of it, localise a second run, draw it all"
@@ -34,9 +35,9 @@ unit: install-dev milvus
 	PLACEMEMORY_MILVUS_PYTHON=$(abspath $(SERVER_VENV))/bin/python \
 	  $(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
-install: $(VENV)/.demo-installed
+install: $(VENV)/.installed-$(EXTRAS)
 
-install-dev: $(VENV)/.dev-installed
+install-dev: $(VENV)/.installed-all,dev
 
 # The standalone Milvus server, for the tests of the server store; only Linux on x86-64 has one.
 milvus: $(SERVER_VENV)/.tried
@@ -60,13 +61,9 @@ $(VENV)/.torch-installed: $(VENV)/bin/python
 	$(if $(TORCH_INDEX),$(PIP) install --quiet --index-url $(TORCH_INDEX) torch torchvision)
 	touch $@
 
-$(VENV)/.demo-installed: $(VENV)/.torch-installed pyproject.toml
-	$(PIP) install --quiet --editable '.[demo]'
+$(VENV)/.installed-%: $(VENV)/.torch-installed pyproject.toml
+	$(PIP) install --quiet --editable '.[$*]'
 	touch $@
-
-$(VENV)/.dev-installed: $(VENV)/.torch-installed pyproject.toml
-	$(PIP) install --quiet --editable '.[all,dev]'
-	touch $@ $(VENV)/.demo-installed
 
 $(SERVER_VENV)/.tried:
 	mkdir -p $(SERVER_VENV)

@@ -103,10 +103,9 @@ class OccupancyGrid:
         return np.stack([np.floor(u), self.height - 1 - np.floor(v)], axis=-1).astype(np.int64)
 
     def contains(self, world: ArrayLike) -> NDArray[np.bool_]:
-        """(...) bool: whether points (..., 2) in metres lie on the image."""
-        column, row = np.moveaxis(self.to_cell(world), -1, 0)
-        inside: NDArray[np.bool_] = (column >= 0) & (column < self.width)
-        inside &= (row >= 0) & (row < self.height)
+        """(...) bool: whether points (..., 2) in metres lie on the image; NaN does not."""
+        u, v = self._grid_units(world)
+        inside: NDArray[np.bool_] = (u >= 0) & (u < self.width) & (v >= 0) & (v < self.height)
         return inside
 
     def occupancy(self) -> NDArray[np.int8]:
@@ -121,7 +120,7 @@ class OccupancyGrid:
         value = self.image if self.negate else 1.0 - self.image
         between = np.full(value.shape, float(UNKNOWN))
         if self.mode == "scale":
-            span = self.occupied_thresh - self.free_thresh
+            span = (self.occupied_thresh - self.free_thresh) or 1.0  # no value lies between
             between = np.rint(np.clip((value - self.free_thresh) / span, 0, 1) * 98 + 1)
         result = np.where(value > self.occupied_thresh, OCCUPIED, between)
         result = np.where(value < self.free_thresh, FREE, result)
@@ -153,14 +152,18 @@ def read_map(path: Path | str) -> OccupancyGrid:
     values = _read_yaml(path)
     file = path.parent / str(_needed(values, "image", path))
     image, alpha = _read_lightness(file, with_alpha=values.get("mode", "trinary"))
+    free = _threshold(values, "free_thresh", 0.25, path)
+    occupied = _threshold(values, "occupied_thresh", 0.65, path)
+    if free > occupied:
+        raise MapError(f"{path}: free_thresh {free} is above occupied_thresh {occupied}")
     return OccupancyGrid(
         image=image,
         alpha=alpha,
         resolution=_positive(values, path),
         origin=_origin(values, path),
-        negate=bool(values.get("negate", 0)),
-        occupied_thresh=_threshold(values, "occupied_thresh", 0.65, path),
-        free_thresh=_threshold(values, "free_thresh", 0.25, path),
+        negate=_flag(values, "negate", path),
+        occupied_thresh=occupied,
+        free_thresh=free,
         mode=_mode(values, path),
     )
 
@@ -168,7 +171,7 @@ def read_map(path: Path | str) -> OccupancyGrid:
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise MapError(f"{path}: cannot read the map's yaml ({error})") from error
     if not isinstance(values, dict):
         raise MapError(f"{path}: a map's yaml has keys such as image, resolution and origin")
@@ -186,7 +189,7 @@ def _read_lightness(
             if opened.mode.startswith("I"):
                 return np.asarray(opened).astype(np.float64) / 65535.0, None
             pixels = np.asarray(opened.convert(mode or "RGB"), dtype=np.float64) / 255.0
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # Pillow's decoders raise nearly anything on garbage
         raise MapError(f"{path}: cannot read the map's image ({error})") from error
     if mode is None:
         return pixels.mean(axis=-1), None
@@ -220,6 +223,13 @@ def _threshold(values: dict[str, Any], key: str, default: float, path: Path) -> 
     if not 0.0 <= value <= 1.0:
         raise MapError(f"{path}: {key} must lie in 0..1, not {value}")
     return value
+
+
+def _flag(values: dict[str, Any], key: str, path: Path) -> bool:
+    value = values.get(key, 0)
+    if value not in (0, 1):
+        raise MapError(f"{path}: {key} must be 0, 1, true or false, not {value!r}")
+    return bool(value)
 
 
 def _mode(values: dict[str, Any], path: Path) -> Mode:

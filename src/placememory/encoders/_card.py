@@ -114,6 +114,11 @@ class EncoderCard(BaseModel):
         except (ValueError, KeyError, TypeError, ValidationError, SafetensorError) as error:
             raise MemoryFormatError(f"the encoder card cannot be read ({error})") from error
 
+    def replaced(self, **fields: Any) -> EncoderCard:
+        """A card with some fields changed, and so another hash."""
+        mine = {name: getattr(self, name) for name in type(self).model_fields}
+        return EncoderCard(**{**mine, **fields})
+
     def differences(self, other: EncoderCard) -> list[str]:
         """Names of the fields in which two cards differ, for messages."""
         mine, theirs = self.model_dump(mode="json"), other.model_dump(mode="json")

@@ -131,8 +131,8 @@ class LiteVlad(FittableEncoder):
         if words is None or words.shape != shape:
             found = None if words is None else words.shape
             raise EncoderError(f"lite-vlad wants a vocabulary 'words' {shape}, not {found}")
-        card = self.card.model_copy(update={"fitted": {"words": np.asarray(words, np.float32)}})
-        return LiteVlad(self._trunk, self._device, EncoderCard(**dict(card)))
+        card = self.card.replaced(fitted={"words": np.asarray(words, np.float32)})
+        return LiteVlad(self._trunk, self._device, card)
 
     def _vocabulary(self) -> torch.Tensor:
         if self._words is None:

@@ -62,6 +62,8 @@ class Pose:
         cls, x: float, y: float, yaw: float, z: float = 0.0, frame_id: str = "map"
     ) -> Pose:
         """Planar pose; ``yaw`` in radians, counter-clockwise from the map's x axis."""
+        if not math.isfinite(yaw):
+            raise PoseError(f"a yaw must be finite, not {yaw}")
         quaternion = (0.0, 0.0, math.sin(yaw / 2), math.cos(yaw / 2))
         return cls(x, y, z, quaternion, frame_id)
 
@@ -73,7 +75,8 @@ class Pose:
             PoseError: The upper left 3x3 is no rotation.
         """
         rotation = np.asarray(matrix, dtype=np.float64)[:3, :3]
-        if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):
+        unit = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3)
+        if not unit or np.linalg.det(rotation) < 0:
             raise PoseError("the 3x3 part of the pose matrix is not a rotation")
         x, y, z = (float(value) for value in np.asarray(matrix)[:3, 3])
         return cls(x, y, z, quaternion_from_rotation(rotation), frame_id)

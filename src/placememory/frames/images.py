@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as PillowImage
-from PIL import ImageOps
 
 from placememory.errors import ImageError
 from placememory.frames._frame import Image
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
+_ORIENTATION = 0x0112  # the EXIF tag
+_TURNS = {
+    2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
+    3: PillowImage.Transpose.ROTATE_180,
+    4: PillowImage.Transpose.FLIP_TOP_BOTTOM,
+    5: PillowImage.Transpose.TRANSPOSE,
+    6: PillowImage.Transpose.ROTATE_270,
+    7: PillowImage.Transpose.TRANSVERSE,
+    8: PillowImage.Transpose.ROTATE_90,
+}
+
+# Pillow warns of odd metadata and of images over 89 megapixels; both can be read.
+for _kind in (UserWarning, PillowImage.DecompressionBombWarning):
+    warnings.filterwarnings("ignore", category=_kind, module=r"PIL\.")
 
 
 def is_image(path: Path) -> bool:
@@ -33,7 +47,8 @@ def read_image(path: Path | str, *, exif: bool = True) -> Image:
     Args:
         path: PNG, JPEG, WebP, BMP, TIFF or PNM.
         exif: Turn the image as its EXIF orientation says. hloc ignores the orientation; give
-            ``False`` to be equal to it.
+            ``False`` to be equal to it. In a TIFF the orientation is part of the format, and is
+            always honoured.
 
     Raises:
         ImageError: The file is missing, truncated or no image.
@@ -42,14 +57,22 @@ def read_image(path: Path | str, *, exif: bool = True) -> Image:
     try:
         with PillowImage.open(path) as opened:
             opened.load()
-            image = ImageOps.exif_transpose(opened) if exif else opened
-            return _as_rgb(image)
+            turn = _TURNS.get(_orientation(opened)) if exif else None
+            return _as_rgb(opened if turn is None else opened.transpose(turn))
     except FileNotFoundError as error:
         raise ImageError(f"{path}: there is no such image") from error
     except PillowImage.DecompressionBombError as error:
         raise ImageError(f"{path}: the image is implausibly large ({error})") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except Exception as error:  # Pillow's decoders raise nearly anything on garbage
         raise ImageError(f"{path}: cannot read the image ({error}); is it complete?") from error
+
+
+def _orientation(image: PillowImage.Image) -> int:
+    """EXIF orientation 1 to 8; 1 where there is none, or the EXIF data is damaged."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # the pixels are fine
+        return 1
 
 
 def _as_rgb(image: PillowImage.Image) -> Image:
@@ -59,5 +82,7 @@ def _as_rgb(image: PillowImage.Image) -> Image:
     elif image.mode == "F":
         grey = np.round(np.clip(np.nan_to_num(np.asarray(image)), 0.0, 1.0) * 255.0)
     else:
+        if image.mode == "P" and "transparency" in image.info:
+            image = image.convert("RGBA")
         return np.array(image.convert("RGB"), dtype=np.uint8)
     return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)

@@ -24,7 +24,7 @@ def read_ahead(
         on_bad: Called with each unreadable frame, which is then left out; without it the first
             unreadable image raises.
         workers: Reading threads.
-        depth: How many images may wait in memory.
+        depth: How many images may wait in memory, at least 1.
 
     Raises:
         ImageError: An image is unreadable and ``on_bad`` is not given.
@@ -34,7 +34,7 @@ def read_ahead(
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="read-image") as pool:
         try:
             while True:
-                while len(waiting) < depth and (frame := next(source, None)) is not None:
+                while len(waiting) < max(depth, 1) and (frame := next(source, None)) is not None:
                     waiting.append((frame, pool.submit(frame.image)))
                 if not waiting:
                     return

@@ -66,8 +66,11 @@ def list_frames(
 
 def _found(folder: Path, globs: Sequence[str]) -> list[str]:
     """Image names below a folder, relative, in natural order; hidden files are left out."""
-    paths = {path for glob in globs or ["**/*"] for path in folder.glob(glob)}
-    names = [path.relative_to(folder) for path in paths if path.is_file() and is_image(path)]
+    try:
+        paths = {path for glob in globs or ["**/*"] for path in folder.glob(glob)}
+        names = [path.relative_to(folder) for path in paths if path.is_file() and is_image(path)]
+    except (NotImplementedError, ValueError) as error:
+        raise InputError(f"a glob is a pattern relative to {folder}: {error}") from error
     visible = [n.as_posix() for n in names if not any(part.startswith(".") for part in n.parts)]
     return sorted(visible, key=natural_key)
 
@@ -92,7 +95,7 @@ def read_name_list(path: Path) -> list[str]:
         InputError: The file cannot be read as text.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot read the list of names ({error})") from error
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]

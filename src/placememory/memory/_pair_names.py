@@ -50,7 +50,7 @@ def _listed(names: Names) -> list[str]:
     if not files:
         raise InputError(f"{path}: there is no such list of images")
     try:
-        lines = [line for file in files for line in file.read_text("utf-8").splitlines()]
+        lines = [line for file in files for line in file.read_text("utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot read the list of images ({error})") from error
     return [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]

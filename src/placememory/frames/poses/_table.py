@@ -177,7 +177,8 @@ class _Index:
     def _named(self, name: str) -> PoseRecord | None:
         if name in self.names:
             return self.names[name]
-        same = self.tails.get(PurePosixPath(name).name, [])
+        alike = self.tails.get(PurePosixPath(name).name, [])
+        same = [record for record in alike if _same_tail(record.name or "", name)]
         return same[0] if len(same) == 1 else None
 
     def _nearest(self, stamp: int, max_gap: int) -> PoseRecord | None:
@@ -187,6 +188,11 @@ class _Index:
         if best is None or abs(self.stamps[best] - stamp) > max_gap:
             return None
         return self.stamped[best]
+
+
+def _same_tail(first: str, second: str) -> bool:
+    """Whether one path is the other seen from a folder further down."""
+    return f"/{first}".endswith(f"/{second}") or f"/{second}".endswith(f"/{first}")
 
 
 def _put(index: dict[_Key, PoseRecord], key: _Key, record: PoseRecord, source: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
@@ -20,6 +21,11 @@ def data_lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line.strip()
 
 
+def first_data_line(head: Sequence[str]) -> str:
+    """The first line that is no comment; empty if there is none."""
+    return next((line for line in head if not line.startswith("#")), "")
+
+
 def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Rows of a CSV file as dictionaries, with line numbers.
 
@@ -28,19 +34,48 @@ def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, skipinitialspace=True)
-        header = [_plain_name(name) for name in next(reader, [])]
-        for values in reader:
-            if not any(value.strip() for value in values):
-                continue
-            if len(values) < len(header):
-                raise PoseError(
-                    f"{path}:{reader.line_num}: {len(values)} values for {len(header)} columns"
-                )
-            yield reader.line_num, dict(zip(header, (v.strip() for v in values), strict=False))
+        header: list[str] = []
+        try:
+            for values in reader:
+                if not any(value.strip() for value in values):
+                    continue
+                if not header:
+                    header = [_plain_name(name) for name in values]
+                    continue
+                if len(values) < len(header):
+                    raise PoseError(
+                        f"{path}:{reader.line_num}: {len(values)} values for {len(header)} columns"
+                    )
+                yield reader.line_num, dict(zip(header, (v.strip() for v in values), strict=False))
+        except csv.Error as error:
+            raise PoseError(f"{path}:{reader.line_num}: {error}") from error
+
+
+def column_names(line: str) -> list[str]:
+    """Names of the columns as :func:`csv_rows` gives them.
+
+    Example:
+        >>> column_names("#name, x [m], y [m]")
+        ['name', 'x', 'y']
+    """
+    return [_plain_name(name) for name in next(csv.reader([line], skipinitialspace=True), [])]
 
 
 def _plain_name(name: str) -> str:
     return name.strip().lstrip("#").split("[")[0].strip()
+
+
+@contextmanager
+def at(path: Path, line: int) -> Iterator[None]:
+    """Name file and line in the error of a pose that cannot be.
+
+    Raises:
+        PoseError: One was raised inside.
+    """
+    try:
+        yield
+    except PoseError as error:
+        raise PoseError(f"{path}:{line}: {error}") from error
 
 
 def numbers(

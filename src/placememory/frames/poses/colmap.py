@@ -13,7 +13,7 @@ import numpy as np
 from placememory.errors import PoseError
 from placememory.frames._pose import Pose, rotation_from_quaternion
 from placememory.frames.poses._table import PoseRecord, PoseTable
-from placememory.frames.poses._text import are_numbers, numbers
+from placememory.frames.poses._text import are_numbers, at, numbers
 
 
 def matches(path: Path, head: Sequence[str]) -> bool:
@@ -35,7 +35,8 @@ def read(path: Path) -> PoseTable:
         if len(words) < 10:
             raise PoseError(f"{path}:{line}: an image line has 10 values, not {len(words)}")
         qw, qx, qy, qz, tx, ty, tz = numbers(path, line, words[1:8])
-        world_to_camera = Pose(tx, ty, tz, (qx, qy, qz, qw))
+        with at(path, line):
+            world_to_camera = Pose(tx, ty, tz, (qx, qy, qz, qw))
         records.append(PoseRecord(_inverse(world_to_camera), name=words[9].strip()))
     return PoseTable(records, str(path))
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from placememory.frames._pose import Pose
 from placememory.frames.poses._table import PoseRecord, PoseTable
-from placememory.frames.poses._text import are_numbers, data_lines, numbers
+from placememory.frames.poses._text import are_numbers, at, data_lines, first_data_line, numbers
 
 
 def matches(path: Path, head: Sequence[str]) -> bool:
-    """Whether every line has two numbers."""
-    return bool(head) and all(are_numbers(line.split(), 2) for line in head)
+    """Whether the first line has two numbers."""
+    return are_numbers(first_data_line(head).split(), 2)
 
 
 def read(path: Path) -> PoseTable:
@@ -20,5 +20,6 @@ def read(path: Path) -> PoseTable:
     records = []
     for number, (line, text) in enumerate(data_lines(path)):
         x, y = numbers(path, line, text.split(), expected=2)
-        records.append(PoseRecord(Pose(x, y), number=number))
+        with at(path, line):
+            records.append(PoseRecord(Pose(x, y), number=number))
     return PoseTable(records, str(path))

@@ -12,14 +12,14 @@ from pathlib import Path
 from placememory.errors import PoseError
 from placememory.frames._pose import Pose
 from placememory.frames.poses._table import PoseRecord, PoseTable
-from placememory.frames.poses._text import csv_rows, numbers, stamp_of_any, whole
+from placememory.frames.poses._text import at, column_names, csv_rows, numbers, stamp_of_any, whole
 
 _ROTATION = ("qx", "qy", "qz", "qw")
 
 
 def matches(path: Path, head: Sequence[str]) -> bool:
     """Whether the header has x, y and a key."""
-    names = {name.strip() for name in head[0].split(",")} if head else set()
+    names = set(column_names(head[0])) if head else set()
     return {"x", "y"} <= names and bool({"name", "stamp", "vertex_id"} & names)
 
 
@@ -30,9 +30,11 @@ def read(path: Path) -> PoseTable:
         if not {"x", "y"} <= row.keys() or not {"name", "stamp", "vertex_id"} & row.keys():
             raise PoseError(f"{path}: the header needs x, y and one of name, stamp, vertex_id")
         stamp, vertex = row.get("stamp"), row.get("vertex_id")
+        with at(path, line):
+            pose = _pose(path, line, row)
         records.append(
             PoseRecord(
-                _pose(path, line, row),
+                pose,
                 name=row.get("name") or None,
                 vertex_id=whole(path, line, vertex) if vertex else None,
                 stamp=stamp_of_any(path, line, stamp) if stamp else None,

@@ -8,7 +8,7 @@ from pathlib import Path
 from placememory.errors import PoseError
 from placememory.frames._pose import Pose
 from placememory.frames.poses._table import PoseRecord, PoseTable
-from placememory.frames.poses._text import data_lines, numbers, whole
+from placememory.frames.poses._text import at, data_lines, numbers, whole
 
 
 def matches(path: Path, head: Sequence[str]) -> bool:
@@ -25,5 +25,6 @@ def read(path: Path) -> PoseTable:
             raise PoseError(f"{path}:{line}: {len(words)} values where at least 8 are expected")
         x, y, z, qw, qx, qy, qz = numbers(path, line, words[1:8])
         stamp = whole(path, line, words[0])
-        records.append(PoseRecord(Pose(x, y, z, (qx, qy, qz, qw)), stamp=stamp))
+        with at(path, line):
+            records.append(PoseRecord(Pose(x, y, z, (qx, qy, qz, qw)), stamp=stamp))
     return PoseTable(records, str(path))

@@ -14,12 +14,19 @@ import numpy as np
 from placememory.errors import PoseError
 from placememory.frames._pose import Pose
 from placememory.frames.poses._table import PoseRecord, PoseTable
-from placememory.frames.poses._text import are_numbers, data_lines, numbers, stamp_of_seconds
+from placememory.frames.poses._text import (
+    are_numbers,
+    at,
+    data_lines,
+    first_data_line,
+    numbers,
+    stamp_of_seconds,
+)
 
 
 def matches(path: Path, head: Sequence[str]) -> bool:
-    """Whether every line has twelve numbers."""
-    return bool(head) and all(are_numbers(line.split(), 12) for line in head)
+    """Whether the first line has twelve numbers."""
+    return are_numbers(first_data_line(head).split(), 12)
 
 
 def read(path: Path) -> PoseTable:
@@ -28,10 +35,8 @@ def read(path: Path) -> PoseTable:
     records = []
     for number, (line, text) in enumerate(data_lines(path)):
         values = numbers(path, line, text.split(), expected=12)
-        try:
+        with at(path, line):
             pose = Pose.from_matrix(np.reshape(values, (3, 4)))
-        except PoseError as error:
-            raise PoseError(f"{path}:{line}: {error}") from error
         stamp = stamps[number] if number < len(stamps) else None
         records.append(PoseRecord(pose, number=number, stamp=stamp))
     if stamps and len(stamps) != len(records):

@@ -12,7 +12,7 @@ from pathlib import Path
 from placememory.errors import PoseError
 from placememory.frames._pose import Pose
 from placememory.frames.poses._table import PoseRecord, PoseTable
-from placememory.frames.poses._text import csv_rows, numbers, whole
+from placememory.frames.poses._text import at, csv_rows, numbers, whole
 
 _POSITION = ("position x", "position y", "position z")
 _ROTATION = ("quaternion x", "quaternion y", "quaternion z", "quaternion w")
@@ -35,9 +35,11 @@ def read(path: Path) -> PoseTable:
         if all(name in row for name in _ROTATION):
             qx, qy, qz, qw = numbers(path, line, [row[name] for name in _ROTATION])
             rotation = (qx, qy, qz, qw)
+        with at(path, line):
+            pose = Pose(x, y, z, rotation)
         records.append(
             PoseRecord(
-                Pose(x, y, z, rotation),
+                pose,
                 vertex_id=whole(path, line, row["vertex index"]),
                 stamp=whole(path, line, row["timestamp"]),
             )

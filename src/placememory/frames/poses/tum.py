@@ -7,13 +7,19 @@ from pathlib import Path
 
 from placememory.frames._pose import Pose
 from placememory.frames.poses._table import PoseRecord, PoseTable
-from placememory.frames.poses._text import are_numbers, data_lines, numbers, stamp_of_seconds
+from placememory.frames.poses._text import (
+    are_numbers,
+    at,
+    data_lines,
+    first_data_line,
+    numbers,
+    stamp_of_seconds,
+)
 
 
 def matches(path: Path, head: Sequence[str]) -> bool:
-    """Whether the lines have eight numbers with blanks between them."""
-    lines = [line for line in head if not line.startswith("#")]
-    return bool(lines) and all(are_numbers(line.split(), 8) for line in lines)
+    """Whether the first line has eight numbers with blanks between them."""
+    return are_numbers(first_data_line(head).split(), 8)
 
 
 def read(path: Path) -> PoseTable:
@@ -23,5 +29,6 @@ def read(path: Path) -> PoseTable:
         words = text.split()
         _, x, y, z, qx, qy, qz, qw = numbers(path, line, words, expected=8)
         stamp = stamp_of_seconds(path, line, words[0])
-        records.append(PoseRecord(Pose(x, y, z, (qx, qy, qz, qw)), stamp=stamp))
+        with at(path, line):
+            records.append(PoseRecord(Pose(x, y, z, (qx, qy, qz, qw)), stamp=stamp))
     return PoseTable(records, str(path))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from placememory.errors import MemoryDamagedError, SettingError
+from placememory.errors import InputError, MemoryDamagedError, SettingError
 from placememory.memory._rows import Rows
 from placememory.memory._where import Where
 
@@ -126,6 +128,19 @@ class Store(ABC):
             SettingError: This store has none.
         """
         raise SettingError(f"{self.uri}: only a Milvus store can search with an index of its own")
+
+
+@contextmanager
+def reading_places(uri: str) -> Iterator[None]:
+    """What cannot be understood while places are read, as damage.
+
+    Raises:
+        MemoryDamagedError: A place is malformed.
+    """
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, InputError) as error:
+        raise MemoryDamagedError(f"{uri}: a place is damaged ({error})") from error
 
 
 def check_rows(rows: Rows, manifest: Manifest, uri: str) -> None:

@@ -32,7 +32,14 @@ from placememory.memory.stores._milvus_client import (
     lite_folder_exists,
     milvus_errors,
 )
-from placememory.memory.stores._port import FORMAT, Manifest, Store, StoreIndex, check_rows
+from placememory.memory.stores._port import (
+    FORMAT,
+    Manifest,
+    Store,
+    StoreIndex,
+    check_rows,
+    reading_places,
+)
 
 _STATE = "state"
 _CARD = "card/"
@@ -326,7 +333,10 @@ class MilvusStore(Store):
         if state.manifest.sequence_dim is not None:
             found = self._entities("sequences", condition, "descriptor")
             sequences = {entity["key"]: entity["descriptor"] for entity in found}
-        return schema.rows_of(entities, sequences, state.manifest.dim, state.manifest.sequence_dim)
+        with reading_places(self.uri):
+            return schema.rows_of(
+                entities, sequences, state.manifest.dim, state.manifest.sequence_dim
+            )
 
     def _entities(self, part: str, condition: str, *fields: str) -> list[dict[str, Any]]:
         """All entities of a collection that meet a condition, read in pages."""

@@ -21,7 +21,7 @@ from placememory.errors import (
 )
 from placememory.memory._place import Place
 from placememory.memory._rows import Rows
-from placememory.memory.stores._port import FORMAT, Manifest, Store, check_rows
+from placememory.memory.stores._port import FORMAT, Manifest, Store, check_rows, reading_places
 
 APPLICATION_ID = 0x706C6163  # "plac"
 _SCHEMA = """
@@ -38,7 +38,7 @@ CREATE TABLE places (
     sequence BLOB,
     crc INTEGER NOT NULL,
     PRIMARY KEY (session, idx)
-) WITHOUT ROWID;
+);
 """
 _WAIT_SECONDS = 10.0
 
@@ -120,7 +120,8 @@ class SqliteStore(Store):
             self._connection.execute("BEGIN")
             try:
                 manifest = self.manifest
-                rows = self._read_rows(manifest)
+                with reading_places(self.uri):
+                    rows = self._read_rows(manifest)
             finally:
                 self._connection.execute("COMMIT")
         check_rows(rows, manifest, self.uri)

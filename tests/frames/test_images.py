@@ -1,0 +1,156 @@
+"""Every kind of image file comes out as (H, W, 3) uint8 RGB, or as an error that names the file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from placememory.errors import ImageError
+from placememory.frames import read_image
+from placememory.frames.images import is_image
+
+RGB = np.zeros((4, 6, 3), np.uint8)
+RGB[:2, :3], RGB[:2, 3:], RGB[2:, :3], RGB[2:, 3:] = (255, 0, 0), (0, 255, 0), (0, 0, 255), 255
+
+
+def save(path: Path, array: np.ndarray, mode: str | None = None, **options: object) -> Path:
+    image = Image.fromarray(array)
+    (image.convert(mode) if mode else image).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.png", {}),
+        ("a.PNG", {}),
+        ("a.webp", {"lossless": True}),
+        ("a.bmp", {}),
+        ("a.tif", {}),
+        ("a.tiff", {"compression": "tiff_lzw"}),
+        ("a.ppm", {}),
+        ("a b ü.png", {}),
+    ],
+)
+def test_lossless_formats(tmp_path: Path, name: str, options: dict) -> None:
+    image = read_image(save(tmp_path / name, RGB, **options))
+    np.testing.assert_array_equal(image, RGB)
+    assert image.dtype == np.uint8
+    assert image.flags.c_contiguous
+    assert image.flags.writeable
+    assert is_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+@pytest.mark.parametrize("name", ["a.jpg", "a.JPEG"])
+def test_jpeg(tmp_path: Path, name: str, mode: str) -> None:
+    big = np.kron(RGB, np.ones((16, 16, 1), np.uint8))
+    image = read_image(save(tmp_path / name, big, mode, quality=95, subsampling=0))
+    assert np.abs(image.astype(int) - big).mean() < 3
+
+
+@pytest.mark.parametrize("mode", ["P", "RGBA", "L", "LA", "1"])
+def test_modes(tmp_path: Path, mode: str) -> None:
+    expected = np.array(Image.fromarray(RGB).convert(mode).convert("RGB"))
+    image = read_image(save(tmp_path / "a.png", RGB, mode))
+    np.testing.assert_array_equal(image, expected)
+
+
+def test_transparency_is_dropped(tmp_path: Path) -> None:
+    rgba = np.dstack([RGB, np.full((4, 6), 10, np.uint8)])
+    np.testing.assert_array_equal(read_image(save(tmp_path / "a.png", rgba)), RGB)
+    palette = save(tmp_path / "p.png", RGB, "P", transparency=bytes(range(200)))
+    assert read_image(palette).shape == (4, 6, 3)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_16_bits_keep_the_upper_eight(tmp_path: Path, name: str) -> None:
+    values = np.array([[0, 255, 256], [0x8000, 0xABCD, 0xFFFF]], np.uint16)
+    image = read_image(save(tmp_path / name, values))
+    np.testing.assert_array_equal(image[..., 0], values >> 8)
+    np.testing.assert_array_equal(image, np.repeat(image[..., :1], 3, axis=2))
+
+
+def test_float_tiff_is_taken_as_0_to_1(tmp_path: Path) -> None:
+    values = np.array([[-1.0, 0.0, 0.5], [1.0, 7.0, np.nan]], np.float32)
+    image = read_image(save(tmp_path / "a.tif", values))
+    assert image[..., 0].tolist() == [[0, 0, 128], [255, 255, 0]]
+
+
+ROTATIONS = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+    8: lambda a: np.rot90(a),
+    9: lambda a: a,
+}
+
+
+@pytest.mark.parametrize("orientation", ROTATIONS)
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif"])
+def test_exif_orientation(tmp_path: Path, name: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if name.endswith("webp") else {}
+    path = save(tmp_path / name, RGB, exif=exif, **options)
+    as_stored = ROTATIONS[orientation](RGB) if name.endswith("tif") else RGB
+    np.testing.assert_array_equal(read_image(path, exif=False), as_stored)
+    np.testing.assert_array_equal(read_image(path), ROTATIONS[orientation](RGB))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.bmp", "a.tif", "a.ppm"])
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # pytest undoes the filter of the module
+def test_truncated_files(tmp_path: Path, name: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    path = save(tmp_path / name, noise)
+    whole = path.read_bytes()
+    for size in (0, 1, 10, len(whole) // 3, len(whole) * 9 // 10):
+        path.write_bytes(whole[:size])
+        with pytest.raises(ImageError, match=rf"{name}: cannot read the image"):
+            read_image(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x89PNG\r\n\x1a\n" * 9, b"BM" * 99])
+def test_garbage(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.png").write_bytes(content)
+    with pytest.raises(ImageError, match=r"bad\.png"):
+        read_image(tmp_path / "bad.png")
+
+
+def test_missing_and_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"none\.png: there is no such image"):
+        read_image(tmp_path / "none.png")
+    with pytest.raises(ImageError, match="cannot read"):
+        read_image(tmp_path)
+
+
+def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "big.png", RGB)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(ImageError, match=r"big\.png: the image is implausibly large"):
+        read_image(path)
+
+
+def test_damaged_exif_neither_warns_nor_costs_the_image(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "x" * 100
+    path = save(tmp_path / "a.jpg", RGB, exif=exif)
+    content = path.read_bytes()
+    start = content.index(b"Exif\0\0") + 6
+    path.write_bytes(content[: start + 8] + b"\xff\x7f" + content[start + 10 :])  # entries: 32767
+    code = "import sys, placememory.frames as f; print(f.read_image(sys.argv[1]).shape)"
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", code, path],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("(4, 6, 3)\n", "")

@@ -1,0 +1,93 @@
+"""What only Milvus Lite can suffer: old files, foreign folders, other processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from placememory.errors import (
+    MemoryDamagedError,
+    MemoryFormatError,
+    MemoryLockedError,
+    MemoryNotFoundError,
+    SettingError,
+)
+from placememory.memory import PlaceMemory, index_recall
+from tests.conftest import make_card, make_descriptors, make_frames
+
+pytest.importorskip("milvus_lite", reason="the extra 'milvus' is not installed")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A Lite folder of 50 places."""
+    path = tmp_path / "office"
+    with PlaceMemory.create(f"milvus-lite:{path}", encoder=make_card(16)) as memory:
+        memory.add(make_frames(50), make_descriptors(50, 16))
+    return path
+
+
+def test_a_file_of_an_older_lite_is_refused(tmp_path: Path) -> None:
+    old = tmp_path / "milvus_demo.db"
+    old.write_bytes(b"SQLite format 3\0" + bytes(4000))
+    with pytest.raises(MemoryFormatError, match="since version 3"):
+        PlaceMemory.open(f"milvus-lite:{old}")
+
+
+def test_a_foreign_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_bytes(b"x")
+    for call in (PlaceMemory.open, lambda uri: PlaceMemory.create(uri, encoder=make_card())):
+        with pytest.raises(MemoryFormatError, match="not a Milvus Lite folder"):
+            call(f"milvus-lite:{tmp_path}")
+    assert [p.name for p in tmp_path.iterdir()] == ["photo.png"]
+
+
+def test_a_second_process_gets_a_clear_error(path: Path) -> None:
+    script = (
+        "import sys; from placememory.memory import PlaceMemory; from placememory import errors\n"
+        "try: PlaceMemory.open(sys.argv[1])\n"
+        "except errors.MemoryLockedError as error: print(error)"
+    )
+    uri = f"milvus-lite:{path}"
+    with PlaceMemory.open(uri):
+        done = subprocess.run(
+            [sys.executable, "-c", script, uri], capture_output=True, text=True, check=True
+        )
+        assert "another process" in done.stdout
+        with pytest.raises(MemoryLockedError):
+            PlaceMemory.open(uri)
+    with PlaceMemory.open(uri) as memory:  # the lock went with the close
+        assert len(memory) == 50
+
+
+def test_rows_that_an_older_manifest_hides_are_noticed(path: Path) -> None:
+    """Lite falls back to an older manifest of its own in silence; our count tells."""
+    collection = path / "collections" / "places"
+    manifest = json.loads((collection / "manifest.json").read_text())
+    for partition in manifest["partitions"].values():
+        partition["data_files"] = []
+    (collection / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(MemoryDamagedError):
+        PlaceMemory.open(f"milvus-lite:{path}")
+
+
+def test_an_address_without_a_collection_is_refused() -> None:
+    with pytest.raises(SettingError, match="http://host:port/collection"):
+        PlaceMemory.open("http://localhost:19530")
+
+
+def test_a_missing_folder_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(MemoryNotFoundError):
+        PlaceMemory.open(f"milvus-lite:{tmp_path / 'none'}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_recall_of_an_index_is_measured(path: Path) -> None:
+    with PlaceMemory.open(f"milvus-lite:{path}") as memory:
+        measured = index_recall(memory, k=5)
+        assert (measured.recall, measured.queries, measured.places) == (1.0, 50, 50)
+        assert "recall@5 100.0 %" in str(measured)

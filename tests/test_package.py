@@ -1,0 +1,122 @@
+"""The package as a whole: a cheap import, no torch in the core, containers that parse."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+import placememory
+
+ROOT = Path(__file__).resolve().parents[1]
+_WITHOUT = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name.split(".")[0])
+sys.meta_path.insert(0, Missing())
+"""
+
+
+def _python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_import_is_cheap_and_brings_nothing_heavy() -> None:
+    code = (
+        "import sys, placememory;"
+        "heavy = {'numpy', 'torch', 'pydantic', 'h5py', 'matplotlib', 'pymilvus', 'typer', 'PIL'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    assert _python(code).strip() == "[]"
+
+
+def test_every_public_name_is_there() -> None:
+    for name in placememory.__all__:
+        assert getattr(placememory, name) is not None
+    assert set(placememory.__all__) <= set(dir(placememory))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = placememory.nothing
+
+
+def test_the_core_works_without_torch_milvus_or_drawing() -> None:
+    blocked = {"torch", "timm", "torchvision", "pymilvus", "milvus_lite", "matplotlib", "av"}
+    code = _WITHOUT.format(blocked=blocked) + (
+        "import numpy as np, tempfile\n"
+        "import placememory as pm\n"
+        "from placememory.encoders import EncoderCard, names\n"
+        "from placememory.memory.pairs import pairs_from_features\n"
+        "import placememory.cli._app\n"
+        "card = EncoderCard(name='toy', dim=2)\n"
+        "memory = pm.PlaceMemory.create(tempfile.mkdtemp() + '/m', encoder=card)\n"
+        "memory.add([pm.Frame('a', 's', 0)], np.float32([[1, 0]]))\n"
+        "print(memory.search(np.float32([1, 0]))[0][0].place.name, names())\n"
+    )
+    assert _python(code).startswith("a ['lite-vlad'")
+
+
+@pytest.mark.parametrize(
+    ("blocked", "code", "command"),
+    [
+        ("torch", "pm.create_encoder('lite-vlad')", "placememory[torch]"),
+        ("timm", "pm.create_encoder('lite-vlad')", "placememory[torch]"),
+        ("pymilvus", "pm.PlaceMemory.open('http://localhost:1/x')", "placememory[milvus]"),
+        ("av", "pm.list_frames(video)", "placememory[video]"),
+        ("vizdoom", "samples.render_building(pathlib.Path('never'))", "placememory[demo]"),
+    ],
+)
+def test_a_missing_extra_names_the_pip_command(
+    tmp_path: Path, blocked: str, code: str, command: str
+) -> None:
+    (tmp_path / "walk.mp4").write_bytes(b"")
+    program = _WITHOUT.format(blocked={blocked}) + (
+        "import pathlib, placememory as pm\n"
+        "from placememory import samples\n"
+        f"video = {str(tmp_path / 'walk.mp4')!r}\n"
+        "from placememory.errors import MissingExtraError\n"
+        f"try: {code}\n"
+        "except MissingExtraError as error: print(error)\n"
+    )
+    assert f"pip install '{command}'" in _python(program)
+
+
+def test_every_dependency_says_why_it_is_there() -> None:
+    lines = (ROOT / "pyproject.toml").read_text().splitlines()
+    start, end = lines.index("dependencies = ["), lines.index("[project.scripts]")
+    for line in lines[start:end]:
+        if re.match(r'\s+"[a-zA-Z]', line) and "placememory[" not in line:
+            assert "#" in line, line
+
+
+def test_containers_parse_and_run_the_makefile() -> None:
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    assert compose["services"]["placememory"]["volumes"] == ["${PLACEMEMORY_DATA:-./data}:/data"]
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    assert container["postCreateCommand"].startswith("make ")
+    docker = (ROOT / "Dockerfile").read_text()
+    joined = re.sub(r"\\\n", " ", docker)
+    known = {"FROM", "ARG", "RUN", "USER", "WORKDIR", "COPY", "ENV", "ENTRYPOINT", "CMD"}
+    steps = [line.split(maxsplit=1) for line in joined.splitlines() if line and line[0] != "#"]
+    assert {step[0] for step in steps} <= known
+    assert ["USER", "robot"] in steps
+    runs = [argument for name, argument in steps if name == "RUN"]
+    assert runs[-1].startswith("make install")
+    assert not any(re.search(r"curl|wget|\| *(ba)?sh", run) for run in runs)
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    used = {container["postCreateCommand"].split()[1], *(r.split()[1] for r in runs[-1:])}
+    assert used <= targets
+
+
+def test_the_version_is_written_once() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["dynamic"] == ["version"]
+    assert f"## {placememory.__version__}" in (ROOT / "CHANGELOG.md").read_text()
