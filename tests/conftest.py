@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
+from placememory.cli import main
 from placememory.encoders import EncoderCard, Preprocess
 from placememory.frames import Frame, Pose
+from placememory.samples import Building, render_building
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -59,3 +65,53 @@ def make_descriptors(count: int, dim: int = 8, seed: int = 0) -> np.ndarray:
     """(count, dim) float32 unit rows."""
     rows = np.random.default_rng(seed).normal(size=(count, dim)).astype(np.float32)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="session")
+def building(tmp_path_factory: pytest.TempPathFactory) -> Building:
+    """A small rendered building: 40 mapping frames and a query run."""
+    pytest.importorskip("vizdoom", reason="the extra 'demo' is not installed")
+    return render_building(tmp_path_factory.mktemp("sample") / "building", frames=40)
+
+
+@pytest.fixture(scope="session")
+def office(building: Building, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A memory of the building, made by the command line; do not change it."""
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    path = tmp_path_factory.mktemp("memory") / "office.memory"
+    run_command(
+        "build",
+        path,
+        "--images",
+        building.mapping,
+        "--poses",
+        building.mapping_vertices,
+        "--map",
+        building.map_yaml,
+    )
+    return path
+
+
+def run_command(*arguments: object, expect: int = 0) -> Output:
+    """Run ``placememory`` with its exit code checked, in this process to spare torch's import."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(sys, "argv", ["placememory", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as error:
+            code = int(error.code or 0)
+    printed = Output(out.getvalue(), err.getvalue())
+    assert code == expect, (code, printed.out[-2000:], printed.err[-4000:])
+    return printed
+
+
+class Output(NamedTuple):
+    """What a command printed."""
+
+    out: str
+    err: str

@@ -244,9 +244,7 @@ def test_files_that_are_no_map(tmp_path: Path, content: bytes) -> None:
             read_map(path)
 
 
-@pytest.mark.parametrize(
-    "content", [None, b"", b"P5\n3 2\n255\n\0", b"P2\n3 2\n255\n1 x", b"P5\n-1"]
-)
+@pytest.mark.parametrize("content", [None, b"", b"P5\n3 2\n255\n\0", b"P2\n3 2\n255\n1 x", b"P5"])
 def test_bad_images_are_named(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "map.pgm").write_bytes(content)

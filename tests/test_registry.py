@@ -42,7 +42,7 @@ def test_each_public_module_is_one_method() -> None:
 
 def test_entry_points_join(third_party) -> None:
     found = discover(PACKAGE)
-    assert list(found)[0] == "aaa"
+    assert next(iter(found)) == "aaa"
     assert load(PACKAGE, "aaa") is sys.modules["json"]
     assert found["tum"] == "csv"
     assert found["kitti"] == f"{PACKAGE}.kitti"

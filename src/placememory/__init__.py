@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING, Any
 from placememory._version import __version__
 
 if TYPE_CHECKING:
-    from placememory.build import BuildReport, build
+    from placememory._build import BuildReport, build
+    from placememory._localize import Estimate, localize, measure
     from placememory.encoders import Encoder, EncoderCard
     from placememory.encoders import create as create_encoder
     from placememory.errors import PlaceMemoryError
     from placememory.frames import Frame, Pose, list_frames, read_image, read_poses
-    from placememory.localize import Estimate, localize, measure
     from placememory.maps import OccupancyGrid, read_map
     from placememory.memory import Candidate, Place, PlaceMemory, Where, copy, merge
 
 _HOMES = {
-    "BuildReport": "build",
+    "BuildReport": "_build",
     "Candidate": "memory",
     "Encoder": "encoders",
     "EncoderCard": "encoders",
-    "Estimate": "localize",
+    "Estimate": "_localize",
     "Frame": "frames",
     "OccupancyGrid": "maps",
     "Place": "memory",
@@ -38,12 +38,12 @@ _HOMES = {
     "PlaceMemoryError": "errors",
     "Pose": "frames",
     "Where": "memory",
-    "build": "build",
+    "build": "_build",
     "copy": "memory",
     "create_encoder": "encoders:create",
     "list_frames": "frames",
-    "localize": "localize",
-    "measure": "localize",
+    "localize": "_localize",
+    "measure": "_localize",
     "merge": "memory",
     "read_image": "frames",
     "read_map": "maps",

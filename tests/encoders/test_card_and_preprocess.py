@@ -67,7 +67,7 @@ def test_an_image_of_the_right_size_is_not_touched() -> None:
     image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
     preprocess = Preprocess(pixels=320 * 240, multiple=16)
     assert preprocess.resize(image) is image
-    assert preprocess.resize(image[:, :200]).shape == preprocess.target(240, 200) + (3,)
+    assert preprocess.resize(image[:, :200]).shape == (*preprocess.target(240, 200), 3)
 
 
 @pytest.mark.parametrize(

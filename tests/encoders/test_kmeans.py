@@ -18,7 +18,7 @@ def test_each_word_is_the_mean_of_its_points_or_a_point(count, k, seed) -> None:
     words = kmeans(points, k, seed=seed)
     assert words.shape == (k, 5)
     assert np.isfinite(words).all()
-    nearest, distances = assign(points, words)
+    _, distances = assign(points, words)
     full = ((points[:, None] - words[None]) ** 2).sum(axis=2)
     np.testing.assert_allclose(distances, full.min(axis=1), atol=1e-4)
     spread_of_mean = ((points - points.mean(axis=0)) ** 2).sum()

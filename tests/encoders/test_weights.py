@@ -22,7 +22,7 @@ class _Handler(BaseHTTPRequestHandler):
     cut = 0
     asked: list[str] = []  # noqa: RUF012
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         type(self).asked.append(self.headers.get("Range", ""))
         start = int(self.headers.get("Range", "bytes=0-")[6:-1])
         body = DATA[start:]

@@ -22,6 +22,7 @@ from placememory.frames.names import NameFacts, facts_of_name, natural_key
         ("1403636579763555584.png", (None, 1403636579763555584, None)),
         ("cam0/1403636579.763555584.png", (None, 1403636579763555584, None)),
         ("1403636579.1.jpg", (None, 1403636579100000000, None)),
+        ("1403636579763555.png", (None, 1403636579763555, None)),  # 16 digits
         ("000012.png", (None, None, 12)),
         ("12/img.png", (None, None, None)),
         ("img12.png", (None, None, None)),

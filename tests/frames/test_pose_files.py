@@ -195,9 +195,9 @@ def test_a_huge_csv_field_names_the_line(tmp_path: Path) -> None:
 
 def test_seconds_lose_no_nanosecond(tmp_path: Path) -> None:
     path = tmp_path / "poses.csv"
-    stamps = ["1403636579.763555584", str(NS), "12", "0.000000001"]
+    stamps = ["1403636579.763555585", str(NS), "12", "0.000000001"]
     path.write_text("stamp,x,y\n" + "".join(f"{stamp},0,0\n" for stamp in stamps))
-    assert [r.stamp for r in read_poses(path).records] == [NS, NS, 12 * 10**9, 1]
+    assert [r.stamp for r in read_poses(path).records] == [NS + 1, NS, 12 * 10**9, 1]
 
 
 def test_a_table_with_yaw_and_empty_poses(tmp_path: Path) -> None:

@@ -57,6 +57,17 @@ def test_no_more_than_depth_images_wait() -> None:
     assert len(begun) < 50
 
 
+def test_frames_that_nobody_waits_for_are_not_read() -> None:
+    begun = []
+    slow = lambda i: begun.append(i) or time.sleep(0.02) or np.zeros((1, 1, 3), np.uint8)  # noqa: E731
+    reading = read_ahead(
+        [Frame(str(i), "run", i, read=lambda i=i: slow(i)) for i in range(30)], workers=1, depth=30
+    )
+    next(reading)
+    reading.close()
+    assert len(begun) < 10
+
+
 def test_bad_frames_are_told_and_left_out() -> None:
     told: list[tuple[str, str]] = []
     frames = [make_frame(i, bad=i in (0, 3, 4, 9)) for i in range(10)]

@@ -27,6 +27,7 @@ def make_video(path: Path, codec: str = "mpeg4", start: int = 0) -> Path:
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.codec_context.time_base = stream.time_base = Fraction(1, 10)
         stream.codec_context.gop_size = 6
+        stream.codec_context.max_b_frames = 2  # so frames are not stored in the order shown
         stamp = start
         for i in range(COUNT):
             frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), grey(i), np.uint8), "rgb24")

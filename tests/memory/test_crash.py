@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from placememory.memory import PlaceMemory
-from tests.conftest import make_card, make_descriptors, make_frames
+from tests.conftest import make_descriptors, make_frames
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCH, BATCHES, DIM = 20, 200, 256

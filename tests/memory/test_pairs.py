@@ -126,6 +126,18 @@ def test_descriptors_are_not_renormalised(tmp_path: Path) -> None:
     assert [score for _, score in pairs] == pytest.approx([30.0, 0.9])
 
 
+def test_rounding_does_not_decide_however_long_the_descriptors(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = 1e3 * (rng.normal(size=256) + 1e-6 * rng.normal(size=(300, 256)))
+    rows = rows.astype(np.float32)
+    path = write_features(tmp_path / "f.h5", [str(i) for i in range(300)], rows)
+    exact = rows.astype(np.float64) @ rows.astype(np.float64).T
+    np.fill_diagonal(exact, -np.inf)
+    for query, found in pairs_from_features(path, k=5):
+        scores = exact[int(query)]
+        assert [scores[int(name)] for name, _ in found] == sorted(scores)[:-6:-1]
+
+
 def test_negative_scores_and_the_image_itself_give_no_pair(tmp_path: Path) -> None:
     rows = np.float32([[1, 0], [-1, 0], [0, 1]])
     path = write_features(tmp_path / "f.h5", ["a", "b", "c"], rows)
@@ -146,7 +158,9 @@ def test_equal_frames_stay_in_natural_order_however_many(tmp_path: Path) -> None
 def test_lists_and_prefixes(tmp_path: Path) -> None:
     names = ["q/2.jpg", "q/10.jpg", "d/1.jpg", "d/2.jpg", "e/1.jpg"]
     path = write_features(tmp_path / "f.h5", names, np.abs(make_descriptors(5)))
-    (tmp_path / "list_1.txt").write_text("# all\nq/10.jpg SIMPLE_PINHOLE 640 480\r\n\n")
+    (tmp_path / "list_1.txt").write_text(
+        "\ufeffq/10.jpg\n# all\nq/10.jpg SIMPLE_PINHOLE 640 480\r\n\n"
+    )
     (tmp_path / "list_2.txt").write_text("q/2.jpg\nq/10.jpg\n")
 
     def queries(**options: object) -> list[str]:

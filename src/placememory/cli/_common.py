@@ -140,7 +140,7 @@ def tell_bad(bad: Sequence[tuple[str, str]]) -> None:
 
 def encoder_of(memory: PlaceMemory, *, device: str, precision: str) -> Encoder:
     """The encoder that made a memory, rebuilt from its card."""
-    from placememory.build import UNKNOWN_ENCODER
+    from placememory._build import UNKNOWN_ENCODER
     from placememory.encoders import from_card
 
     if memory.card.name == UNKNOWN_ENCODER:

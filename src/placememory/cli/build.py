@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from placememory.build import BuildReport, build, build_from_features, feature_frames
+from placememory._build import BuildReport, build, build_from_features, feature_frames
 from placememory.cli import _options as options
 from placememory.cli._common import (
     FrameOptions,

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from placememory._extract import encoder_like, extract
 from placememory.cli import _options as options
 from placememory.cli._common import FrameOptions, options_of, progress, say, tell_bad
 from placememory.encoders import DEFAULT_ENCODER
-from placememory.extract import encoder_like, extract
 
 
 def run(

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from placememory._localize import Estimate, localize, measure
+from placememory._results import write_results
 from placememory._version import __version__
 from placememory.cli import _options as options
 from placememory.cli._common import (
@@ -24,9 +26,7 @@ from placememory.cli._common import (
     where_of,
 )
 from placememory.evaluation import FrameCheck, RecallResult
-from placememory.localize import Estimate, localize, measure
 from placememory.memory import PlaceMemory
-from placememory.results import write_results
 
 
 def run(

@@ -54,5 +54,9 @@ def index_recall(memory: PlaceMemory, *, k: int = 10, sample: int = 200) -> Inde
     )
     total = sum(len(candidates) for candidates in exact)
     return IndexRecall(
-        memory.manifest.index or "flat", k, same / total if total else 1.0, len(queries), len(memory)
+        memory.manifest.index or "flat",
+        k,
+        same / total if total else 1.0,
+        len(queries),
+        len(memory),
     )

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from placememory._atomic import write_csv, write_json, write_text
+from placememory._localize import Estimate
 from placememory.frames import Pose
-from placememory.localize import Estimate
 
 TABLE_RANKS = 5
 _NANOSECONDS = 1_000_000_000

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from placememory.build import _fitted
+from placememory._build import _fitted
+from placememory._encoding import BadFrames, encode_frames
 from placememory.encoders import Encoder, EncoderCard, create, from_card
 from placememory.encoders._card import Option
-from placememory.encoding import BadFrames, encode_frames
 from placememory.errors import EncoderMismatchError
 from placememory.frames import Frame
 from placememory.memory import PlaceMemory

@@ -1,0 +1,159 @@
+"""Localise frames one by one in a memory: the best candidate's pose for each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from placememory._encoding import BATCH, BadFrames, encode_frames
+from placememory.encoders import Encoder
+from placememory.evaluation import FrameCheck, PlaceRecall, RecallResult, check_frames
+from placememory.evaluation.metrics import is_right
+from placememory.frames import Frame, Pose
+from placememory.memory import Candidate, PlaceMemory, Where
+
+Progress = Callable[[int, int], None]
+_CONFIDENT_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The answer for one frame.
+
+    Attributes:
+        frame: The query; its pose, where known, is the truth and was not used.
+        candidates: Most similar places, best first.
+    """
+
+    frame: Frame
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def best(self) -> Candidate | None:
+        """The most similar place; ``None`` in an empty memory."""
+        return self.candidates[0] if self.candidates else None
+
+    @property
+    def pose(self) -> Pose | None:
+        """Pose of the best candidate; ``None`` if it has none."""
+        return self.best.place.pose if self.best is not None else None
+
+    def rights(self, radius: float, heading: float | None = None) -> list[bool | None]:
+        """Whether each candidate is right; ``None`` where a pose is missing on either side."""
+        true = self.frame.pose
+        return [
+            None
+            if true is None or c.place.pose is None
+            else is_right(true, c.place.pose, radius, heading)
+            for c in self.candidates
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "name": self.frame.name,
+            "stamp": self.frame.stamp,
+            "candidates": [candidate.to_dict() for candidate in self.candidates],
+        }
+
+
+def localize(
+    memory: PlaceMemory,
+    frames: Sequence[Frame],
+    encoder: Encoder,
+    *,
+    k: int = 10,
+    where: Where | None = None,
+    skip_bad: bool = False,
+    progress: Progress | None = None,
+) -> tuple[list[Estimate], tuple[tuple[str, str], ...]]:
+    """Localise frames; the memory is not changed.
+
+    Args:
+        memory: Open memory.
+        frames: Queries with images.
+        encoder: The memory's encoder.
+        k: Candidates a frame.
+        where: Which places may answer.
+        skip_bad: Leave out images that cannot be read.
+        progress: Called with frames done and frames in all.
+
+    Returns:
+        An estimate for each readable frame, and names and reasons of the bad ones.
+
+    Raises:
+        EncoderMismatchError: The encoder is not the memory's.
+        ImageError: An image cannot be read.
+    """
+    memory.check_encoder(encoder.card)
+    bad = BadFrames(skip_bad)
+    estimates: list[Estimate] = []
+    for part, descriptors in encode_frames(encoder, frames, bad, batch=min(BATCH, 8)):
+        found = memory.search(descriptors, k, where)
+        estimates += [Estimate(f, tuple(c)) for f, c in zip(part, found, strict=True)]
+        if progress is not None:
+            progress(len(estimates) + len(bad.names), len(frames))
+    return estimates, tuple(bad.names)
+
+
+def measure(
+    estimates: Sequence[Estimate],
+    memory: PlaceMemory,
+    *,
+    radius: float,
+    heading: float | None = None,
+) -> tuple[RecallResult, FrameCheck | None] | None:
+    """Score estimates whose frames have true poses.
+
+    Args:
+        estimates: In the order of the traverse.
+        memory: The memory that answered.
+        radius: Metres within which a candidate is right.
+        heading: Degrees within which its rotation must be, too.
+
+    Returns:
+        Recall and error with their protocol, and the check whether the two sessions share one map
+        frame (``None`` where there is too little to tell); ``None`` if no true poses are known.
+    """
+    true = [estimate for estimate in estimates if estimate.frame.pose is not None]
+    if not true or np.isnan(memory.rows.positions).all():
+        return None
+    metric = PlaceRecall(radius, heading)
+    for estimate, solvable in zip(true, _solvable(true, memory, radius, heading), strict=True):
+        assert estimate.frame.pose is not None
+        poses = [candidate.place.pose for candidate in estimate.candidates]
+        metric.update(estimate.frame.pose, poses, solvable=solvable)
+    return metric.compute(), _check(true, radius)
+
+
+def _solvable(
+    estimates: Sequence[Estimate], memory: PlaceMemory, radius: float, heading: float | None
+) -> Iterator[bool]:
+    """Whether the memory holds a right place for each query."""
+    positions = memory.rows.positions
+    for estimate in estimates:
+        true = estimate.frame.pose
+        assert true is not None
+        near = np.flatnonzero(np.linalg.norm(positions - true.position, axis=1) <= radius)
+        poses = (memory.places[int(row)].pose for row in near)
+        yield any(pose is not None and is_right(true, pose, radius, heading) for pose in poses)
+
+
+def _check(estimates: Sequence[Estimate], radius: float) -> FrameCheck | None:
+    """Compare map frames over the more similar half of the matches."""
+    matches = [
+        (e.best.similarity, e.frame.pose.position[:2], e.pose.position[:2])
+        for e in estimates
+        if e.best is not None and e.frame.pose is not None and e.pose is not None
+    ]
+    matches.sort(key=lambda match: -match[0])
+    confident = matches[: math.ceil(len(matches) * _CONFIDENT_SHARE)]
+    if not confident:
+        return None
+    true = np.array([position for _, position, _ in confident])
+    found = np.array([position for _, _, position in confident])
+    return check_frames(true, found, radius)
