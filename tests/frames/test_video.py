@@ -10,6 +10,7 @@ import pytest
 
 from placememory.errors import ImageError, InputError, MissingExtraError
 from placememory.frames import list_frames, read_ahead
+from placememory.frames.video import VideoReader
 
 av = pytest.importorskip("av", reason="the extra 'video' is not installed")
 
@@ -28,6 +29,7 @@ def make_video(path: Path, codec: str = "mpeg4", start: int = 0) -> Path:
         stream.codec_context.time_base = stream.time_base = Fraction(1, 10)
         stream.codec_context.gop_size = 6
         stream.codec_context.max_b_frames = 2  # so frames are not stored in the order shown
+        stream.codec_context.qmin = stream.codec_context.qmax = 1
         stamp = start
         for i in range(COUNT):
             frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), grey(i), np.uint8), "rgb24")
@@ -104,7 +106,8 @@ def test_a_truncated_stream_gives_its_whole_frames(tmp_path: Path) -> None:
     told = []
     read = read_ahead(frames, on_bad=lambda frame, error: told.append(str(error)))
     numbers = [number(image) for _, image in read]
-    assert numbers == list(range(len(numbers)))
+    tenths = np.cumsum([0, *(GAPS[i % len(GAPS)] for i in range(COUNT - 1))]).tolist()
+    assert [tenths[i] * 100_000_000 for i in numbers] == [f.stamp for f in frames][: len(numbers)]
     assert len(numbers) + len(told) == len(frames)
     assert all("cut.mkv: cannot decode frame" in text for text in told)
 
@@ -116,6 +119,15 @@ def test_a_video_that_is_damaged_later(video: Path, tmp_path: Path) -> None:
     path.write_bytes(b"")
     with pytest.raises(ImageError, match=r"gone\.mp4: cannot decode frame 3"):
         frame.image()
+
+
+def test_after_a_frame_that_cannot_be_decoded_the_next_ones_are_right(video: Path) -> None:
+    reader = VideoReader(video)
+    reader._pts.insert(5, (reader._pts[4] + reader._pts[5]) // 2)  # as of a packet without a frame
+    assert [number(reader.read(i)) for i in (3, 4)] == [3, 4]
+    with pytest.raises(ImageError, match="cannot decode frame 5"):
+        reader.read(5)
+    assert [number(reader.read(i)) for i in (6, 7)] == [5, 6]
 
 
 def test_a_sound_file_holds_no_frames(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from placememory.frames._frame import Frame, Image
 
 SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts"})
 _NANOSECONDS = 1_000_000_000
+_STEP_BACK = 16
 
 
 def is_video(path: Path) -> bool:
@@ -66,13 +67,14 @@ class VideoReader:
         self.stamps = [int((t - start) * self._base * _NANOSECONDS) for t in times]
         self._container: Any = None
         self._decoder: Any = None
+        self._ahead: Any = None
         self._next = 0
 
     def read(self, index: int) -> Image:
         """Frame ``index`` as (H, W, 3) uint8 RGB.
 
         Raises:
-            ImageError: The video is damaged there.
+            ImageError: The video is damaged there; the frames after it are still right.
         """
         with self._lock:
             try:
@@ -84,6 +86,14 @@ class VideoReader:
                 raise ImageError(f"{self._path}: cannot decode frame {index} ({error})") from error
 
     def _rewind(self, index: int) -> None:
+        """Start decoding at or before a frame, wherever the container's seek may land."""
+        start, back = index, _STEP_BACK
+        self._start_at(start)
+        while start and (self._ahead is None or (self._ahead.pts or 0) > self._pts[index]):
+            start, back = max(0, index - back), back * 4
+            self._start_at(start)
+
+    def _start_at(self, index: int) -> None:
         if self._container is not None:
             self._container.close()
         self._container = self._av.open(str(self._path))
@@ -92,10 +102,16 @@ class VideoReader:
         if index:
             self._container.seek(self._pts[index], stream=stream, backward=True)
         self._decoder = self._container.decode(stream)
+        self._ahead = next(self._decoder, None)
 
     def _forward_to(self, index: int) -> Image:
+        wanted = self._pts[index]
         while True:
-            decoded = next(self._decoder)
-            if decoded.pts is not None and decoded.pts >= self._pts[index]:
-                self._next = index + 1
-                return np.asarray(decoded.to_ndarray(format="rgb24"), dtype=np.uint8)
+            decoded, self._ahead = self._ahead or next(self._decoder), None
+            if decoded.pts is None or decoded.pts < wanted:
+                continue
+            self._next = index + 1
+            if decoded.pts > wanted:
+                self._ahead = decoded  # a later frame's
+                raise ImageError(f"{self._path}: cannot decode frame {index} (it is damaged)")
+            return np.asarray(decoded.to_ndarray(format="rgb24"), dtype=np.uint8)
