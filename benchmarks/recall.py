@@ -57,7 +57,7 @@ def recalls(sequence: Sequence, precision: str, seed: int) -> tuple[Interval, In
         build(uri, sequence.reference, create_encoder("lite-vlad", precision=precision, seed=seed))
         with PlaceMemory.open(uri, readonly=True) as memory:
             encoder = from_card(memory.card, precision=precision)
-            estimates, _ = localize(memory, sequence.query, encoder, k=5)
+            estimates = localize(memory, sequence.query, encoder, k=5).estimates
     hits = np.array(
         [[sequence.right(e.frame.name, c.place.name) for c in e.candidates] for e in estimates],
         dtype=np.float64,

@@ -17,7 +17,7 @@ from placememory._version import __version__
 
 if TYPE_CHECKING:
     from placememory._build import BuildReport, build
-    from placememory._localize import Estimate, localize, measure
+    from placememory._localize import Estimate, Localization, localize, measure
     from placememory.encoders import Encoder, EncoderCard
     from placememory.encoders import create as create_encoder
     from placememory.errors import PlaceMemoryError
@@ -32,6 +32,7 @@ _HOMES = {
     "EncoderCard": "encoders",
     "Estimate": "_localize",
     "Frame": "frames",
+    "Localization": "_localize",
     "OccupancyGrid": "maps",
     "Place": "memory",
     "PlaceMemory": "memory",
@@ -57,6 +58,7 @@ __all__ = [
     "EncoderCard",
     "Estimate",
     "Frame",
+    "Localization",
     "OccupancyGrid",
     "Place",
     "PlaceMemory",

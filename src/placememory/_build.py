@@ -58,6 +58,7 @@ def build(
     *,
     frame_id: str = "map",
     map_yaml: Path | str | None = None,
+    source: Path | str | None = None,
     dtype: str = "float32",
     skip_bad: bool = False,
     batch: int = BATCH,
@@ -76,6 +77,7 @@ def build(
         encoder: Fitted or not.
         frame_id: Name of the map frame, for a new memory.
         map_yaml: ROS map under the places, remembered for figures.
+        source: Where the images lie, remembered for figures.
         dtype: ``float32`` or ``float16``, how a new memory stores descriptors.
         skip_bad: Leave out, and count, images that cannot be read.
         batch: Frames a transaction.
@@ -97,6 +99,8 @@ def build(
     with memory:
         encoder = _with_words_of(memory, encoder)
         memory.check_encoder(encoder.card)
+        for session in sorted({frame.session for frame in frames} if source else ()):
+            memory.set_source(session, Path(str(source)).resolve())
         moved = job.update_known(memory)
         if descriptors is not None:
             for start in range(0, len(sample), batch):

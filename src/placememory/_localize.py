@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from placememory._encoding import BATCH, BadFrames, encode_frames
 from placememory.encoders import Encoder
@@ -61,6 +63,35 @@ class Estimate:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Localization:
+    """A localised run.
+
+    Attributes:
+        estimates: One for each readable frame, in order.
+        bad: Names and reasons of frames that could not be read.
+        descriptors: (N, D) float32 of the frames, where they were asked for.
+        seconds: Time it took, reading included.
+    """
+
+    estimates: tuple[Estimate, ...]
+    bad: tuple[tuple[str, str], ...]
+    descriptors: NDArray[np.float32] | None
+    seconds: float
+
+
+class Measured(NamedTuple):
+    """How right a localised run is.
+
+    Attributes:
+        recall: Recall and error with their protocol.
+        map_frames: Whether the two sessions share one map frame; ``None`` if that cannot be told.
+    """
+
+    recall: RecallResult
+    map_frames: FrameCheck | None
+
+
 def localize(
     memory: PlaceMemory,
     frames: Sequence[Frame],
@@ -69,8 +100,9 @@ def localize(
     k: int = 10,
     where: Where | None = None,
     skip_bad: bool = False,
+    keep_descriptors: bool = False,
     progress: Progress | None = None,
-) -> tuple[list[Estimate], tuple[tuple[str, str], ...]]:
+) -> Localization:
     """Localise frames; the memory is not changed.
 
     Args:
@@ -80,24 +112,34 @@ def localize(
         k: Candidates a frame.
         where: Which places may answer.
         skip_bad: Leave out images that cannot be read.
+        keep_descriptors: Whether the result keeps the frames' descriptors.
         progress: Called with frames done and frames in all.
 
     Returns:
-        An estimate for each readable frame, and names and reasons of the bad ones.
+        An estimate for each readable frame.
 
     Raises:
         EncoderMismatchError: The encoder is not the memory's.
         ImageError: An image cannot be read.
     """
     memory.check_encoder(encoder.card)
+    started = time.perf_counter()
     bad = BadFrames(skip_bad)
     estimates: list[Estimate] = []
+    kept: list[NDArray[np.float32]] = []
     for part, descriptors in encode_frames(encoder, frames, bad, batch=min(BATCH, 8)):
         found = memory.search(descriptors, k, where)
         estimates += [Estimate(f, tuple(c)) for f, c in zip(part, found, strict=True)]
+        if keep_descriptors:
+            kept.append(descriptors)
         if progress is not None:
             progress(len(estimates) + len(bad.names), len(frames))
-    return estimates, tuple(bad.names)
+    return Localization(
+        tuple(estimates),
+        tuple(bad.names),
+        np.concatenate(kept) if kept else None,
+        time.perf_counter() - started,
+    )
 
 
 def measure(
@@ -106,7 +148,7 @@ def measure(
     *,
     radius: float,
     heading: float | None = None,
-) -> tuple[RecallResult, FrameCheck | None] | None:
+) -> Measured | None:
     """Score estimates whose frames have true poses.
 
     Args:
@@ -116,8 +158,7 @@ def measure(
         heading: Degrees within which its rotation must be, too.
 
     Returns:
-        Recall and error with their protocol, and the check whether the two sessions share one map
-        frame (``None`` where there is too little to tell); ``None`` if no true poses are known.
+        Recall, error and the check of the map frames; ``None`` if no true poses are known.
     """
     true = [estimate for estimate in estimates if estimate.frame.pose is not None]
     if not true or np.isnan(memory.rows.positions).all():
@@ -127,7 +168,7 @@ def measure(
         assert estimate.frame.pose is not None
         poses = [candidate.place.pose for candidate in estimate.candidates]
         metric.update(estimate.frame.pose, poses, solvable=solvable)
-    return metric.compute(), _check(true, radius)
+    return Measured(metric.compute(), _check(true, radius))
 
 
 def _solvable(

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from placememory._atomic import write_csv, write_json, write_text
-from placememory._localize import Estimate
+from placememory._localize import Estimate, Localization, Measured
+from placememory._version import __version__
+from placememory.evaluation import RecallResult
 from placememory.frames import Pose
+from placememory.memory import PlaceMemory
 
 TABLE_RANKS = 5
 _NANOSECONDS = 1_000_000_000
@@ -70,6 +73,39 @@ def write_results(
     write_csv(paths[2], match_columns(), (match_row(estimate) for estimate in estimates))
     write_json(paths[3], {**metrics, "similarity_per_rank": similarity_per_rank(estimates)})
     return paths
+
+
+def metrics_of(
+    memory: PlaceMemory, result: Localization, measured: Measured | None
+) -> dict[str, Any]:
+    """Numbers of a localised run as plain values, with what they were made with."""
+    estimates, check = result.estimates, measured.map_frames if measured else None
+    return {
+        "software": f"placememory {__version__}",
+        "memory": memory.uri,
+        "encoder": memory.card.name,
+        "encoder_hash": memory.card.hash,
+        "places": len(memory),
+        "frames": len(estimates),
+        "frames_with_a_pose_found": sum(e.pose is not None for e in estimates),
+        "bad_images": [name for name, _ in result.bad],
+        "ms_per_frame": 1e3 * result.seconds / max(1, len(estimates)),
+        "recall": measured.recall.to_dict() if measured else None,
+        "map_frames": {"differ": check.differs, "text": str(check)} if check else None,
+    }
+
+
+def recall_rows(recall: RecallResult) -> list[tuple[str, str, str]]:
+    """Rows of a table for people: what, value, 95% interval."""
+    error = recall.median_error
+    return [
+        *(
+            (f"recall@{k}", f"{100 * r.value:.1f} %", f"{100 * r.low:.1f} to {100 * r.high:.1f} %")
+            for k, r in recall.recalls.items()
+        ),
+        ("median error", f"{error.value:.2f} m", f"{error.low:.2f} to {error.high:.2f} m"),
+        ("queries counted", f"{recall.counted} of {recall.queries}", ""),
+    ]
 
 
 def trajectory_lines(estimates: Sequence[Estimate]) -> Iterator[str]:

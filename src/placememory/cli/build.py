@@ -87,7 +87,15 @@ def run(
         frames = chosen.load(images)
         made = _encoder(memory, encoder, weights, options_of(set_option or []), how)
         with progress("Building") as advance:
-            report = build(memory, frames, made, skip_bad=skip_bad, progress=advance, **common)
+            report = build(
+                memory,
+                frames,
+                made,
+                source=images,
+                skip_bad=skip_bad,
+                progress=advance,
+                **common,
+            )
     else:
         raise SettingError("give --images, or --features")
     _tell(memory, report, as_json=as_json)

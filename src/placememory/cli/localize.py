@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from placememory._localize import Estimate, localize, measure
-from placememory._results import write_results
-from placememory._version import __version__
+from placememory._localize import Localization, Measured, localize, measure
+from placememory._results import metrics_of, recall_rows, write_results
 from placememory.cli import _options as options
 from placememory.cli._common import (
     FrameOptions,
@@ -19,13 +16,13 @@ from placememory.cli._common import (
     out,
     peak_megabytes,
     print_json,
+    print_table,
     progress,
     say,
     tell_bad,
     warn,
     where_of,
 )
-from placememory.evaluation import FrameCheck, RecallResult
 from placememory.memory import PlaceMemory
 
 
@@ -70,72 +67,33 @@ def run(
     where = where_of(in_session or [], near, within, floor)
     with PlaceMemory.open(memory, readonly=True) as opened:
         encoder = encoder_of(opened, device=device, precision=precision)
-        started = time.perf_counter()
         with progress("Localising") as advance:
-            estimates, bad = localize(
-                opened,
-                frames,
-                encoder,
-                k=k,
-                where=where,
-                skip_bad=skip_bad,
-                progress=advance,
+            result = localize(
+                opened, frames, encoder, k=k, where=where, skip_bad=skip_bad, progress=advance
             )
-        seconds = time.perf_counter() - started
-        measured = measure(estimates, opened, radius=radius, heading=heading)
-        metrics = _metrics(opened, estimates, bad, measured, seconds)
-    written = write_results(out_dir, estimates, metrics, radius=radius, heading=heading)
-    tell_bad(bad)
+        measured = measure(result.estimates, opened, radius=radius, heading=heading)
+        metrics = {**metrics_of(opened, result, measured), "peak_mb": peak_megabytes()}
+    written = write_results(out_dir, result.estimates, metrics, radius=radius, heading=heading)
+    tell_bad(result.bad)
     if as_json:
         print_json(metrics)
     else:
-        _tell(estimates, measured, seconds)
+        tell_result(result, measured)
     say(f"wrote {', '.join(path.name for path in written)} to {out_dir}")
 
 
-def _metrics(
-    memory: PlaceMemory,
-    estimates: Sequence[Estimate],
-    bad: Sequence[tuple[str, str]],
-    measured: tuple[RecallResult, FrameCheck | None] | None,
-    seconds: float,
-) -> dict[str, Any]:
-    result: dict[str, Any] = {
-        "software": f"placememory {__version__}",
-        "memory": memory.uri,
-        "encoder": memory.card.name,
-        "encoder_hash": memory.card.hash,
-        "places": len(memory),
-        "frames": len(estimates),
-        "frames_with_a_pose_found": sum(e.pose is not None for e in estimates),
-        "bad_images": [name for name, _ in bad],
-        "ms_per_frame": 1e3 * seconds / max(1, len(estimates)),
-        "peak_mb": peak_megabytes(),
-        "recall": None,
-        "map_frames": None,
-    }
-    if measured is not None:
-        recall, check = measured
-        result["recall"] = recall.to_dict()
-        if check is not None:
-            result["map_frames"] = {"differ": check.differs, "text": str(check)}
-    return result
-
-
-def _tell(
-    estimates: Sequence[Estimate],
-    measured: tuple[RecallResult, FrameCheck | None] | None,
-    seconds: float,
-) -> None:
+def tell_result(result: Localization, measured: Measured | None) -> None:
+    """Print how many frames were answered, and how right the answers are."""
+    estimates = result.estimates
     found = sum(estimate.pose is not None for estimate in estimates)
     out.print(
         f"{len(estimates)} frames, {found} answered with a pose, "
-        f"{1e3 * seconds / max(1, len(estimates)):.0f} ms a frame (reading included)"
+        f"{1e3 * result.seconds / max(1, len(estimates)):.0f} ms a frame (reading included)"
     )
     if measured is None:
         out.print("no true poses to compare with: the answers are not measured")
         return
-    recall, check = measured
-    out.print(str(recall), markup=False)
-    if check is not None and check.differs:
-        warn(str(check))
+    print_table(("", "value", "95% interval"), recall_rows(measured.recall))
+    out.print(measured.recall.protocol, markup=False)
+    if measured.map_frames is not None and measured.map_frames.differs:
+        warn(str(measured.map_frames))

@@ -298,6 +298,12 @@ class PlaceMemory:
         """Remember the ROS map under the places, for figures."""
         self._store.update(map_yaml=str(map_yaml))
 
+    def set_source(self, session: str, folder: Path | str) -> None:
+        """Remember where the images of a session lie, for figures."""
+        sources = {**self.manifest.sources, session: str(folder)}
+        if sources != self.manifest.sources:
+            self._store.update(sources=sources)
+
     def close(self) -> None:
         """Let go of files and connections. May be called twice."""
         self._store.close()

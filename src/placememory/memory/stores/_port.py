@@ -38,6 +38,7 @@ class Manifest(BaseModel):
         checksum: Sum of the rows' CRC-32 values.
         index: The store's own index, where it has one.
         map_yaml: The map drawn under the places, as given when the memory was built.
+        sources: Where the images of each session lay then; a hint for figures, nothing more.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -54,6 +55,7 @@ class Manifest(BaseModel):
     checksum: int = 0
     index: StoreIndex | None = None
     map_yaml: str | None = None
+    sources: dict[str, str] = Field(default_factory=dict)
 
 
 class Store(ABC):
