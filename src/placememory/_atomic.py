@@ -36,7 +36,8 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise PlaceMemoryError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,5 +1,105 @@
-"""``placememory demo``."""
+"""``placememory figures``: look at a memory, and at what it answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from placememory._localize import Localization, localize
+from placememory.cli import _options as options
+from placememory.cli._common import (
+    FrameOptions,
+    encoder_of,
+    progress,
+    say,
+    tell_bad,
+    warn,
+)
+from placememory.maps import OccupancyGrid, read_map
+from placememory.memory import PlaceMemory
 
 
-def run() -> None:
-    """Placeholder."""
+def run(
+    memory: options.Memory,
+    images: Annotated[
+        Path | None, typer.Argument(help="Queries to localise and draw.", show_default=False)
+    ] = None,
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the figures.")] = Path(
+        "figures"
+    ),
+    map_yaml: Annotated[
+        Path | None, typer.Option("--map", help="ROS map.yaml; default: the memory's own.")
+    ] = None,
+    place_images: Annotated[
+        Path | None,
+        typer.Option(help="Where the memory's images are now, if they have moved."),
+    ] = None,
+    poses: options.Poses = None,
+    radius: options.Radius = 5.0,
+    heading: options.Heading = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="Candidates shown.")] = 5,
+    session: options.Session = None,
+    pose_format: options.PoseFormat = None,
+    max_gap: options.MaxGap = 0.05,
+    names: options.NameList = None,
+    globs: options.Globs = None,
+    every: options.Every = 1,
+    exif: options.Exif = True,
+    skip_bad: options.SkipBad = False,
+    device: options.Device = "cpu",
+    precision: options.Precision = "auto",
+) -> None:
+    """Draw places on the map and, with queries, strips, matches, scores and the similarity matrix.
+
+    Example: [b]placememory figures office.memory run2/ --poses truth.csv --out figures/[/b]
+    """
+    from placememory._gallery import draw_gallery, images_of_memory
+
+    chosen = FrameOptions(poses, pose_format, max_gap, session, names, globs, every, exif)
+    result: Localization | None = None
+    with PlaceMemory.open(memory, readonly=True) as opened:
+        if images is not None:
+            frames = chosen.load(images)
+            encoder = encoder_of(opened, device=device, precision=precision)
+            with progress("Localising") as advance:
+                result = localize(
+                    opened,
+                    frames,
+                    encoder,
+                    k=max(k, 10),
+                    skip_bad=skip_bad,
+                    keep_descriptors=True,
+                    progress=advance,
+                )
+            tell_bad(result.bad)
+        count = 0
+        with progress("Drawing") as advance:
+            for path in draw_gallery(
+                out_dir,
+                opened,
+                result,
+                image_of=images_of_memory(opened, place_images),
+                grid=grid_of(opened, map_yaml),
+                radius=radius,
+                heading=heading,
+                k=k,
+            ):
+                count += 1
+                advance(count, count)
+                last = path
+    say(f"{count} figures in {out_dir}" if count > 1 else f"wrote {last}")
+
+
+def grid_of(memory: PlaceMemory, chosen: Path | None) -> OccupancyGrid | None:
+    """The map given, else the one the memory was built with, if it is still there."""
+    if chosen is not None:
+        return read_map(chosen)
+    remembered = memory.manifest.map_yaml
+    if remembered is None:
+        return None
+    if not Path(remembered).is_file():
+        warn(f"the memory's map {remembered} is not there any more; give it with --map")
+        return None
+    return read_map(remembered)
