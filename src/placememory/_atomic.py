@@ -46,6 +46,12 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a binary file in one piece."""
+    with replacing(path) as part:
+        part.write_bytes(content)
+
+
 def write_json(path: Path, values: Any) -> None:
     """Write values as indented JSON; NaN is refused."""
     write_text(path, json.dumps(values, indent=2, allow_nan=False, ensure_ascii=False) + "\n")

@@ -26,9 +26,6 @@ from placememory.frames.video import is_video
 from placememory.maps import OccupancyGrid
 from placememory.memory import PlaceMemory
 
-MATCH_MAPS = 24
-STRIPS = 48
-
 
 class _Rule(TypedDict):
     """When an answer is right."""
@@ -47,12 +44,13 @@ def draw_gallery(
     radius: float = 5.0,
     heading: float | None = None,
     k: int = 5,
+    strips: int = 48,
+    match_maps: int = 24,
 ) -> Iterator[Path]:
     """Draw figures one by one.
 
     ``vertices.png`` shows all places; with a run there are also ``trajectory.png``,
-    ``similarity.png``, ``scores.png``, ``strips/`` (at most 48 queries, evenly spaced) and
-    ``matches/`` (at most 24).
+    ``similarity.png``, ``scores.png``, ``strips/`` and ``matches/``.
 
     Args:
         folder: Gets the figures.
@@ -63,6 +61,8 @@ def draw_gallery(
         radius: Metres within which an answer is right.
         heading: Degrees within which its rotation must be, too.
         k: Candidates shown.
+        strips: How many queries get a retrieval strip, evenly spaced.
+        match_maps: How many queries get a map of their matches, evenly spaced.
 
     Yields:
         The path of each figure as it is written.
@@ -74,11 +74,11 @@ def draw_gallery(
     estimates, places = run.estimates, memory.places
     for name, figure in _overview(memory, run, grid, radius, heading):
         yield save(figure, folder / name)
-    chosen = _evenly(estimates, STRIPS)
+    chosen = _evenly(estimates, strips)
     pages = strip_pages(chosen, image_of, k=k, places=places, **rule)
     for number, figure in enumerate(pages):
         yield save(figure, folder / "strips" / f"retrieval_{number:03d}.png")
-    for estimate in _evenly(estimates, MATCH_MAPS):
+    for estimate in _evenly(estimates, match_maps):
         figure = draw_matches(estimate, places, grid=grid, k=k, **rule)
         yield save(figure, folder / "matches" / f"query_{estimate.frame.index:06d}.png")
 

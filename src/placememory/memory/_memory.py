@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -97,7 +97,7 @@ class PlaceMemory:
             dtype=dtype,
             frame_id=frame_id,
             card_hash=encoder.hash,
-            map_yaml=str(map_yaml) if map_yaml is not None else None,
+            map_yaml=_shown(map_yaml) if map_yaml is not None else None,
         )
         return cls(create_store(uri, manifest, encoder.to_bytes()))
 
@@ -227,9 +227,22 @@ class PlaceMemory:
         return len(places)
 
     def add_rows(self, rows: Rows) -> None:
-        """Write rows of another memory as they are (see :func:`placememory.memory.copy`)."""
+        """Write rows of a memory as they are (see :func:`placememory.memory.copy`).
+
+        A memory of float16 rounds what is longer.
+
+        Raises:
+            DescriptorError: The rows' descriptors have another length than this memory's.
+        """
+        manifest = self.manifest
+        dims = (rows.descriptors.shape[1], rows.sequence_dim)
+        if dims != (manifest.dim, manifest.sequence_dim):
+            raise DescriptorError(
+                f"{self.uri} keeps descriptors of length {manifest.dim} and sequence descriptors "
+                f"of length {manifest.sequence_dim}, not {dims[0]} and {dims[1]}"
+            )
         if len(rows):
-            self._write(rows)
+            self._write(rows.rounded(manifest.dtype))
 
     def search(
         self,
@@ -296,12 +309,17 @@ class PlaceMemory:
 
     def set_map(self, map_yaml: Path | str) -> None:
         """Remember the ROS map under the places, for figures."""
-        self._store.update(map_yaml=str(map_yaml))
+        self._store.update(map_yaml=_shown(map_yaml))
 
     def set_source(self, session: str, folder: Path | str) -> None:
         """Remember where the images of a session lie, for figures."""
-        sources = {**self.manifest.sources, session: str(folder)}
-        if sources != self.manifest.sources:
+        self.set_sources({session: folder})
+
+    def set_sources(self, folders: Mapping[str, Path | str]) -> None:
+        """Remember where the images of several sessions lie."""
+        known = self.manifest.sources
+        sources = {**known, **{name: _shown(folder) for name, folder in folders.items()}}
+        if sources != known:
             self._store.update(sources=sources)
 
     def close(self) -> None:
@@ -330,10 +348,7 @@ class PlaceMemory:
             raise DescriptorError("two frames of one call have the same session and index")
         manifest = self.manifest
         kept = _sequence_rows(sequences, len(places), manifest.sequence_dim, names)
-        stored = unit.astype(manifest.dtype).astype(np.float32)
-        if kept is not None:
-            kept = kept.astype(manifest.dtype).astype(np.float32)
-        return Rows(places, stored, kept)
+        return Rows(places, unit, kept).rounded(manifest.dtype)
 
     def _write(self, rows: Rows) -> None:
         self._rows = None
@@ -349,6 +364,11 @@ class PlaceMemory:
             known = [(by_id[i], similarity) for i, similarity in found if i in by_id][:k]
             results.append([Candidate(p, s, rank) for rank, (p, s) in enumerate(known, start=1)])
         return results
+
+
+def _shown(path: Path | str) -> str:
+    """A path as text that any store can keep; bytes that are no UTF-8 are replaced."""
+    return str(path).encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _sequence_rows(

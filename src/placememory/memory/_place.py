@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import operator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from placememory.errors import InputError
 from placememory.frames import Frame, Pose
 
 PlaceId = tuple[str, int]
+_INT64 = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,9 @@ class Place:
         pose: Body in world; ``None`` if unknown.
         floor: Name of the floor; ``None`` if there is none.
 
+    Raises:
+        InputError: The session's name is no UTF-8 text, or a number does not fit into 64 bits.
+
     Example:
         >>> place = Place("run1", 3, "a.png", pose=Pose(1.0, 2.0))
         >>> place.id, Place.from_json(place.to_json()) == place
@@ -37,6 +45,20 @@ class Place:
     vertex_id: int | None = None
     pose: Pose | None = None
     floor: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("index", "stamp", "vertex_id"):
+            value = getattr(self, name)
+            if type(value) is not int and value is not None:
+                object.__setattr__(self, name, operator.index(value))  # NumPy's integers
+        for name, number in (("index", self.index), ("stamp", self.stamp)):
+            if number is not None and not -_INT64 <= number < _INT64:
+                raise InputError(f"{self.name!r}: the {name} {number} does not fit into 64 bits")
+        if not self.session.isascii() and not _is_text(self.session):
+            raise InputError(
+                f"the session name {self.session!r} is no UTF-8 text; name the session yourself "
+                "(--session)"
+            )
 
     @property
     def id(self) -> PlaceId:
@@ -97,12 +119,30 @@ class Place:
 
     def to_json(self) -> str:
         """One line of JSON with sorted keys, the same for equal places."""
-        return json.dumps(self.to_dict(), sort_keys=True)
+        return _JSON.encode(self.to_dict())
 
     @classmethod
     def from_json(cls, text: str) -> Place:
         """Inverse of :meth:`to_json`."""
         return cls.from_dict(json.loads(text))
+
+
+def _plain(value: object) -> object:
+    """NumPy's scalars as Python's, for JSON."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be kept with a place")
+
+
+_JSON = json.JSONEncoder(sort_keys=True, default=_plain)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,10 +42,22 @@ class Rows:
         sequences = None if self.sequences is None else self.sequences[chosen]
         return Rows([self.places[i] for i in indices], self.descriptors[chosen], sequences)
 
+    def rounded(self, dtype: str) -> Rows:
+        """The rows as a memory that stores ``float32`` or ``float16`` keeps them."""
+        if dtype == "float32":
+            return self
+        sequences = None if self.sequences is None else _rounded(self.sequences, dtype)
+        return Rows(self.places, _rounded(self.descriptors, dtype), sequences)
+
     def sorted(self) -> Rows:
         """The rows in the order of their place ids."""
         order = sorted(range(len(self)), key=lambda i: self.places[i].id)
         return self if order == list(range(len(self))) else self.take(order)
+
+    @property
+    def sequence_dim(self) -> int | None:
+        """Length of sequence descriptors; ``None`` if the memory keeps none."""
+        return None if self.sequences is None else int(self.sequences.shape[1])
 
     @cached_property
     def positions(self) -> NDArray[np.float64]:
@@ -67,6 +79,10 @@ class Rows:
         return crc
 
 
+def _rounded(array: NDArray[np.float32], dtype: str) -> NDArray[np.float32]:
+    return array.astype(dtype).astype(np.float32)
+
+
 def unit_rows(descriptors: object, dim: int, names: Sequence[str] = ()) -> NDArray[np.float32]:
     """Check descriptors and bring them to unit norm.
 
@@ -84,7 +100,8 @@ def unit_rows(descriptors: object, dim: int, names: Sequence[str] = ()) -> NDArr
     array = np.asarray(descriptors)
     if array.dtype.kind != "f":
         raise DescriptorError(f"descriptors are floating-point numbers, not {array.dtype}")
-    array = np.atleast_2d(array).astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # an infinity is refused below
+        array = np.atleast_2d(array).astype(np.float32, copy=False)
     if array.ndim != 2 or array.shape[1] != dim:
         raise DescriptorError(f"descriptors are (N, {dim}) here, not {array.shape}")
     _refuse(~np.isfinite(array).all(axis=1), "hold NaN or infinity", names)

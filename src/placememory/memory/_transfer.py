@@ -8,9 +8,11 @@ from pathlib import Path
 
 from placememory.errors import MemoryLockedError, SettingError
 from placememory.memory._memory import PlaceMemory
+from placememory.memory._place import PlaceId
 from placememory.memory._rows import Rows
 
 BATCH = 1024
+_WORDS = {"frame_id": "their map frame", "sequence_dim": "the length of sequence descriptors"}
 Progress = Callable[[int, int], None]
 
 
@@ -18,6 +20,8 @@ def copy(
     source: str | Path, target: str | Path, *, progress: Progress | None = None
 ) -> PlaceMemory:
     """Copy a memory into a new store, bit for bit; an interrupted copy goes on where it stopped.
+
+    A copy that exists is brought up to date. A target with places of its own is refused.
 
     Args:
         source: Address of the memory.
@@ -30,13 +34,15 @@ def copy(
     Raises:
         EncoderMismatchError: At the target is a memory of another encoder.
         MemoryLockedError: Source and target are the same.
+        SettingError: At the target is no copy of this memory.
     """
     with PlaceMemory.open(source, readonly=True) as memory:
         if str(source) == str(target):
             raise MemoryLockedError(f"{source} cannot be copied onto itself")
         copied = _open_or_create(target, memory)
         try:
-            _add_missing(copied, memory.rows, progress)
+            _check_is_copy(copied, memory)
+            _add_missing(copied, memory, progress)
         except BaseException:
             copied.close()
             raise
@@ -60,7 +66,8 @@ def merge(
 
     Raises:
         EncoderMismatchError: Two memories were made by different encoders.
-        SettingError: Two memories share a session name, or differ in their map frame.
+        SettingError: Two memories share a session name, or differ in their map frame or in the
+            length of their sequence descriptors.
     """
     if not sources:
         raise SettingError("nothing to merge")
@@ -74,7 +81,7 @@ def merge(
         stack.push(lambda kind, *_: merged.close() if kind else None)
         _check_mergeable([merged, *opened])
         for memory in opened:
-            _add_missing(merged, memory.rows, progress)
+            _add_missing(merged, memory, progress)
     return merged
 
 
@@ -92,37 +99,65 @@ def _open_or_create(target: str | Path, like: PlaceMemory) -> PlaceMemory:
     )
 
 
-def _add_missing(target: PlaceMemory, rows: Rows, progress: Progress | None) -> None:
-    have = {place.id: place for place in target.places}
-    missing = [i for i, place in enumerate(rows.places) if have.get(place.id) != place]
+def _add_missing(target: PlaceMemory, source: PlaceMemory, progress: Progress | None) -> None:
+    """Write the rows that the target lacks, or has in another state."""
+    rows = source.rows.rounded(target.manifest.dtype)
+    have, wanted = _states(target.rows), _states(rows)
+    missing = [i for i, place in enumerate(rows.places) if have.get(place.id) != wanted[place.id]]
     done = len(rows) - len(missing)
     for start in range(0, len(missing), BATCH):
         part = missing[start : start + BATCH]
         target.add_rows(rows.take(part))
         if progress is not None:
             progress(done + start + len(part), len(rows))
+    target.set_sources(source.manifest.sources)
+
+
+def _states(rows: Rows) -> dict[PlaceId, int]:
+    """Checksum of each row by its place id."""
+    return {place.id: int(crc) for place, crc in zip(rows.places, rows.checksums, strict=True)}
+
+
+def _check_is_copy(target: PlaceMemory, source: PlaceMemory) -> None:
+    _check_alike(target, source)
+    if target.manifest.dtype != source.manifest.dtype:
+        raise SettingError(
+            f"{target.uri} keeps {target.manifest.dtype}, {source.uri} {source.manifest.dtype}: "
+            "copy to a new address"
+        )
+    names = {place.id: place.name for place in source.places}
+    own = [place for place in target.places if names.get(place.id) != place.name]
+    if own:
+        raise SettingError(
+            f"{target.uri} holds {len(own)} places that are not in {source.uri}, first "
+            f"{own[0].name!r} of session {own[0].session!r}; copy to a new address, or merge"
+        )
+
+
+def _check_alike(first: PlaceMemory, second: PlaceMemory) -> None:
+    first.check_encoder(second.card)
+    for what in ("frame_id", "sequence_dim"):
+        mine, theirs = getattr(first.manifest, what), getattr(second.manifest, what)
+        if mine != theirs:
+            raise SettingError(
+                f"{first.uri} and {second.uri} differ in {_WORDS[what]}: {mine!r} and {theirs!r}"
+            )
 
 
 def _check_mergeable(memories: Sequence[PlaceMemory]) -> None:
-    present: dict[str, PlaceMemory] = {}
-    first = memories[0]
-    for memory in memories:
-        first.check_encoder(memory.card)
-        if memory.manifest.frame_id != first.manifest.frame_id:
-            raise SettingError(
-                f"{memory.uri} is in the frame {memory.manifest.frame_id!r}, {first.uri} in "
-                f"{first.manifest.frame_id!r}"
-            )
-        for session in memory.sessions():
-            owner = present.setdefault(session, memory)
-            if owner is not memory and not _is_part(owner, memory, session):
+    for i, memory in enumerate(memories):
+        _check_alike(memories[0], memory)
+        for owner in memories[:i]:
+            shared = owner.sessions().keys() & memory.sessions().keys()
+            clashing = sorted(shared & _sessions_beyond(owner, memory)) if shared else []
+            if clashing:
                 raise SettingError(
-                    f"the session {session!r} is in {owner.uri} and in {memory.uri}; build one of "
-                    "them with another --session"
+                    f"the session {clashing[0]!r} is in {owner.uri} and in {memory.uri}; build one "
+                    "of them with another --session"
                 )
 
 
-def _is_part(first: PlaceMemory, second: PlaceMemory, session: str) -> bool:
-    """Whether all places of a session in the first are in the second: a merge that was cut off."""
-    theirs = {place.id: place for place in second.places}
-    return all(theirs.get(p.id) == p for p in first.places if p.session == session)
+def _sessions_beyond(first: PlaceMemory, second: PlaceMemory) -> set[str]:
+    """Sessions of the first whose places are not all in the second, as after a cut-off merge."""
+    theirs = _states(second.rows.rounded(first.manifest.dtype))
+    return {key[0] for key, crc in _states(first.rows).items() if theirs.get(key) != crc}

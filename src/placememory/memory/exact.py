@@ -14,6 +14,7 @@ ROUNDING = 2e-5
 """Bound on the float32 error of a product of two unit vectors."""
 
 _BLOCK = 1 << 25
+_ROWS = 1024
 
 
 def top_k(
@@ -73,5 +74,9 @@ def _select(
 
 def similarity_of(rows: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:
     """Similarity of rows (M, D) to a query (D,): (M,) float32, summed in float64 row by row."""
-    sums: NDArray[np.float64] = (rows.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
-    return np.clip(sums, -1.0, 1.0).astype(np.float32)
+    wide = query.astype(np.float64)
+    similarity = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), _ROWS):  # there may be many: places that look all the same
+        sums = (rows[start : start + _ROWS].astype(np.float64) * wide).sum(axis=1)
+        similarity[start : start + _ROWS] = np.clip(sums, -1.0, 1.0)
+    return similarity

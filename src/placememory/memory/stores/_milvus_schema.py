@@ -26,6 +26,7 @@ _TEXT_LENGTH = 65535
 _PIECE_BYTES = 45_000
 _SLOTS = 1 << 32
 _NO_STAMP = -(2**63) + 1
+_ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 NO_VECTOR = [0.0, 0.0]
 """Milvus wants a vector in every collection; the manifest has none to give."""
 
@@ -182,6 +183,16 @@ def expression(where: Where | None) -> str:
     return " and ".join(parts)
 
 
+def with_keys(keys: Sequence[str]) -> str:
+    """A filter for entities with one of these keys; the client's own quotes nothing.
+
+    Example:
+        >>> with_keys(["a", "b"])
+        'key in ["a", "b"]'
+    """
+    return f"key in [{', '.join(map(quoted, keys))}]"
+
+
 def quoted(text: str) -> str:
     r"""A text literal of Milvus's filter language.
 
@@ -189,5 +200,4 @@ def quoted(text: str) -> str:
         >>> quoted('a "b"')
         '"a \\\\"b\\\\""'
     """
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    return f'"{text.translate(_ESCAPED)}"'

@@ -129,7 +129,7 @@ class MilvusStore(Store):
 
     def update(self, **fields: Any) -> None:
         """See :class:`Store`."""
-        state = self._state()
+        state = self._settled()
         self._save(state.model_copy(update={"manifest": state.manifest.model_copy(update=fields)}))
 
     def read(self) -> Rows:
@@ -148,8 +148,7 @@ class MilvusStore(Store):
 
     def remove(self, session: str) -> int:
         """See :class:`Store`."""
-        self._refuse_readonly()
-        state = self._state()
+        state = self._settled()
         self._save(state.model_copy(update={"removing": session}))
         return self._finish_removal(session)
 
@@ -235,6 +234,15 @@ class MilvusStore(Store):
         if not self._readonly:
             self._recover(state)
 
+    def _settled(self) -> _State:
+        """The state before a write; what an earlier write left unfinished is undone."""
+        self._refuse_readonly()
+        state = self._state()
+        if state.pending or state.removing is not None:
+            self._recover(state)
+            state = self._state()
+        return state
+
     def _recover(self, state: _State) -> None:
         """Finish a removal, or undo a write, that was cut off."""
         if state.removing is not None:
@@ -266,16 +274,18 @@ class MilvusStore(Store):
             raise MemoryStoreError(f"{self.uri}: the memory was opened for reading only")
 
     def _upsert_batch(self, rows: Rows) -> None:
-        state = self._state()
+        state = self._settled()
         batch = state.revision + 1
+        keys = [schema.key_of(place.id) for place in rows.places]
         self._save(state.model_copy(update={"pending": True}))
         with milvus_errors(self.uri):
-            keys = [schema.key_of(place.id) for place in rows.places]
             old = [int(entity["crc"]) for entity in self._get(self._places, keys, "crc")]
             self._send(self._places, schema.place_entities(rows, batch), rows.descriptors.shape[1])
             if rows.sequences is not None:
                 entities = schema.sequence_entities(rows, batch)
                 self._send(self._name("sequences"), entities, rows.sequences.shape[1])
+                known = {entity["key"] for entity in entities}
+                self._delete_keys("sequences", [key for key in keys if old and key not in known])
         manifest = state.manifest
         counted = manifest.model_copy(
             update={
@@ -303,16 +313,18 @@ class MilvusStore(Store):
         before = self._state()
         with milvus_errors(self.uri):
             keys = [e["key"] for e in self._entities("", f"session == {schema.quoted(session)}")]
-            for start in range(0, len(keys), _MOST_ROWS):
-                for part in _vector_parts(before.manifest):
-                    self._client.delete(self._name(part), ids=keys[start : start + _MOST_ROWS])
+            for part in _vector_parts(before.manifest):
+                self._delete_keys(part, keys)
         self._recount(before)
         return len(keys)
 
     def _delete(self, part: str, condition: str) -> None:
-        keys = [entity["key"] for entity in self._entities(part, condition)]
+        self._delete_keys(part, [entity["key"] for entity in self._entities(part, condition)])
+
+    def _delete_keys(self, part: str, keys: list[str]) -> None:
         for start in range(0, len(keys), _MOST_ROWS):
-            self._client.delete(self._name(part), ids=keys[start : start + _MOST_ROWS])
+            filter_ = schema.with_keys(keys[start : start + _MOST_ROWS])
+            self._client.delete(self._name(part), filter=filter_)
 
     def _recount(self, state: _State) -> None:
         """Write count and checksum of what is there."""
@@ -358,7 +370,10 @@ class MilvusStore(Store):
 
     def _get(self, collection: str, keys: list[str], field: str) -> list[dict[str, Any]]:
         found = self._client.query(
-            collection, ids=keys, output_fields=["key", field], consistency_level="Strong"
+            collection,
+            filter=schema.with_keys(keys),
+            output_fields=["key", field],
+            consistency_level="Strong",
         )
         return list(found)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,6 @@ class SqliteStore(Store):
             MemoryFormatError: It is no memory, or one of another version.
         """
         self.uri = str(path)
-        self._path = path
         if path.is_dir():
             raise MemoryFormatError(
                 f"{path} is a folder; a memory is one file (a Milvus Lite folder is opened as "
@@ -65,7 +64,8 @@ class SqliteStore(Store):
             )
         if not path.is_file():
             raise MemoryNotFoundError(f"{path}: there is no such memory; make it with build")
-        self._connection = _connect(path, readonly=readonly or not os.access(path, os.W_OK))
+        with self._errors():
+            self._connection = _connect(path.resolve(), readonly=readonly)
         try:
             self._check_format()
         except BaseException:
@@ -74,38 +74,42 @@ class SqliteStore(Store):
 
     @classmethod
     def create(cls, path: Path, manifest: Manifest, card: bytes) -> SqliteStore:
-        """Make a new file; it appears under its name only when it is complete."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Make a new file; it appears under its name only when it is complete.
+
+        Raises:
+            MemoryLockedError: There is a memory of this name already.
+            MemoryStoreError: The folder cannot be written to, or the disk is full.
+        """
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        connection = sqlite3.connect(part)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(_SCHEMA)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {FORMAT}")
-            connection.execute(
-                "INSERT INTO manifest VALUES (1, ?, ?)", (manifest.model_dump_json(), card)
-            )
-            connection.commit()
-            connection.close()
-            _publish(part, path)
-        finally:
-            connection.close()
-            part.unlink(missing_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.unlink(missing_ok=True)  # of a process that was killed and had the same number
+            try:
+                _write_empty(part, manifest, card)
+                _publish(part, path)
+            finally:
+                part.unlink(missing_ok=True)
+        except OSError as error:
+            raise MemoryStoreError(f"{path}: cannot be made ({error.strerror or error})") from error
+        except sqlite3.OperationalError as error:
+            raise _operational(str(path), error) from error
         return cls(path)
 
     @property
     def manifest(self) -> Manifest:
         """See :class:`Store`."""
         with self._errors():
-            (text,) = self._connection.execute("SELECT json FROM manifest").fetchone()
-        return Manifest.model_validate_json(text)
+            (text,) = self._one("SELECT json FROM manifest")
+        try:
+            return Manifest.model_validate_json(text)
+        except ValueError as error:
+            raise MemoryDamagedError(f"{self.uri}: the manifest is damaged ({error})") from error
 
     @property
     def card(self) -> bytes:
         """See :class:`Store`."""
         with self._errors():
-            (card,) = self._connection.execute("SELECT card FROM manifest").fetchone()
+            (card,) = self._one("SELECT card FROM manifest")
         return bytes(card)
 
     def update(self, **fields: Any) -> None:
@@ -141,9 +145,9 @@ class SqliteStore(Store):
     def remove(self, session: str) -> int:
         """See :class:`Store`."""
         with self._writing() as manifest:
-            count, total = self._connection.execute(
-                "SELECT COUNT(*), COALESCE(SUM(crc), 0) FROM places WHERE session = ?", (session,)
-            ).fetchone()
+            count, total = self._one(
+                "SELECT COUNT(*), COALESCE(SUM(crc), 0) FROM places WHERE session = ?", session
+            )
             self._connection.execute("DELETE FROM places WHERE session = ?", (session,))
             manifest.count -= count
             manifest.checksum -= total
@@ -152,7 +156,7 @@ class SqliteStore(Store):
     def revision(self) -> int:
         """See :class:`Store`."""
         with self._errors():
-            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+            (version,) = self._one("PRAGMA data_version")
         return int(version)
 
     def close(self) -> None:
@@ -161,8 +165,8 @@ class SqliteStore(Store):
 
     def _check_format(self) -> None:
         with self._errors():
-            (application,) = self._connection.execute("PRAGMA application_id").fetchone()
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            (application,) = self._one("PRAGMA application_id")
+            (version,) = self._one("PRAGMA user_version")
         if application != APPLICATION_ID:
             raise MemoryFormatError(f"{self.uri}: this SQLite file is not a place memory")
         if version != FORMAT:
@@ -170,17 +174,25 @@ class SqliteStore(Store):
                 f"{self.uri}: written in format {version}, this version reads {FORMAT}"
             )
 
+    def _one(self, query: str, *values: object) -> tuple[Any, ...]:
+        row: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
+        if row is None:
+            raise MemoryDamagedError(f"{self.uri}: the file is damaged (a row is missing)")
+        return row
+
     def _read_rows(self, manifest: Manifest) -> Rows:
         places, count = [], manifest.count
         descriptors = np.empty((count, manifest.dim), np.float32)
         sequences = _empty_sequences(count, manifest.sequence_dim)
         cursor = self._connection.execute(
-            "SELECT place, descriptor, sequence FROM places ORDER BY session, idx"
+            "SELECT session, idx, place, descriptor, sequence FROM places ORDER BY session, idx"
         )
-        for i, (text, descriptor, sequence) in enumerate(cursor):
+        for i, (session, index, text, descriptor, sequence) in enumerate(cursor):
             if i >= count:
                 raise MemoryDamagedError(f"{self.uri}: more places than the {count} written")
             places.append(Place.from_json(text))
+            if places[-1].id != (session, index):
+                raise MemoryDamagedError(f"{self.uri}: {text} is kept as {session!r} {index}")
             descriptors[i] = self._vector(descriptor, manifest.dim, manifest.dtype)
             if sequence is not None and sequences is not None:
                 sequences[i] = self._vector(sequence, sequences.shape[1], manifest.dtype)
@@ -223,12 +235,24 @@ class SqliteStore(Store):
             yield
         except sqlite3.OperationalError as error:
             raise _operational(self.uri, error) from error
-        except sqlite3.DatabaseError as error:
+        except sqlite3.ProgrammingError as error:
+            raise MemoryStoreError(f"{self.uri}: the memory is closed ({error})") from error
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if "not a database" in str(error):
                 raise MemoryFormatError(f"{self.uri}: this file is not a place memory") from error
             raise MemoryDamagedError(f"{self.uri}: the file is damaged ({error})") from error
-        except sqlite3.ProgrammingError as error:
-            raise MemoryStoreError(f"{self.uri}: the memory is closed") from error
+
+
+def _write_empty(part: Path, manifest: Manifest, card: bytes) -> None:
+    with closing(sqlite3.connect(part)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(_SCHEMA)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        connection.execute(
+            "INSERT INTO manifest VALUES (1, ?, ?)", (manifest.model_dump_json(), card)
+        )
+        connection.commit()
 
 
 def _publish(part: Path, path: Path) -> None:
@@ -242,16 +266,25 @@ def _publish(part: Path, path: Path) -> None:
 
 
 def _connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
-    mode = "ro" if readonly else "rw"
-    if readonly and not os.access(path.parent, os.W_OK) and not _has_journal(path):
-        mode = "ro&immutable=1"  # a read-only medium: SQLite cannot make its side files there
-    return sqlite3.connect(
-        f"{path.resolve().as_uri()}?mode={mode}",
+    """Connect to a resolved path.
+
+    Readers connect for writing where they may, and then forbid it: a connection that is read-only
+    to SQLite leaves the side files ``-wal`` and ``-shm`` behind.
+    """
+    mode = "rw"
+    if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
+        # On a read-only medium SQLite cannot make its side files.
+        mode = "ro" if os.access(path.parent, os.W_OK) or _has_journal(path) else "ro&immutable=1"
+    connection = sqlite3.connect(
+        f"{path.as_uri()}?mode={mode}",
         uri=True,
         timeout=_WAIT_SECONDS,
         isolation_level=None,
         check_same_thread=False,
     )
+    if readonly:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
 
 
 def _has_journal(path: Path) -> bool:
@@ -266,6 +299,8 @@ def _operational(uri: str, error: sqlite3.OperationalError) -> MemoryStoreError:
         )
     if "full" in text:
         return MemoryStoreError(f"{uri}: the disk is full; nothing was lost, make room and go on")
+    if "malformed" in text or "decode to UTF-8" in text:
+        return MemoryDamagedError(f"{uri}: the file is damaged ({text})")
     if "no such table" in text:
         return MemoryFormatError(f"{uri}: this file is not a complete place memory")
     return MemoryStoreError(f"{uri}: {text}")

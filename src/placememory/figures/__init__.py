@@ -1,0 +1,90 @@
+"""Every picture that placememory draws, and the page that gathers them.
+
+Nothing is imported before a figure is drawn; matplotlib comes with
+``pip install 'placememory[figures]'``. No display is needed.
+
+Example:
+    >>> from placememory.frames import Pose
+    >>> from placememory.memory import Place
+    >>> figure = draw_vertices([Place("run1", 0, "a.png", pose=Pose(1.0, 2.0))])
+    >>> figure.axes[0].get_xlabel()
+    'x [m]'
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from placememory._extras import require
+
+if TYPE_CHECKING:
+    from placememory.figures._images import ImageOf, images_of, no_images
+    from placememory.figures._style import save, to_png
+    from placememory.figures._verdict import Verdict, judge
+    from placememory.figures.matches import draw_matches
+    from placememory.figures.page import write_page
+    from placememory.figures.scores import draw_scores
+    from placememory.figures.similarity import draw_similarity
+    from placememory.figures.strips import draw_strip, draw_strips, strip_pages
+    from placememory.figures.trajectory import draw_trajectory
+    from placememory.figures.vertices import draw_vertices
+
+_PLAIN = {
+    "ImageOf": "_images",
+    "Verdict": "_verdict",
+    "images_of": "_images",
+    "judge": "_verdict",
+    "no_images": "_images",
+}
+_DRAWN = {
+    "draw_matches": "matches",
+    "draw_scores": "scores",
+    "draw_similarity": "similarity",
+    "draw_strip": "strips",
+    "draw_strips": "strips",
+    "draw_trajectory": "trajectory",
+    "draw_vertices": "vertices",
+    "save": "_style",
+    "strip_pages": "strips",
+    "to_png": "_style",
+    "write_page": "page",
+}
+
+__all__ = [
+    "ImageOf",
+    "Verdict",
+    "draw_matches",
+    "draw_scores",
+    "draw_similarity",
+    "draw_strip",
+    "draw_strips",
+    "draw_trajectory",
+    "draw_vertices",
+    "images_of",
+    "judge",
+    "no_images",
+    "save",
+    "strip_pages",
+    "to_png",
+    "write_page",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a figure when it is first used.
+
+    Raises:
+        MissingExtraError: It needs matplotlib, which is not installed.
+    """
+    home = _PLAIN.get(name) or _DRAWN.get(name)
+    if home is None:
+        raise AttributeError(f"module 'placememory.figures' has no attribute {name!r}")
+    if name in _DRAWN:
+        require("matplotlib", extra="figures", purpose="Figures")
+    return getattr(importlib.import_module(f"placememory.figures.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

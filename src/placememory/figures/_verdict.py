@@ -1,0 +1,98 @@
+"""Whether the first answer for a frame is right, in one word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+import numpy as np
+
+from placememory._localize import Estimate
+from placememory.evaluation.metrics import is_right
+from placememory.frames import Pose
+from placememory.memory import Place
+
+
+class Verdict(Enum):
+    """What is known of a first answer."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    OFF_MAP = "off the map"
+    UNKNOWN = "not judged"
+
+    @property
+    def mark(self) -> str:
+        """A sign that tells the verdict without its colour."""
+        return _MARKS[self]
+
+
+_MARKS = {
+    Verdict.RIGHT: "\N{CHECK MARK}",
+    Verdict.WRONG: "\N{BALLOT X}",
+    Verdict.OFF_MAP: "\N{WHITE UP-POINTING TRIANGLE}",
+    Verdict.UNKNOWN: "?",
+}
+
+
+def judge(
+    estimates: Sequence[Estimate],
+    places: Sequence[Place],
+    radius: float | None,
+    heading: float | None = None,
+) -> list[Verdict]:
+    """Judge the first answer of each estimate.
+
+    Args:
+        estimates: With the true pose in ``frame.pose``, where known.
+        places: All places of the memory; a frame none of them is right for is off the map.
+            Without any, such a frame counts as wrong.
+        radius: Metres within which an answer is right; ``None`` judges nothing.
+        heading: Degrees within which its rotation must be, too.
+
+    Returns:
+        One verdict an estimate; ``UNKNOWN`` where a pose is missing on either side.
+
+    Example:
+        >>> from placememory.frames import Frame
+        >>> from placememory.memory import Candidate
+        >>> place = Place("run1", 0, "a.png", pose=Pose(0.0, 0.0))
+        >>> far = Estimate(Frame("q.png", "run2", 0, pose=Pose(9, 0)), (Candidate(place, 0.9, 1),))
+        >>> judge([far], [place], 2.0), judge([far], [], 2.0)
+        ([<Verdict.OFF_MAP: 'off the map'>], [<Verdict.WRONG: 'wrong'>])
+    """
+    if radius is None:
+        return [Verdict.UNKNOWN] * len(estimates)
+    poses = [place.pose for place in places if place.pose is not None]
+    positions = np.array([pose.position for pose in poses]).reshape(-1, 3)
+    verdicts = []
+    for estimate in estimates:
+        right = estimate.rights(radius, heading)[0] if estimate.candidates else None
+        true = estimate.frame.pose
+        if right is None or true is None:
+            verdicts.append(Verdict.UNKNOWN)
+        elif right:
+            verdicts.append(Verdict.RIGHT)
+        else:
+            near = np.flatnonzero(np.linalg.norm(positions - true.position, axis=1) <= radius)
+            known = [poses[int(row)] for row in near]
+            solvable = not poses or any(is_right(true, pose, radius, heading) for pose in known)
+            verdicts.append(Verdict.WRONG if solvable else Verdict.OFF_MAP)
+    return verdicts
+
+
+def error(true: Pose | None, found: Pose | None) -> float | None:
+    """Metres between two poses; ``None`` where one is missing."""
+    return None if true is None or found is None else true.distance_to(found)
+
+
+def metres(distance: float | None) -> str:
+    """A distance as text, with as many digits as matter; empty for ``None``.
+
+    Example:
+        >>> metres(0.417), metres(25.04), metres(1234.5), metres(None)
+        ('0.42 m', '25.0 m', '1234 m', '')
+    """
+    if distance is None:
+        return ""
+    return f"{distance:.{2 if distance < 10 else 1 if distance < 100 else 0}f} m"

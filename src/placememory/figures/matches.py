@@ -1,0 +1,180 @@
+"""The best places for one query on the map, numbered by rank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle
+from numpy.typing import NDArray
+
+from placememory._localize import Estimate
+from placememory.figures._map import MapSheet, Points, map_sheet, positions
+from placememory.figures._names import place_label, shorten
+from placememory.figures._spread import spread
+from placememory.figures._style import INK, PALE, QUERY, headline, plain, styled
+from placememory.figures._verdict import Verdict, error, metres
+from placememory.maps import OccupancyGrid
+from placememory.memory import Candidate, Place
+
+_LARGEST, _SMALLEST, _STAR = 9.0, 6.0, 9.0  # radii in points
+_BESIDE = 3.3
+
+
+@styled
+def draw_matches(
+    estimate: Estimate,
+    places: Sequence[Place],
+    *,
+    grid: OccupancyGrid | None = None,
+    radius: float | None = None,
+    heading: float | None = None,
+    k: int = 5,
+    title: str = "Best matches on the map",
+) -> Figure:
+    """Draw a query's candidates as numbered discs on the map, the truth as a star.
+
+    Discs that would cover each other are moved apart; a line leads to the place itself. Darker is
+    more similar.
+
+    Args:
+        estimate: The query with its candidates.
+        places: All places of the memory, drawn in grey.
+        grid: The map under them.
+        radius: Metres within which a candidate is right; draws the circle, ticks and crosses.
+        heading: Degrees within which its rotation must be, too.
+        k: How many candidates; all there are if fewer.
+        title: First line.
+
+    Returns:
+        A figure whose axes are metres in the map frame.
+    """
+    true = estimate.frame.pose
+    shown = estimate.candidates[:k]
+    known = [candidate for candidate in shown if candidate.place.pose is not None]
+    ground = positions([place.pose for place in places])
+    points = positions([candidate.place.pose for candidate in known])
+    star = positions([true])
+    sheet = map_sheet(grid, np.concatenate([ground, points, star]), beside=_BESIDE)
+    sheet.axes.scatter(ground[:, 0], ground[:, 1], s=9, color=PALE, linewidths=0, zorder=2)
+    if len(star):
+        _draw_truth(sheet.axes, star, radius)
+    colours = _colours(shown)
+    sizes = np.linspace(_LARGEST, _SMALLEST, max(k, 1))
+    _draw_discs(sheet, known, points, star, colours, sizes)
+    verdicts = [None] * len(shown) if radius is None else estimate.rights(radius, heading)
+    lines = [
+        _line(candidate, error(true, candidate.place.pose), right)
+        for candidate, right in zip(shown, verdicts, strict=False)
+    ]
+    _legend(sheet.axes, lines, colours, sizes, truth=len(star) > 0)
+    missing = len(shown) - len(known)
+    note = f"query {shorten(estimate.frame.name, 60)}"
+    note += f"; {missing} of {len(shown)} candidates without a pose" if missing else ""
+    headline(sheet.axes, title, note if shown else f"{note}; no candidates")
+    return sheet.figure
+
+
+def _colours(candidates: Sequence[Candidate]) -> list[tuple[float, float, float, float]]:
+    """Darker for more similar, over the range of these candidates."""
+    values = np.array([candidate.similarity for candidate in candidates])
+    span = float(np.ptp(values)) if len(values) else 0.0
+    share = (values - values.min()) / span if span > 0 else np.ones(len(values))
+    return [colormaps["viridis"](0.92 - 0.8 * float(value)) for value in share]
+
+
+def _draw_truth(axes: Axes, star: Points, radius: float | None) -> None:
+    axes.scatter(
+        star[:, 0], star[:, 1], marker="*", s=190, color=QUERY, ec="white", lw=0.9, zorder=8
+    )
+    if radius is not None:
+        centre = (float(star[0, 0]), float(star[0, 1]))
+        axes.add_patch(
+            Circle(centre, radius, fill=False, ec=QUERY, lw=1.1, ls=(0, (4, 3)), zorder=3)
+        )
+
+
+def _draw_discs(
+    sheet: MapSheet,
+    candidates: Sequence[Candidate],
+    points: Points,
+    star: Points,
+    colours: Sequence[tuple[float, float, float, float]],
+    sizes: NDArray[np.float64],
+) -> None:
+    """Numbered discs, moved apart, each with a line to its place; best on top."""
+    ranks = [candidate.rank for candidate in candidates]
+    radii = np.array([sizes[min(rank, len(sizes)) - 1] for rank in ranks])
+    wanted = np.concatenate([star, points]) * sheet.scale
+    moved = spread(wanted, np.concatenate([np.full(len(star), _STAR), radii]), fixed=len(star))
+    for rank, point, disc, size in zip(
+        ranks, points, moved[len(star) :] / sheet.scale, radii, strict=True
+    ):
+        colour = colours[rank - 1]
+        order = 7.0 - 0.01 * rank
+        sheet.axes.plot(*zip(point, disc, strict=True), color=INK, lw=0.8, zorder=order - 1.5)
+        sheet.axes.plot(*point, "o", ms=4.0, color=colour, mec=INK, mew=0.6, zorder=order - 1.0)
+        sheet.axes.plot(*disc, "o", ms=2 * size, color=colour, mec="white", mew=1.0, zorder=order)
+        sheet.axes.text(
+            disc[0],
+            disc[1],
+            str(rank),
+            color=_ink_on(colour),
+            fontsize=size,
+            fontweight="bold",
+            ha="center",
+            va="center_baseline",
+            zorder=order,
+            clip_on=True,
+        )
+
+
+def _line(candidate: Candidate, distance: float | None, right: bool | None) -> str:
+    """Rank, similarity, distance, mark and name in columns."""
+    mark = {True: Verdict.RIGHT.mark, False: Verdict.WRONG.mark, None: " "}[right]
+    away = f" {metres(distance):>7}" if distance is not None else ""
+    name = place_label(candidate.place, 24)
+    return f"{candidate.rank:>2}  {candidate.similarity:.3f}{away} {mark} {name}"
+
+
+def _legend(
+    axes: Axes,
+    lines: Sequence[str],
+    colours: Sequence[tuple[float, float, float, float]],
+    sizes: NDArray[np.float64],
+    *,
+    truth: bool,
+) -> Legend | None:
+    look: dict[str, Any] = {"ls": "", "mec": "white"}
+    handles = [
+        Line2D([], [], marker="o", ms=1.5 * size, color=colour, label=plain(line), **look)
+        for line, colour, size in zip(lines, colours, sizes, strict=False)
+    ]
+    if truth:
+        handles.append(
+            Line2D([], [], marker="*", ms=12, color=QUERY, label=" true position", **look)
+        )
+    if not handles:
+        return None
+    return axes.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(1.02, 1.0),
+        borderaxespad=0.0,
+        prop={"family": "DejaVu Sans Mono", "size": 8.5},
+        labelspacing=0.75,
+        title="rank, similarity, distance, place" if truth else "rank, similarity, place",
+        title_fontsize=8.5,
+        alignment="left",
+    )
+
+
+def _ink_on(colour: tuple[float, float, float, float]) -> str:
+    red, green, blue = colour[:3]
+    return INK if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"

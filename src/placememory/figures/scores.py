@@ -1,0 +1,160 @@
+"""How similar right and wrong answers are: what a threshold would keep and reject."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
+
+from placememory._localize import Estimate
+from placememory.figures._names import counted
+from placememory.figures._style import (
+    COLOURS,
+    INK,
+    LINE,
+    MUTED,
+    QUERY,
+    headline,
+    new_figure,
+    styled,
+)
+from placememory.figures._verdict import Verdict, judge
+from placememory.memory import Place
+
+_HATCHES = {
+    Verdict.RIGHT: "",
+    Verdict.WRONG: "xxx",
+    Verdict.OFF_MAP: "///",
+    Verdict.UNKNOWN: "",
+}
+_STYLES = {Verdict.RIGHT: "-", Verdict.WRONG: "--", Verdict.OFF_MAP: "-."}
+_BINS = 30
+
+
+@styled
+def draw_scores(
+    estimates: Sequence[Estimate],
+    places: Sequence[Place] = (),
+    *,
+    radius: float | None,
+    heading: float | None = None,
+    title: str = "Similarity of the answers",
+) -> Figure:
+    """Draw the similarity by rank, and of right and wrong first answers.
+
+    Left: median, middle half and range of the similarity at each rank. Right: a histogram of the
+    first answers by verdict, and below it the share of each that a threshold would keep.
+
+    Args:
+        estimates: The run.
+        places: All places of the memory; they tell wrong from off the map.
+        radius: Metres within which an answer is right; ``None`` judges nothing.
+        heading: Degrees within which its rotation must be, too.
+        title: First line.
+
+    Returns:
+        The figure.
+    """
+    verdicts = judge(estimates, places, radius, heading)
+    groups = {
+        verdict: np.array(
+            [
+                e.best.similarity
+                for e, found in zip(estimates, verdicts, strict=True)
+                if found is verdict and e.best is not None
+            ]
+        )
+        for verdict in Verdict
+    }
+    groups = {verdict: values for verdict, values in groups.items() if len(values)}
+    figure = new_figure(9.6, 4.4)
+    grid = GridSpec(2, 2, figure=figure, width_ratios=[1.0, 1.35], height_ratios=[1.5, 1.0])
+    ranks = figure.add_subplot(grid[:, 0])
+    histogram = figure.add_subplot(grid[0, 1])
+    kept = figure.add_subplot(grid[1, 1], sharex=histogram)
+    _draw_ranks(ranks, estimates)
+    _draw_histogram(histogram, groups)
+    _draw_kept(kept, groups)
+    headline(ranks, title, f"{counted(len(estimates), 'frame')}; by rank")
+    rule = "" if radius is None else f"; right means within {radius:g} m"
+    headline(histogram, "", f"first answers{rule}")
+    return figure
+
+
+def _draw_ranks(axes: Axes, estimates: Sequence[Estimate]) -> None:
+    deepest = max((len(estimate.candidates) for estimate in estimates), default=0)
+    axes.set(xlabel="Rank", ylabel="Similarity")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    _quiet(axes)
+    if deepest == 0:
+        axes.text(0.5, 0.5, "no candidates", transform=axes.transAxes, ha="center", color=MUTED)
+        return
+    levels = [
+        [e.candidates[rank].similarity for e in estimates if len(e.candidates) > rank]
+        for rank in range(deepest)
+    ]
+    low, quarter, half, three, high = np.array(
+        [np.quantile(values, [0.0, 0.25, 0.5, 0.75, 1.0]) for values in levels]
+    ).T
+    x = np.arange(1, deepest + 1)
+    axes.vlines(x, low, high, color=LINE, lw=1.2, label="lowest to highest")
+    axes.vlines(x, quarter, three, color=QUERY, lw=7.0, alpha=0.4, label="middle half")
+    axes.plot(x, half, "o", ms=5, color=QUERY, mec="white", mew=0.8, label="median")
+    axes.set_xlim(0.4, deepest + 0.6)
+    axes.legend(loc="upper right", handlelength=1.2)
+
+
+def _draw_histogram(axes: Axes, groups: dict[Verdict, NDArray[np.float64]]) -> None:
+    _quiet(axes)
+    axes.set(ylabel="Frames")
+    axes.tick_params(labelbottom=False)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    if not groups:
+        return
+    values = np.concatenate(list(groups.values()))
+    spread = max(float(np.ptp(values)), 0.02)
+    edges = np.linspace(values.min() - 0.02 * spread, values.max() + 0.02 * spread, _BINS + 1)
+    axes.hist(
+        list(groups.values()),
+        bins=edges.tolist(),
+        stacked=True,
+        color=[COLOURS[verdict] for verdict in groups],
+        hatch=[_HATCHES[verdict] for verdict in groups],
+        edgecolor="white",
+        linewidth=0.5,
+        label=[f"{verdict.value} ({len(group):,})" for verdict, group in groups.items()],
+    )
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+
+
+def _draw_kept(axes: Axes, groups: dict[Verdict, NDArray[np.float64]]) -> None:
+    """Share of each verdict's answers whose similarity is at or above a threshold."""
+    _quiet(axes)
+    axes.set(
+        xlabel="Similarity of the first answer, or threshold", ylabel="Kept", ylim=(-0.03, 1.06)
+    )
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_yticks([0.0, 0.5, 1.0])
+    for verdict, values in groups.items():
+        levels = np.sort(values)
+        share = 1.0 - np.arange(len(levels)) / len(levels)
+        x = np.concatenate([levels[:1] - 1.0, levels, levels[-1:] + 1e-9, levels[-1:] + 1.0])
+        y = np.concatenate([[1.0], share, [0.0], [0.0]])
+        style = _STYLES.get(verdict, ":")
+        axes.plot(x, y, color=COLOURS[verdict], ls=style, lw=1.7, drawstyle="steps-pre")
+    if groups:
+        values = np.concatenate(list(groups.values()))
+        margin = 0.04 * max(float(np.ptp(values)), 0.02)
+        axes.set_xlim(values.min() - margin, values.max() + margin)
+    axes.grid(axis="y", color=LINE, lw=0.5, alpha=0.6)
+
+
+def _quiet(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(length=3.0)
+    axes.title.set_color(INK)

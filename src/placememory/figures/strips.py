@@ -1,0 +1,171 @@
+"""Retrieval strips: a query and its best candidates side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
+
+from placememory._localize import Estimate
+from placememory.errors import SettingError
+from placememory.figures._images import ImageOf, frame_image, shrink
+from placememory.figures._names import shorten
+from placememory.figures._style import COLOURS, INK, MUTED, QUERY, new_figure, plain, styled
+from placememory.figures._verdict import Verdict, error, judge, metres
+from placememory.frames import Image
+from placememory.memory import Candidate, Place
+
+_WIDTH = 1.95  # inches of an image
+_TITLE = 0.46  # inches of the two lines above it
+_NAME = 28  # characters that fit above an image
+_PIXELS = 480
+
+
+def draw_strip(
+    estimate: Estimate,
+    image_of: ImageOf,
+    *,
+    radius: float | None,
+    heading: float | None = None,
+    k: int = 5,
+    places: Sequence[Place] = (),
+) -> Figure:
+    """Draw one query and its k best candidates; see :func:`draw_strips`."""
+    return draw_strips([estimate], image_of, radius=radius, heading=heading, k=k, places=places)
+
+
+@styled
+def draw_strips(
+    estimates: Sequence[Estimate],
+    image_of: ImageOf,
+    *,
+    radius: float | None,
+    heading: float | None = None,
+    k: int = 5,
+    places: Sequence[Place] = (),
+) -> Figure:
+    """Draw queries as rows: the query framed blue, then its candidates by rank.
+
+    Right candidates have a green frame and a tick, wrong ones an orange-red frame and a cross,
+    those that cannot be judged a grey frame.
+
+    Args:
+        estimates: One row each; some twenty fit a figure (:func:`strip_pages` makes several).
+        image_of: The image of a place, or ``None``, which draws an empty panel.
+        radius: Metres within which a candidate is right; ``None`` judges nothing.
+        heading: Degrees within which its rotation must be, too.
+        k: Candidates a row; all there are if fewer.
+        places: All places of the memory; with them, queries off the map are said to be so.
+
+    Returns:
+        The figure.
+
+    Raises:
+        SettingError: There is nothing to draw, or ``k`` is below 1.
+    """
+    if not estimates or k < 1:
+        raise SettingError(f"a strip needs an estimate and k of 1 or more, not k = {k}")
+    columns = 1 + min(k, max(1, *(len(estimate.candidates) for estimate in estimates), 1))
+    images = [_images(estimate, image_of, columns - 1) for estimate in estimates]
+    tall = [_WIDTH * max((_aspect(image) for image in row), default=0.75) for row in images]
+    height = sum(tall) + (_TITLE + 0.16) * len(estimates)
+    figure = new_figure(columns * (_WIDTH + 0.12), height)
+    grid = GridSpec(
+        len(estimates), columns, figure=figure, height_ratios=[t + _TITLE for t in tall]
+    )
+    verdicts = judge(estimates, places, radius, heading)
+    for row, (estimate, pictures, verdict) in enumerate(
+        zip(estimates, images, verdicts, strict=True)
+    ):
+        _draw_query(figure.add_subplot(grid[row, 0]), estimate, pictures[0], verdict)
+        rights = [None] * len(estimate.candidates)
+        judged = rights if radius is None else estimate.rights(radius, heading)
+        for column, (candidate, image, right) in enumerate(
+            zip(estimate.candidates, pictures[1:], judged, strict=False), start=1
+        ):
+            axes = figure.add_subplot(grid[row, column])
+            away = error(estimate.frame.pose, candidate.place.pose)
+            _draw_candidate(axes, candidate, image, right, away)
+    return figure
+
+
+def strip_pages(
+    estimates: Sequence[Estimate],
+    image_of: ImageOf,
+    *,
+    radius: float | None,
+    heading: float | None = None,
+    k: int = 5,
+    places: Sequence[Place] = (),
+    rows: int = 8,
+) -> Iterator[Figure]:
+    """Draw many queries, ``rows`` a figure, one figure at a time; see :func:`draw_strips`."""
+    for start in range(0, len(estimates), rows):
+        yield draw_strips(
+            estimates[start : start + rows],
+            image_of,
+            radius=radius,
+            heading=heading,
+            k=k,
+            places=places,
+        )
+
+
+def _images(estimate: Estimate, image_of: ImageOf, k: int) -> list[Image | None]:
+    """Images of the query and of its first k candidates, made small."""
+    found = [frame_image(estimate.frame)]
+    found += [image_of(candidate.place) for candidate in estimate.candidates[:k]]
+    return [None if image is None else shrink(image, _PIXELS) for image in found]
+
+
+def _aspect(image: Image | None) -> float:
+    """Height over width."""
+    return 0.75 if image is None else float(image.shape[0] / image.shape[1])
+
+
+def _draw_query(axes: Axes, estimate: Estimate, image: Image | None, verdict: Verdict) -> None:
+    note = "query"
+    if verdict is Verdict.OFF_MAP:
+        note += f"  {verdict.mark} off the map"
+    if not estimate.candidates:
+        note += "  no candidates"
+    _draw_panel(axes, image, QUERY, note, estimate.frame.name)
+
+
+def _draw_candidate(
+    axes: Axes, candidate: Candidate, image: Image | None, right: bool | None, away: float | None
+) -> None:
+    verdict = {True: Verdict.RIGHT, False: Verdict.WRONG, None: Verdict.UNKNOWN}[right]
+    mark = "" if right is None else f"  {verdict.mark}"
+    distance = f" {metres(away)}" if away is not None else ""
+    head = f"{candidate.rank}   {candidate.similarity:.3f}{mark}{distance}"
+    _draw_panel(axes, image, COLOURS[verdict], head, candidate.place.name)
+
+
+def _draw_panel(axes: Axes, image: Image | None, colour: str, head: str, name: str) -> None:
+    """An image in a coloured frame, with a line in that colour and the name above it."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_anchor("N")
+    if image is not None:
+        axes.imshow(image, interpolation="antialiased")
+    else:
+        axes.set_facecolor("#eef0f2")
+        axes.set(xlim=(0, 4), ylim=(0, 3))
+        axes.set_aspect("equal")
+        axes.text(2, 1.5, "no image", ha="center", va="center", color=MUTED)
+    for spine in axes.spines.values():
+        spine.set(color=colour, linewidth=2.6)
+    axes.set_title(plain(shorten(name, _NAME)), loc="left", fontsize=7.5, color=INK, pad=4.5)
+    axes.annotate(
+        plain(head),
+        xy=(0.0, 1.0),
+        xycoords="axes fraction",
+        xytext=(0.0, 16.0),
+        textcoords="offset points",
+        fontsize=9.5,
+        fontweight="bold",
+        color=colour,
+    )

@@ -1,1 +1,0 @@
-from placememory._localize import *

@@ -1,0 +1,60 @@
+"""The README and the docs are true: links lead somewhere, commands exist, Python runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from placememory.cli._app import app
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def _ids(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_ids)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_ids)
+def test_commands_and_options_exist(page: Path) -> None:
+    commands = typer.main.get_command(app).commands
+    text = page.read_text(encoding="utf-8")
+    for line in re.findall(r"^ {4}(placememory .*)$", text, re.MULTILINE):
+        words = re.sub(r"\s#.*", "", line).split()
+        assert words[1] in commands, line
+        known = {name for p in commands[words[1]].params for name in (*p.opts, *p.secondary_opts)}
+        for word in words[2:]:
+            if word.startswith("-"):
+                assert word.split("=")[0] in known, line
+    for target in re.findall(r"(?:`|^ {4})make ([a-z]+)", text, re.MULTILINE):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
+
+
+def test_every_command_is_in_the_readme_and_has_an_example() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name, command in typer.main.get_command(app).commands.items():
+        assert f"`{name}`" in readme, name
+        if name != "encoders":
+            assert f"placememory {name}" in (command.help or ""), f"{name} has no example"
+
+
+def test_the_python_of_the_guide_runs(office, building, tmp_path: Path, monkeypatch) -> None:
+    """The block of the guide, on the sample building."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run1").symlink_to(building.mapping)
+    (tmp_path / "photo.jpg").symlink_to(next(building.query.glob("*.png")))
+    for page in (ROOT / "README.md", ROOT / "docs/guide.md"):
+        [code] = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+        names: dict[str, object] = {}
+        exec(compile(code, str(page), "exec"), names)
+        assert len(names["candidates"]) == 5
