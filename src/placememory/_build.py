@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
+
+import numpy as np
 
 from placememory._encoding import BATCH, BadFrames, encode_frames
 from placememory.encoders import Encoder, EncoderCard, FittableEncoder
 from placememory.encoders._base import Descriptors, sample_evenly
 from placememory.errors import InputError
-from placememory.frames import Frame, read_ahead
+from placememory.frames import Frame, Image, read_ahead
 from placememory.frames.names import facts_of_name
 from placememory.memory import Place, PlaceMemory
 from placememory.memory.features_h5 import FeatureReader
@@ -21,6 +24,9 @@ UNKNOWN_ENCODER = "unknown (feature file)"
 """Name on the card of a memory made from feature files that do not say their encoder."""
 
 _FEATURE_BATCH = 512
+_CHECKED = 3
+_SAME = 0.9
+"""Least mean similarity of an image to itself, encoded at another time or in another precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,9 @@ def build(
         batch: Frames a transaction.
         progress: Called with frames done and frames in all.
 
+    What a frame does not know (its pose, say, when the run is given again without poses) stays as
+    the memory has it.
+
     Raises:
         ImageError: An image cannot be read.
         InputError: The memory holds another image under the same session and index.
@@ -99,8 +108,8 @@ def build(
     with memory:
         encoder = _with_words_of(memory, encoder)
         memory.check_encoder(encoder.card)
-        for session in sorted({frame.session for frame in frames} if source else ()):
-            memory.set_source(session, Path(str(source)).resolve())
+        if source is not None:
+            _set_source(memory, frames, Path(source).resolve(), encoder)
         moved = job.update_known(memory)
         if descriptors is not None:
             for start in range(0, len(sample), batch):
@@ -142,6 +151,7 @@ def build_from_features(
             job = _Build(frames, BadFrames(), None)
             moved = job.update_known(memory)
             missing = job.missing()
+            _check_same_images(memory, frames, lambda some: _described(reader, some))
             for start in range(0, len(missing), _FEATURE_BATCH):
                 part = missing[start : start + _FEATURE_BATCH]
                 job.add(memory, part, reader.read([frame.name for frame in part]))
@@ -172,11 +182,16 @@ class _Build:
         self._bad = bad
         self._progress = progress
         self._done: set[tuple[str, int]] = set()
+        self._keep_poses = 0
         self.added = 0
         self.present = 0
 
     def update_known(self, memory: PlaceMemory) -> int:
-        """Mark frames that the memory has; give those their new poses that got one."""
+        """Mark frames that the memory has; give those their new poses that got one.
+
+        Raises:
+            InputError: The memory has another name under a session and index.
+        """
         known = {place.id: i for i, place in enumerate(memory.places)}
         moved: list[tuple[Place, int]] = []
         for frame in self._frames:
@@ -191,12 +206,14 @@ class _Build:
                     f"{old.session!r}, not {place.name!r}: the folder has changed. Use another "
                     "--session, or remove this one first"
                 )
+            self._keep_poses += place.pose is None and old.pose is not None
+            place = _updated(old, place)
             if old != place:
                 moved.append((place, row))
             self._done.add(place.id)
         if moved:
-            rows = [row for _, row in moved]
-            memory.add([place for place, _ in moved], memory.descriptors[rows])
+            rows = memory.rows.take([row for _, row in moved])
+            memory.add_rows(replace(rows, places=[place for place, _ in moved]))
         self.present = len(self._done)
         return len(moved)
 
@@ -224,11 +241,65 @@ class _Build:
             added=self.added,
             present=self.present,
             moved=moved,
-            without_pose=sum(f.pose is None and f.name not in bad for f in self._frames),
+            without_pose=sum(f.pose is None and f.name not in bad for f in self._frames)
+            - self._keep_poses,
             bad=tuple(self._bad.names),
             fitted_on=fitted_on,
             seconds=time.perf_counter() - started,
         )
+
+
+def _updated(old: Place, new: Place) -> Place:
+    """A place with what is newly known of it."""
+    facts = {name: getattr(new, name) for name in ("stamp", "vertex_id", "pose", "floor")}
+    return replace(old, **{name: value for name, value in facts.items() if value is not None})
+
+
+def _set_source(
+    memory: PlaceMemory, frames: Sequence[Frame], folder: Path, encoder: Encoder
+) -> None:
+    """Remember the folder of the images; from another folder than before, they must be the same."""
+    sessions = {frame.session for frame in frames}
+    before = memory.manifest.sources
+    if any(before.get(session, str(folder)) != str(folder) for session in sessions):
+        _check_same_images(
+            memory, frames, lambda some: encode_frames(encoder, some, BadFrames(skip=True))
+        )
+    memory.set_sources(dict.fromkeys(sessions, folder))
+
+
+def _check_same_images(
+    memory: PlaceMemory,
+    frames: Sequence[Frame],
+    describe: Callable[[list[Frame]], Iterable[tuple[list[Frame], Descriptors]]],
+) -> None:
+    """Check on a few frames that the memory knows that they look as they did.
+
+    Two runs whose folders and files have the same names would otherwise be taken for one.
+
+    Raises:
+        InputError: They do not.
+    """
+    rows = {place.id: row for row, place in enumerate(memory.places)}
+    known = [frame for frame in frames if (frame.session, frame.index) in rows]
+    chosen = [known[int(i)] for i in sample_evenly(len(known), _CHECKED)]
+    likeness = [
+        float(new @ memory.descriptors[rows[frame.session, frame.index]] / np.linalg.norm(new))
+        for part, described in describe(chosen)
+        for frame, new in zip(part, described, strict=True)
+    ]
+    if likeness and sum(likeness) / len(likeness) < _SAME:
+        raise InputError(
+            f"{memory.uri} has a session {chosen[0].session!r} with the same names but other "
+            "images; give this run a name of its own with --session"
+        )
+
+
+def _described(
+    reader: FeatureReader, frames: list[Frame]
+) -> Iterator[tuple[list[Frame], Descriptors]]:
+    if frames:
+        yield frames, reader.read([frame.name for frame in frames])
 
 
 def _open_or_create(
@@ -255,11 +326,19 @@ def _fitted(
     if not isinstance(encoder, FittableEncoder) or encoder.is_fitted:
         return encoder, [], None
     chosen = [frames[int(i)] for i in sample_evenly(len(frames), encoder.fit_sample)]
-    pairs = list(read_ahead(chosen, on_bad=bad.note))
-    if not pairs:
+    pairs = read_ahead(chosen, on_bad=bad.note)
+    first = next(pairs, None)
+    if first is None:
         raise InputError("none of the images can be read, so there is nothing to build from")
-    fitted, descriptors = encoder.fit_encode([image for _, image in pairs])
-    return fitted, [frame for frame, _ in pairs], descriptors
+    sample: list[Frame] = []
+
+    def images() -> Iterator[Image]:
+        for frame, image in chain([first], pairs):
+            sample.append(frame)
+            yield image
+
+    fitted, descriptors = encoder.fit_encode(images())
+    return fitted, sample, descriptors
 
 
 def _with_words_of(memory: PlaceMemory, encoder: Encoder) -> Encoder:

@@ -19,6 +19,7 @@ from placememory.memory import PlaceMemory
 from placememory.samples import Building, render_building
 
 RADIUS = 2.0
+_FRAMES = 120
 _STRIPS, _MATCH_MAPS = 24, 12
 _FIGURES = 4 + 3 + _MATCH_MAPS
 _SHOWN = (
@@ -32,7 +33,6 @@ _SHOWN = (
         "scores.png",
         "Similarities by rank, and of right and wrong answers.",
     ),
-    ("strips/retrieval_000.png", "Some frames with the places most similar to them."),
 )
 
 Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
@@ -75,7 +75,7 @@ def run_demo(folder: Path, *, seed: int = 0, progress: Progress) -> Demo:
         InputError: The folder holds something else.
     """
     with progress("Rendering a building") as advance:
-        building = render_building(folder / "building", seed=seed, progress=advance)
+        building = render_building(folder / "building", seed=seed, frames=_FRAMES, progress=advance)
     memory = folder / "office.memory"
     memory.unlink(missing_ok=True)
     mapping = _posed(building.mapping, building.mapping_vertices)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,18 +76,18 @@ class FittableEncoder(Encoder):
         """How many images a fit wants; more are not used."""
 
     @abstractmethod
-    def fit_encode(self, images: Sequence[Image]) -> tuple[FittableEncoder, Descriptors]:
+    def fit_encode(self, images: Iterable[Image]) -> tuple[FittableEncoder, Descriptors]:
         """Fit on images, and encode the same images with one pass of the network.
 
         Args:
-            images: As for :meth:`encode`, at least one.
+            images: As for :meth:`encode`, at least one; taken one after another, not kept.
 
         Returns:
             A fitted encoder with a new card (this one stays as it is), and the images'
             descriptors (N, D) float32.
         """
 
-    def fit(self, images: Sequence[Image]) -> FittableEncoder:
+    def fit(self, images: Iterable[Image]) -> FittableEncoder:
         """Fit on images; see :meth:`fit_encode`."""
         return self.fit_encode(images)[0]
 

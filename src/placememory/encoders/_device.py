@@ -86,8 +86,12 @@ def choose_device(device: str, precision: str) -> Device:
         chosen = torch.device(device)
     except RuntimeError as error:
         raise SettingError(f"unknown device {device!r}; use cpu, cuda, cuda:1 or mps") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise SettingError(f"the device {device!r} is not there: torch sees no CUDA GPU")
+    if chosen.type not in ("cpu", "cuda", "mps"):
+        raise SettingError(f"no images can be encoded on {device!r}; use cpu, cuda, cuda:1 or mps")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise SettingError(
+            f"the device {device!r} is not there: torch sees {torch.cuda.device_count()} CUDA GPUs"
+        )
     if chosen.type == "mps" and not torch.backends.mps.is_available():
         raise SettingError("the device 'mps' is not there: torch sees no Apple GPU")
     if precision == "auto":

@@ -6,7 +6,7 @@ local features and its vocabulary is in ``docs/lite-vlad.md``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from placememory.encoders._device import Device, choose_device
 from placememory.encoders._kmeans import kmeans
 from placememory.encoders._preprocess import Preprocess
 from placememory.encoders._weights import WeightsFile, find_weights, sha256_of
-from placememory.errors import EncoderError
+from placememory.errors import EncoderError, WeightsError
 from placememory.frames import Image
 
 if TYPE_CHECKING:
@@ -104,12 +104,11 @@ class LiteVlad(FittableEncoder):
         rows = [self._vlad.vlad(features, words) for features in self._feature_batches(images)]
         return self._device.to_numpy(rows, self.card.dim)
 
-    def fit_encode(self, images: Sequence[Image]) -> tuple[LiteVlad, Descriptors]:
+    def fit_encode(self, images: Iterable[Image]) -> tuple[LiteVlad, Descriptors]:
         """See :meth:`FittableEncoder.fit_encode`."""
-        check_images(images)
-        if not images:
-            raise EncoderError("a vocabulary cannot be fitted on no images")
         batches = list(self._feature_batches(images))
+        if not batches:
+            raise EncoderError("a vocabulary cannot be fitted on no images")
         words = _fit_words(
             [row.cpu().numpy() for batch in batches for row in batch],
             k=int(self.card.options["words"]),
@@ -145,7 +144,7 @@ class LiteVlad(FittableEncoder):
     def _features(self, x: torch.Tensor) -> torch.Tensor:
         return self._vlad.local_features(self._device.run(self._fast, x))
 
-    def _feature_batches(self, images: Sequence[Image]) -> Iterator[torch.Tensor]:
+    def _feature_batches(self, images: Iterable[Image]) -> Iterator[torch.Tensor]:
         """Local features of runs of images that have one input size."""
         resized = (PREPROCESS.resize(image) for image in images)
         for batch in self._device.batches(resized):
@@ -156,14 +155,18 @@ def create(
     weights: str | Path | None, *, device: str, precision: str, options: dict[str, Option]
 ) -> LiteVlad:
     """Make an encoder without vocabulary; see :func:`placememory.encoders.create`."""
-    words = options["words"]
+    words, seed = options["words"], options["seed"]
     if isinstance(words, bool) or not isinstance(words, int) or words < 2:
         raise EncoderError(f"lite-vlad needs at least 2 words, not {words!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise EncoderError(f"the seed of lite-vlad is a whole number, zero or more, not {seed!r}")
     require("torch", extra="torch", purpose="Encoders")
     require("timm", extra="torch", purpose="Encoders")
     from placememory.encoders import _lite0
 
     path = None if weights == "random" else Path(weights or find_weights(WEIGHTS))
+    if path is not None and not path.is_file():
+        raise WeightsError(f"{path}: there is no such file of weights")
     card = EncoderCard(
         name=INFO.name,
         dim=words * CHANNELS,

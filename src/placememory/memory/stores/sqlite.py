@@ -57,12 +57,12 @@ class SqliteStore(Store):
             MemoryFormatError: It is no memory, or one of another version.
         """
         self.uri = str(path)
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112 - false, not an error, for too long a name
             raise MemoryFormatError(
                 f"{path} is a folder; a memory is one file (a Milvus Lite folder is opened as "
                 f"milvus-lite:{path})"
             )
-        if not path.is_file():
+        if not os.path.exists(path):  # noqa: PTH110 - as above
             raise MemoryNotFoundError(f"{path}: there is no such memory; make it with build")
         with self._errors():
             self._connection = _connect(path.resolve(), readonly=readonly)

@@ -1,0 +1,194 @@
+"""Figures: what they say and where they put it, with odd inputs too."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from placememory import Candidate, Estimate, Frame, Place, Pose
+from placememory.maps import OccupancyGrid
+
+pytest.importorskip("matplotlib", reason="the extra 'figures' is not installed")
+
+from placememory import figures as fig
+from placememory.errors import SettingError
+from placememory.figures._style import COLOURS
+from placememory.figures.page import worst_first, write_page
+
+ODD_NAME = "a $very$ <long> name " + "x" * 200 + "\u5bfa.png"
+
+
+def _image() -> np.ndarray:
+    return np.full((12, 16, 3), 120, np.uint8)
+
+
+def _places(count: int = 20, session: str = "run1", *, poses: bool = True) -> list[Place]:
+    return [
+        Place(session, i, f"{i}.png", pose=Pose.from_yaw(i, 2.0, 0.3) if poses else None)
+        for i in range(count)
+    ]
+
+
+def _estimates(places: list[Place], *, poses: bool = True) -> list[Estimate]:
+    """Right, wrong and off the map in turn; the similarity falls."""
+    found = []
+    for i in range(9):
+        true = (Pose(5.0, 2.0), Pose(15.0, 2.0), Pose(500.0, 2.0))[i % 3]
+        candidates = tuple(
+            Candidate(places[5 + rank], 0.9 - 0.05 * rank - 0.01 * i, rank + 1) for rank in range(4)
+        )
+        frame = Frame(f"q{i}.png", "run2", i, pose=true if poses else None, read=_image)
+        found.append(Estimate(frame, candidates))
+    return found
+
+
+def _texts(figure) -> str:
+    found = [text.get_text() for axes in figure.axes for text in axes.texts]
+    found += [axes.get_title(loc=side) for axes in figure.axes for side in ("left", "center")]
+    found += [t.get_text() for a in figure.axes if a.get_legend() for t in a.get_legend().texts]
+    return "\n".join([*found, *(text.get_text() for text in figure.texts)])
+
+
+def test_verdicts() -> None:
+    places = _places()
+    verdicts = fig.judge(_estimates(places), places, 2.0)
+    assert [v.value for v in verdicts[:3]] == ["right", "wrong", "off the map"]
+    assert {v.value for v in fig.judge(_estimates(places, poses=False), places, 2.0)} == {
+        "not judged"
+    }
+
+
+@pytest.mark.parametrize("yaw", [0.0, math.pi / 2])
+def test_the_map_lies_where_its_yaml_says(yaw: float) -> None:
+    grid = OccupancyGrid(np.ones((40, 60)), 0.5, (-3.0, 4.0, yaw))
+    figure = fig.draw_vertices(_places(), grid=grid)
+    axes = figure.axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("x [m]", "y [m]")
+    assert axes.get_aspect() == 1.0
+    [image] = axes.images
+    figure.canvas.draw()
+    left, right, bottom, top = image.get_extent()
+    corners = np.array([[left, bottom], [right, top]])
+    inverse = axes.transData.inverted()
+    drawn = np.array([inverse.transform(image.get_transform().transform(c)) for c in corners])
+    across = np.array([60 * 0.5, 40 * 0.5])
+    turn = np.array([[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]])
+    np.testing.assert_allclose(drawn[0], [-3.0, 4.0], atol=1e-6)
+    np.testing.assert_allclose(drawn[1], np.array([-3.0, 4.0]) + turn @ across, atol=1e-6)
+
+
+def test_places_without_poses_are_counted_and_sessions_told_apart() -> None:
+    places = [*_places(5), *_places(3, "run2"), *_places(2, "run3", poses=False)]
+    text = _texts(fig.draw_vertices(places))
+    assert "2 without a pose left out" in text
+    assert "run2" in text
+    assert "0 place" in _texts(fig.draw_vertices([]))
+
+
+def test_strips_show_right_and_wrong_by_colour_and_mark() -> None:
+    places = _places()
+    figure = fig.draw_strips(_estimates(places)[:2], lambda _: _image(), radius=2.0, places=places)
+    text = _texts(figure)
+    assert "\N{CHECK MARK}" in text
+    assert "\N{BALLOT X}" in text
+    edges = {
+        tuple(np.round(spine.get_edgecolor()[:3], 3))
+        for axes in figure.axes
+        for spine in axes.spines.values()
+    }
+    for verdict in (fig.Verdict.RIGHT, fig.Verdict.WRONG):
+        hexadecimal = COLOURS[verdict].lstrip("#")
+        colour = tuple(round(int(hexadecimal[i : i + 2], 16) / 255, 3) for i in (0, 2, 4))
+        assert colour in edges
+
+
+def test_the_trajectory_counts_each_kind() -> None:
+    places = _places()
+    text = _texts(fig.draw_trajectory(_estimates(places), places, radius=2.0))
+    for line in ("right (3)", "wrong (3)", "(3)", "place in the memory (20)"):
+        assert line in text
+    assert fig.draw_trajectory([], [], radius=2.0).axes
+
+
+def test_matches_number_their_candidates_and_mark_the_truth() -> None:
+    places = _places()
+    text = _texts(fig.draw_matches(_estimates(places)[0], places, radius=2.0, k=3))
+    assert re.search(r" 1 +0\.900", text)
+    assert "true position" in text
+    assert " 4  " not in text
+    bare = _texts(fig.draw_matches(_estimates(places, poses=False)[0], places))
+    assert "true position" not in bare
+
+
+def test_the_similarity_matrix_fits_its_axes() -> None:
+    matrix = np.random.default_rng(0).normal(size=(9, 20))
+    places = _places()
+    frames = [estimate.frame for estimate in _estimates(places)]
+    figure = fig.draw_similarity(matrix, frames=frames, places=places, radius=2.0)
+    assert figure.axes[0].images[0].get_array().shape == (9, 20)
+    for bad in (matrix[0], matrix[:0]):
+        with pytest.raises(SettingError):
+            fig.draw_similarity(bad)
+    with pytest.raises(SettingError, match="items for the axis"):
+        fig.draw_similarity(matrix, frames=frames[:3])
+
+
+def test_scores_split_right_from_wrong() -> None:
+    places = _places()
+    text = _texts(fig.draw_scores(_estimates(places), places, radius=2.0))
+    assert "right (3)" in text
+    assert "wrong (3)" in text
+    assert fig.draw_scores(_estimates(places, poses=False), places, radius=None).axes
+
+
+def test_odd_names_and_missing_images_are_drawn(tmp_path: Path) -> None:
+    place = Place("s", 0, ODD_NAME)
+    estimate = Estimate(Frame(ODD_NAME, "q", 0), (Candidate(place, 0.5, 1),))
+    empty = Estimate(Frame("e.png", "q", 1), ())
+    for figure in (
+        fig.draw_strips([estimate, empty], fig.no_images, radius=None),
+        fig.draw_matches(estimate, [place]),
+        fig.draw_trajectory([estimate, empty], [place], radius=2.0),
+    ):
+        assert fig.save(figure, tmp_path / "x.png").stat().st_size > 2000
+
+
+def test_the_same_figure_has_the_same_bytes() -> None:
+    draw = lambda: fig.to_png(fig.draw_vertices(_places()))  # noqa: E731
+    assert draw() == draw()
+
+
+def test_the_page_stands_alone_worst_first(tmp_path: Path) -> None:
+    places = _places()
+    odd = Estimate(Frame(ODD_NAME, "q", 99), (Candidate(Place("s", 0, "<b>.png"), 0.2, 1),))
+    estimates = [*_estimates(places), odd]
+    path = write_page(
+        tmp_path / "page.html",
+        title="A & B",
+        subtitle="<i>",
+        rows=[("recall@1", "50 %", "40 to 60 %")],
+        protocol="within 2 m",
+        figures=[("Map", fig.to_png(fig.draw_vertices(places)))],
+        estimates=estimates,
+        places=places,
+        image_of=lambda _: _image(),
+        radius=2.0,
+    )
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r'(src|href)="(?!data:)', text)
+    assert "http" not in re.sub(r"base64,[^\"]*", "", text)
+    assert "A &amp; B" in text
+    assert "&lt;b&gt;.png" in text
+    assert "&lt;long&gt;" in text
+    order = [
+        estimate.frame.name
+        for estimate, _ in worst_first(estimates, fig.judge(estimates, places, 2.0))
+    ]
+    assert order[:3] == ["q1.png", "q4.png", "q7.png"]
+    shown = re.findall(r'<article class="frame ([a-z-]+)"', text)
+    assert shown == ["wrong"] * 3 + ["off-map"] * 3 + ["unknown"] + ["right"] * 3
+    assert "wrong 3</button>" in text
