@@ -10,9 +10,9 @@ from pathlib import Path
 from placememory._build import BuildReport, build
 from placememory._gallery import draw_gallery, images_of_memory
 from placememory._localize import Localization, Measured, localize, measure
-from placememory._results import metrics_of, recall_rows, write_results
+from placememory._results import metrics_of, write_results
 from placememory.encoders import create, from_card
-from placememory.figures import write_page
+from placememory.figures import judge, summary_rows, write_page
 from placememory.frames import Frame, list_frames, read_poses
 from placememory.maps import read_map
 from placememory.memory import PlaceMemory
@@ -134,12 +134,12 @@ def _draw(
     page = write_page(
         folder / "index.html",
         title="A building remembered",
-        subtitle=(
+        summary=summary_rows(*measured, judge(result.estimates, memory.places, RADIUS)),
+        notes=(
             f"{len(memory)} places from a mapping run by day; {len(result.estimates)} frames of an "
-            "evening run, answered one by one. Part of it goes where the mapping run never was."
+            "evening run, answered one by one. Part of it goes where the mapping run never was.",
+            f"{measured.recall.protocol}.",
         ),
-        rows=recall_rows(measured.recall),
-        protocol=measured.recall.protocol,
         figures=[(text, (folder / "figures" / name).read_bytes()) for name, text in _SHOWN],
         estimates=result.estimates,
         places=memory.places,

@@ -169,9 +169,8 @@ def test_the_page_stands_alone_worst_first(tmp_path: Path) -> None:
     path = write_page(
         tmp_path / "page.html",
         title="A & B",
-        subtitle="<i>",
-        rows=[("recall@1", "50 %", "40 to 60 %")],
-        protocol="within 2 m",
+        summary=[("recall@1", "50 %", "40 to 60 %")],
+        notes=["within <2> m"],
         figures=[("Map", fig.to_png(fig.draw_vertices(places)))],
         estimates=estimates,
         places=places,
@@ -180,7 +179,8 @@ def test_the_page_stands_alone_worst_first(tmp_path: Path) -> None:
     )
     text = path.read_text(encoding="utf-8")
     assert not re.search(r'(src|href)="(?!data:)', text)
-    assert "http" not in re.sub(r"base64,[^\"]*", "", text)
+    assert "://" not in text
+    assert "within &lt;2&gt; m" in text
     assert "A &amp; B" in text
     assert "&lt;b&gt;.png" in text
     assert "&lt;long&gt;" in text
@@ -189,6 +189,6 @@ def test_the_page_stands_alone_worst_first(tmp_path: Path) -> None:
         for estimate, _ in worst_first(estimates, fig.judge(estimates, places, 2.0))
     ]
     assert order[:3] == ["q1.png", "q4.png", "q7.png"]
-    shown = re.findall(r'<article class="frame ([a-z-]+)"', text)
-    assert shown == ["wrong"] * 3 + ["off-map"] * 3 + ["unknown"] + ["right"] * 3
-    assert "wrong 3</button>" in text
+    shown = re.findall(r'<article class="card" data-verdict="([a-z-]+)"', text)
+    assert shown == ["wrong"] * 3 + ["off"] * 3 + ["unknown"] + ["right"] * 3
+    assert "Wrong (3)</button>" in text

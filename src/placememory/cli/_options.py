@@ -96,3 +96,35 @@ IndexKind = Annotated[
         rich_help_panel=_RUN,
     ),
 ]
+EncoderName = Annotated[
+    str | None,
+    typer.Option(
+        help="See: placememory encoders. Default: the memory's own, or lite-vlad.",
+        show_default=False,
+        rich_help_panel=_RUN,
+    ),
+]
+EncoderOptions = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Option of the encoder, words=64; repeat.", rich_help_panel=_RUN),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(help="Weights file; default: the published ones.", rich_help_panel=_RUN),
+]
+MapYaml = Annotated[Path | None, typer.Option("--map", help="ROS map.yaml under the places.")]
+Features = Annotated[
+    list[Path] | None,
+    typer.Option(help="hloc feature file instead of images; repeat.", show_default=False),
+]
+Images = Annotated[
+    Path | None,
+    typer.Option(help="Folder (searched recursively), video, or one image.", show_default=False),
+]
+Queries = Annotated[
+    Path | None, typer.Argument(help="Queries to localise and draw.", show_default=False)
+]
+PlaceImages = Annotated[
+    Path | None, typer.Option(help="Where the memory's images are now, if they have moved.")
+]
+Half = Annotated[bool, typer.Option("--half/--full", help="float16, as hloc, or float32.")]

@@ -28,30 +28,13 @@ from placememory.memory import PlaceMemory
 
 def run(
     memory: options.Memory,
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder (searched recursively), video, or one image.", show_default=False
-        ),
-    ] = None,
+    images: options.Images = None,
     poses: options.Poses = None,
-    map_yaml: Annotated[
-        Path | None, typer.Option("--map", help="ROS map.yaml to draw under the places.")
-    ] = None,
-    features: Annotated[
-        list[Path] | None,
-        typer.Option(help="hloc feature file instead of images; repeat.", show_default=False),
-    ] = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(help="See: placememory encoders. Default: the memory's own, or lite-vlad."),
-    ] = None,
-    set_option: Annotated[
-        list[str] | None, typer.Option("--set", help="Option of the encoder, words=64; repeat.")
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Weights file; default: the published ones.")
-    ] = None,
+    map_yaml: options.MapYaml = None,
+    features: options.Features = None,
+    encoder: options.EncoderName = None,
+    set_option: options.EncoderOptions = None,
+    weights: options.Weights = None,
     frame_id: Annotated[str, typer.Option(help="Name of the map frame.")] = "map",
     dtype: Annotated[str, typer.Option(help="Keep descriptors as float32 or float16.")] = "float32",
     session: options.Session = None,

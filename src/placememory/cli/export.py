@@ -16,9 +16,7 @@ from placememory.memory.features_h5 import FeatureWriter
 def run(
     memory: options.Memory,
     out: Annotated[Path, typer.Option("--out", help="The .h5 file.", show_default=False)],
-    half: Annotated[
-        bool, typer.Option("--half/--full", help="float16, as hloc, or float32.")
-    ] = True,
+    half: options.Half = True,
 ) -> None:
     """Write the descriptors of a memory as hloc reads them: NAME/global_descriptor.
 

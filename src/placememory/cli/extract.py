@@ -26,13 +26,9 @@ def run(
             show_default=False,
         ),
     ] = None,
-    set_option: Annotated[
-        list[str] | None, typer.Option("--set", help="Option of the encoder, words=64; repeat.")
-    ] = None,
-    weights: Annotated[str | None, typer.Option(help="Weights file.")] = None,
-    half: Annotated[
-        bool, typer.Option("--half/--full", help="float16, as hloc, or float32.")
-    ] = True,
+    set_option: options.EncoderOptions = None,
+    weights: options.Weights = None,
+    half: options.Half = True,
     names: options.NameList = None,
     globs: options.Globs = None,
     every: options.Every = 1,

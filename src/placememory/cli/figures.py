@@ -23,19 +23,12 @@ from placememory.memory import PlaceMemory
 
 def run(
     memory: options.Memory,
-    images: Annotated[
-        Path | None, typer.Argument(help="Queries to localise and draw.", show_default=False)
-    ] = None,
+    images: options.Queries = None,
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for the figures.")] = Path(
         "figures"
     ),
-    map_yaml: Annotated[
-        Path | None, typer.Option("--map", help="ROS map.yaml; default: the memory's own.")
-    ] = None,
-    place_images: Annotated[
-        Path | None,
-        typer.Option(help="Where the memory's images are now, if they have moved."),
-    ] = None,
+    map_yaml: options.MapYaml = None,
+    place_images: options.PlaceImages = None,
     poses: options.Poses = None,
     radius: options.Radius = 5.0,
     heading: options.Heading = None,
@@ -74,22 +67,21 @@ def run(
                     progress=advance,
                 )
             tell_bad(result.bad)
-        count = 0
+        drawn = draw_gallery(
+            out_dir,
+            opened,
+            result,
+            image_of=images_of_memory(opened, place_images),
+            grid=grid_of(opened, map_yaml),
+            radius=radius,
+            heading=heading,
+            k=k,
+        )
         with progress("Drawing") as advance:
-            for path in draw_gallery(
-                out_dir,
-                opened,
-                result,
-                image_of=images_of_memory(opened, place_images),
-                grid=grid_of(opened, map_yaml),
-                radius=radius,
-                heading=heading,
-                k=k,
-            ):
-                count += 1
+            count = 0
+            for count, _ in enumerate(drawn, start=1):
                 advance(count, count)
-                last = path
-    say(f"{count} figures in {out_dir}" if count > 1 else f"wrote {last}")
+    say(f"{count} figures in {out_dir}")
 
 
 def grid_of(memory: PlaceMemory, chosen: Path | None) -> OccupancyGrid | None:

@@ -4,6 +4,7 @@ Nothing is imported before a figure is drawn; matplotlib comes with
 ``pip install 'placememory[figures]'``. No display is needed.
 
 Example:
+    >>> from placememory.figures import draw_vertices
     >>> from placememory.frames import Pose
     >>> from placememory.memory import Place
     >>> figure = draw_vertices([Place("run1", 0, "a.png", pose=Pose(1.0, 2.0))])
@@ -21,6 +22,7 @@ from placememory._extras import require
 if TYPE_CHECKING:
     from placememory.figures._images import ImageOf, images_of, no_images
     from placememory.figures._style import save, to_png
+    from placememory.figures._summary import summary_rows
     from placememory.figures._verdict import Verdict, judge
     from placememory.figures.matches import draw_matches
     from placememory.figures.page import write_page
@@ -36,6 +38,7 @@ _PLAIN = {
     "images_of": "_images",
     "judge": "_verdict",
     "no_images": "_images",
+    "summary_rows": "_summary",
 }
 _DRAWN = {
     "draw_matches": "matches",
@@ -66,6 +69,7 @@ __all__ = [
     "no_images",
     "save",
     "strip_pages",
+    "summary_rows",
     "to_png",
     "write_page",
 ]

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from placememory.figures._style import MUTED, new_figure
 from placememory.frames import Pose
-from placememory.maps import UNKNOWN, OccupancyGrid
+from placememory.maps import OccupancyGrid
 
 Points = NDArray[np.float64]
 
 _WIDEST, _TALLEST, _LEAST = 8.2, 6.4, 0.3
-_FREE, _OCCUPIED, _UNSEEN = (255.0, 255.0, 255.0), (88.0, 97.0, 107.0), (231.0, 234.0, 237.0)
+_FREE, _OCCUPIED = (255.0, 255.0, 255.0), (84.0, 93.0, 104.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class MapSheet:
 
 
 def map_sheet(grid: OccupancyGrid | None, points: Points, *, beside: float = 0.0) -> MapSheet:
-    """New axes in metres, with the map drawn, that show all points and all that is mapped.
+    """New axes in metres, with the map drawn, that show all points and the map but its margin.
 
     Args:
         grid: The map; ``None`` leaves the ground white.
@@ -96,11 +96,16 @@ def positions(poses: Sequence[Pose | None]) -> Points:
 
 
 def _colours(grid: OccupancyGrid) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8: free white, occupied dark, unseen in between and bluish."""
-    occupancy = grid.occupancy()
-    share = np.clip(occupancy, 0, 100).astype(np.float32)[..., None] / 100.0
-    mixed = np.asarray(_FREE, np.float32) * (1 - share) + np.asarray(_OCCUPIED, np.float32) * share
-    mixed = np.where(occupancy[..., None] == UNKNOWN, np.asarray(_UNSEEN, np.float32), mixed)
+    """(H, W, 3) uint8: free white, occupied dark, whatever is between them grey.
+
+    The lightness is drawn, not the occupancy: under nav2's usual ``free_thresh`` of 0.25 the grey
+    that map_saver writes for unseen cells counts as free, and would vanish.
+    """
+    light = 1.0 - grid.image if grid.negate else grid.image
+    share = np.clip(light, 0.0, 1.0).astype(np.float32)[..., None]
+    mixed = np.asarray(_FREE, np.float32) * share + np.asarray(_OCCUPIED, np.float32) * (
+        1.0 - share
+    )
     return mixed.round().astype(np.uint8)
 
 
@@ -111,15 +116,15 @@ def _view(grid: OccupancyGrid | None, points: Points) -> tuple[Points, Points]:
         shown = np.zeros((1, 2))
     low, high = shown.min(axis=0), shown.max(axis=0)
     longest = max(float((high - low).max()), 1.0)
-    margin = 0.02 * longest if grid is not None and len(_mapped(grid)) else 0.06 * longest
+    margin = 0.06 * longest if grid is None else 0.03 * longest
     low, high = low - margin, high + margin
     missing = np.maximum(0.0, _LEAST * float((high - low).max()) - (high - low))
     return low - missing / 2, high + missing / 2
 
 
 def _mapped(grid: OccupancyGrid) -> Points:
-    """(4 or 0, 2) corners, in metres, of the part of the map that is not unseen."""
-    rows, columns = np.nonzero(grid.occupancy() != UNKNOWN)
+    """(4 or 0, 2) corners, in metres, of the map without the plain margin round it."""
+    rows, columns = np.nonzero(grid.image != grid.image[0, 0])
     if len(rows) == 0:
         return np.empty((0, 2))
     left, right = columns.min() - 0.5, columns.max() + 0.5

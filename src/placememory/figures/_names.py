@@ -10,7 +10,7 @@ def shorten(name: str, length: int) -> str:
 
     Example:
         >>> shorten("vertex_005_000034_1751340273862754844.png", 24)
-        'vertex_005_0\N{HORIZONTAL ELLIPSIS}54844.png'
+        'vertex_005_000…54844.png'
         >>> shorten("a.png", 24)
         'a.png'
     """

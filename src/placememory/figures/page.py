@@ -1,148 +1,117 @@
-"""One self-contained HTML page of a localised run: numbers, figures, and every frame."""
+"""One HTML page with the result of a run; it needs no other file and no network."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
+
+from matplotlib.figure import Figure
 
 from placememory._atomic import write_text
 from placememory._localize import Estimate
-from placememory.figures._images import ImageOf, frame_image, to_jpeg
-from placememory.figures._verdict import Verdict, error, judge, metres
-from placememory.frames import Image
+from placememory.figures._cards import bar, cards, filters, worst_first
+from placememory.figures._images import ImageOf, no_images
+from placememory.figures._page_look import CSS, SCRIPT
+from placememory.figures._style import to_png
+from placememory.figures._verdict import judge
 from placememory.memory import Place
 
-_THUMBNAIL = 240
-_MOST_FRAMES = 400
-_WORST_FIRST = (Verdict.WRONG, Verdict.OFF_MAP, Verdict.UNKNOWN, Verdict.RIGHT)
-_CLASSES = {
-    Verdict.RIGHT: "right",
-    Verdict.WRONG: "wrong",
-    Verdict.OFF_MAP: "off-map",
-    Verdict.UNKNOWN: "unknown",
-}
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+_PAGE_DPI = 110
 
 
 def write_page(
-    path: Path,
+    path: Path | str,
     *,
     title: str,
-    subtitle: str,
-    rows: Sequence[tuple[str, str, str]],
-    protocol: str,
-    figures: Sequence[tuple[str, bytes]],
-    estimates: Sequence[Estimate],
-    places: Sequence[Place],
-    image_of: ImageOf,
-    radius: float | None,
+    summary: Sequence[Sequence[str]] = (),
+    notes: Sequence[str] = (),
+    figures: Sequence[tuple[str, Figure | bytes]] = (),
+    estimates: Sequence[Estimate] = (),
+    places: Sequence[Place] = (),
+    image_of: ImageOf = no_images,
+    radius: float | None = None,
     heading: float | None = None,
+    limit: int = 500,
 ) -> Path:
-    """Write the page; it loads nothing from anywhere.
+    """Write the page: headline table, figures, and the frames with the worst failures first.
+
+    Images are embedded as small JPEGs, some 6 MB in all at most for 126 frames; they are smaller
+    where there are more frames. The same input gives the same bytes.
 
     Args:
-        path: The ``.html`` file.
-        title: Heading.
-        subtitle: One line under it.
-        rows: What, value and interval, for the table.
-        protocol: The rules behind the numbers.
-        figures: Captions and PNG files; the first is drawn large.
-        estimates: The run. Wrong answers come first, the most similar of them at the top; at most
-            400 frames are shown.
-        places: All places of the memory, to tell wrong answers from frames off the map.
-        image_of: Where the images of places come from.
+        path: Where to; the page appears only when it is complete.
+        title: Of the page.
+        summary: Rows of a table: name, value and, if wanted, a note (see :func:`summary_rows`).
+        notes: Paragraphs below the table, such as the protocol.
+        figures: Caption and figure, or caption and the bytes of a PNG file.
+        estimates: The frames.
+        places: All places of the memory; they tell wrong from off the map.
+        image_of: The image of a place (see :func:`images_of`).
         radius: Metres within which an answer is right; ``None`` judges nothing.
         heading: Degrees within which its rotation must be, too.
+        limit: Most frames shown; the least interesting are left out, and the page says so.
 
     Returns:
         The path.
 
     Raises:
-        PlaceMemoryError: It cannot be written.
+        PlaceMemoryError: The page cannot be written there.
     """
     verdicts = judge(estimates, places, radius, heading)
-    ordered = worst_first(estimates, verdicts)[:_MOST_FRAMES]
-    template = Template(files("placememory.figures").joinpath("page.html").read_text("utf-8"))
-    text = template.substitute(
-        title=escape(title),
-        subtitle=escape(subtitle),
-        table=_table(rows),
-        protocol=escape(protocol),
-        figures="\n".join(_figure(i, *figure) for i, figure in enumerate(figures)),
-        filters="\n".join(_filters(verdicts)),
-        frames="\n".join(_frame(e, verdict, image_of) for e, verdict in ordered),
+    judged = worst_first(estimates, verdicts)[:limit]
+    body = [f"<header><h1>{escape(title)}</h1></header>"]
+    body += [bar(verdicts)] if estimates else []
+    body += [_table(summary)] if summary else []
+    body += [f'<p class="note">{escape(note)}</p>' for note in notes]
+    body += ["<h2>Figures</h2>"] if figures else []
+    body += [_figure(caption, figure) for caption, figure in figures]
+    if estimates:
+        shown = [verdict for _, verdict in judged]
+        body.append(f"<h2>Frames, worst first</h2>{_cut(len(judged), len(estimates))}")
+        body.append(filters(shown))
+        body.append('<p class="muted" id="empty" hidden>No frame fits this choice.</p>')
+        body.append('<div class="grid">\n')
+        body += cards(judged, image_of, radius, heading)
+        body.append(f"</div><script>{SCRIPT}</script>")
+    write_text(Path(path), _document(title, "\n".join(body)))
+    return Path(path)
+
+
+def _document(title: str, body: str) -> str:
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{CSS}</style></head>\n"
+        f"<body><main>\n{body}\n</main></body></html>\n"
     )
-    write_text(path, text)
-    return path
 
 
-def worst_first(
-    estimates: Sequence[Estimate], verdicts: Sequence[Verdict]
-) -> list[tuple[Estimate, Verdict]]:
-    """Wrong, off the map, not judged, right; within each the most similar first."""
-    pairs = zip(estimates, verdicts, strict=True)
-    return sorted(pairs, key=lambda p: (_WORST_FIRST.index(p[1]), -_similarity(p[0])))
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    lines = []
+    for row in rows:
+        name, value, note = (*row, "", "", "")[:3]
+        lines.append(
+            f'<tr><th scope="row">{escape(name)}</th><td class="value">{escape(value)}</td>'
+            f'<td class="note">{escape(note)}</td></tr>'
+        )
+    return f"<table>{''.join(lines)}</table>"
 
 
-def _similarity(estimate: Estimate) -> float:
-    return estimate.best.similarity if estimate.best is not None else -1.0
+def _figure(caption: str, figure: Figure | bytes) -> str:
+    content = figure if isinstance(figure, bytes) else to_png(figure, dpi=_PAGE_DPI)
+    data = base64.b64encode(content).decode("ascii")
+    text = escape(caption)
+    return (
+        f'<figure class="wide"><img alt="{text}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{text}</figcaption></figure>"
+    )
 
 
-def _table(rows: Sequence[tuple[str, str, str]]) -> str:
-    if not rows:
+def _cut(shown: int, total: int) -> str:
+    if shown == total:
         return ""
-    cells = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return f"<table><tr><th></th><th>value</th><th>95% interval</th></tr>{cells}</table>"
-
-
-def _figure(index: int, caption: str, png: bytes) -> str:
-    wide = ' class="wide"' if index == 0 else ""
-    source = _data("image/png", png)
-    return (
-        f'<figure{wide}><img src="{source}" alt="{escape(caption)}" loading="lazy">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )
-
-
-def _filters(verdicts: Sequence[Verdict]) -> list[str]:
-    buttons = [f'<button data-show="all" aria-pressed="true">all {len(verdicts)}</button>']
-    for verdict in _WORST_FIRST:
-        count = sum(v is verdict for v in verdicts)
-        if count:
-            label = f"{verdict.mark} {verdict.value} {count}"
-            buttons.append(
-                f'<button data-show="{_CLASSES[verdict]}" aria-pressed="false">{label}</button>'
-            )
-    return buttons
-
-
-def _frame(estimate: Estimate, verdict: Verdict, image_of: ImageOf) -> str:
-    best, frame = estimate.best, estimate.frame
-    away = metres(error(frame.pose, estimate.pose))
-    similarity = f"{best.similarity:.3f}" if best is not None else "no answer"
-    right = _panel(image_of(best.place), best.place.name) if best else _panel(None, "no answer")
-    return (
-        f'<article class="frame {_CLASSES[verdict]}"><header>'
-        f"<b>{verdict.mark} {verdict.value}</b><span>{similarity}{' · ' if away else ''}{away}"
-        f'</span></header><div class="pair">{_panel(frame_image(frame), frame.name)}{right}'
-        "</div></article>"
-    )
-
-
-def _panel(image: Image | None, name: str) -> str:
-    if image is None:
-        picture = '<div class="none">no image</div>'
-    else:
-        jpeg, width, height = to_jpeg(image, _THUMBNAIL)
-        source = _data("image/jpeg", jpeg)
-        picture = f'<img src="{source}" width="{width}" height="{height}" alt="" loading="lazy">'
-    return f'<div>{picture}<div class="name">{escape(name)}</div></div>'
-
-
-def _data(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    return f'<p class="muted">{shown:,} of {total:,} frames are shown, the worst of them first.</p>'

@@ -34,6 +34,7 @@ _HATCHES = {
 }
 _STYLES = {Verdict.RIGHT: "-", Verdict.WRONG: "--", Verdict.OFF_MAP: "-."}
 _BINS = 30
+_ALL_TICKS = 12
 
 
 @styled
@@ -106,6 +107,8 @@ def _draw_ranks(axes: Axes, estimates: Sequence[Estimate]) -> None:
     axes.vlines(x, quarter, three, color=QUERY, lw=7.0, alpha=0.4, label="middle half")
     axes.plot(x, half, "o", ms=5, color=QUERY, mec="white", mew=0.8, label="median")
     axes.set_xlim(0.4, deepest + 0.6)
+    if deepest <= _ALL_TICKS:
+        axes.set_xticks(x)
     axes.legend(loc="upper right", handlelength=1.2)
 
 

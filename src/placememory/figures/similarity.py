@@ -97,6 +97,7 @@ def _number(axes: Axes, side: str, items: Sequence[Frame] | Sequence[Place] | No
         axis.set_major_locator(FixedLocator(_ticks([*starts, len(items)])))
 
     def number(value: float, _: int | None = None) -> str:
+        """Frame number under a tick."""
         row = round(value)
         return str(items[row].index) if 0 <= row < len(items) else ""
 

@@ -108,7 +108,7 @@ def _draw_truths(
 
 def _draw_errors(axes: Axes, estimates: Sequence[Estimate], verdicts: Sequence[Verdict]) -> None:
     """Lines from the truth to the answer: firm where wrong, faint where off the map."""
-    for verdict, alpha, width in ((Verdict.OFF_MAP, 0.55, 0.7), (Verdict.WRONG, 0.9, 1.1)):
+    for verdict, alpha, width in ((Verdict.OFF_MAP, 0.5, 0.7), (Verdict.WRONG, 0.9, 1.1)):
         lines = [
             [(e.frame.pose.x, e.frame.pose.y), (e.pose.x, e.pose.y)]
             for e in _of(estimates, verdicts, verdict)

@@ -16,6 +16,7 @@ from placememory.errors import (
     DescriptorError,
     EncoderMismatchError,
     MemoryDamagedError,
+    MemoryFormatError,
     SettingError,
 )
 from placememory.frames import Frame
@@ -57,7 +58,7 @@ class PlaceMemory:
     def __init__(self, store: Store) -> None:
         self._store = store
         try:
-            self.card = EncoderCard.from_bytes(store.card)
+            self.card = _card(store)
             if self.card.hash != store.manifest.card_hash:
                 raise MemoryDamagedError(f"{store.uri}: the encoder card is damaged")
             self._rows: Rows | None = None
@@ -364,6 +365,13 @@ class PlaceMemory:
             known = [(by_id[i], similarity) for i, similarity in found if i in by_id][:k]
             results.append([Candidate(p, s, rank) for rank, (p, s) in enumerate(known, start=1)])
         return results
+
+
+def _card(store: Store) -> EncoderCard:
+    try:
+        return EncoderCard.from_bytes(store.card)
+    except MemoryFormatError as error:
+        raise MemoryDamagedError(f"{store.uri}: {error}") from error
 
 
 def _shown(path: Path | str) -> str:

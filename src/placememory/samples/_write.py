@@ -63,7 +63,7 @@ def write_map(folder: Path, grid: Grid, reachable: BoolGrid) -> Path:
     target.write_text(
         f"image: map.pgm\nmode: trinary\nresolution: {grid.resolution}\n"
         f"origin: [{grid.x0}, {grid.y0}, 0.0]\nnegate: 0\n"
-        "occupied_thresh: 0.65\nfree_thresh: 0.25\n",
+        "occupied_thresh: 0.65\nfree_thresh: 0.196\n",
         encoding="ascii",
     )
     return target

@@ -13,7 +13,7 @@ from typing import Any
 from placememory.errors import InputError, SettingError
 from placememory.samples._render import Progress, render_files
 
-_RECIPE = 1  # raised when the same arguments give other files
+_RECIPE = 2  # raised when the same arguments give other files
 _RECORD = "building.json"
 _MIN_FRAMES = 8
 

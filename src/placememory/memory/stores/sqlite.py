@@ -102,7 +102,7 @@ class SqliteStore(Store):
             (text,) = self._one("SELECT json FROM manifest")
         try:
             return Manifest.model_validate_json(text)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise MemoryDamagedError(f"{self.uri}: the manifest is damaged ({error})") from error
 
     @property
@@ -110,7 +110,9 @@ class SqliteStore(Store):
         """See :class:`Store`."""
         with self._errors():
             (card,) = self._one("SELECT card FROM manifest")
-        return bytes(card)
+        if not isinstance(card, bytes):
+            raise MemoryDamagedError(f"{self.uri}: the encoder card is damaged")
+        return card
 
     def update(self, **fields: Any) -> None:
         """See :class:`Store`."""
