@@ -198,6 +198,6 @@ def quoted(text: str) -> str:
 
     Example:
         >>> quoted('a "b"')
-        '"a \\\\"b\\\\""'
+        '"a \\"b\\""'
     """
     return f'"{text.translate(_ESCAPED)}"'

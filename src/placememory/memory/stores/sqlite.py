@@ -83,12 +83,12 @@ class SqliteStore(Store):
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            part.unlink(missing_ok=True)  # of a process that was killed and had the same number
+            _discard(part)  # of a process that was killed and had the same number
             try:
                 _write_empty(part, manifest, card)
                 _publish(part, path)
             finally:
-                part.unlink(missing_ok=True)
+                _discard(part)
         except OSError as error:
             raise MemoryStoreError(f"{path}: cannot be made ({error.strerror or error})") from error
         except sqlite3.OperationalError as error:
@@ -255,6 +255,11 @@ def _write_empty(part: Path, manifest: Manifest, card: bytes) -> None:
             "INSERT INTO manifest VALUES (1, ?, ?)", (manifest.model_dump_json(), card)
         )
         connection.commit()
+
+
+def _discard(part: Path) -> None:
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        part.with_name(part.name + suffix).unlink(missing_ok=True)
 
 
 def _publish(part: Path, path: Path) -> None:
