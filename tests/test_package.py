@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import tomllib
@@ -120,3 +121,30 @@ def test_the_version_is_written_once() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["dynamic"] == ["version"]
     assert f"## {placememory.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_ctrl_c_and_a_full_output_end_without_a_traceback(tmp_path: Path) -> None:
+    wait = (
+        "import sys, time, placememory.cli as cli, placememory.cli._app as app\n"
+        "app.app = lambda: (print('go', flush=True), time.sleep(60))\n"
+        "cli.main()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", wait], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "go\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err.splitlines()) == (
+        1,
+        ["error: interrupted; what was written stays, run the same command again to go on"],
+    )
+    if Path("/dev/full").exists():
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "placememory", "--version"],
+                stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            )  # fmt: skip
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr

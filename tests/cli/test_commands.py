@@ -50,6 +50,8 @@ def test_query_compares_exact_with_milvus(office: Path, building: Building) -> N
     shown = run_command("query", office, *images, "--compare")
     assert "Milvus vertex" in shown.out
     assert "of 10 ranks are the same" in shown.err
+    both = json.loads(run_command("query", office, images[0], "--compare", "--json").out)
+    assert both["compare"][0]["exact"] == both["answers"][0]["candidates"]
 
 
 def test_query_filters(office: Path, building: Building) -> None:

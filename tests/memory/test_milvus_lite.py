@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from placememory.errors import (
@@ -17,6 +18,9 @@ from placememory.errors import (
     SettingError,
 )
 from placememory.memory import PlaceMemory, index_recall
+from placememory.memory.stores import milvus
+from placememory.memory.stores._milvus_client import connect
+from placememory.memory.stores._milvus_create import State
 from tests.conftest import make_card, make_descriptors, make_frames
 
 pytest.importorskip("milvus_lite", reason="the extra 'milvus' is not installed")
@@ -91,3 +95,54 @@ def test_recall_of_an_index_is_measured(path: Path) -> None:
         measured = index_recall(memory, k=5)
         assert (measured.recall, measured.queries, measured.places) == (1.0, 50, 50)
         assert "recall@5 100.0 %" in str(measured)
+
+
+def test_a_collection_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    uri = f"milvus-lite:{tmp_path / 'm'}"
+    connection = connect(uri, create=True)
+    client = connection.client
+    client.create_collection("places", dimension=4)
+    client.insert("places", [{"id": 1, "vector": [1.0, 0.0, 0.0, 0.0]}])
+    client.flush("places")
+    connection.close()
+    with pytest.raises(MemoryFormatError, match="choose another name"):
+        PlaceMemory.create(uri, encoder=make_card())
+    connection = connect(uri, create=False)
+    assert connection.client.get_collection_stats("places")["row_count"] == 1
+    connection.close()
+
+
+def test_a_creation_that_was_cut_off_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "m/collections/places").mkdir(parents=True)
+    uri = f"milvus-lite:{tmp_path / 'm'}"
+    with pytest.raises(MemoryNotFoundError):
+        PlaceMemory.open(uri)
+    with PlaceMemory.create(uri, encoder=make_card()) as memory:
+        memory.add(make_frames(3), make_descriptors(3))
+        assert len(memory) == 3
+
+
+@pytest.mark.parametrize("replacing", [False, True])
+def test_a_write_that_was_cut_off_loses_no_older_rows(
+    path: Path, monkeypatch: pytest.MonkeyPatch, replacing: bool
+) -> None:
+    """The rows arrive, the confirmation does not."""
+    uri = f"milvus-lite:{path}"
+    frames = make_frames(5, "run1" if replacing else "run2")
+    with PlaceMemory.open(uri) as memory:
+        write = milvus.write_state
+
+        def only_announce(connection: object, state: State) -> None:
+            if not state.pending:
+                raise KeyboardInterrupt
+            write(connection, state)
+
+        monkeypatch.setattr(milvus, "write_state", only_announce)
+        with pytest.raises(KeyboardInterrupt):
+            memory.add(frames, make_descriptors(5, 16, seed=7))
+        monkeypatch.undo()
+    with PlaceMemory.open(uri) as memory:
+        assert memory.sessions() == {"run1": 50}
+        assert memory.manifest.count == 50
+        expected = make_descriptors(5, 16, seed=7) if replacing else make_descriptors(50, 16)[:5]
+        np.testing.assert_array_equal(memory.descriptors[:5], expected)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from placememory.encoders import Encoder
     from placememory.memory import PlaceMemory
 
-_WIDE = None if sys.stdout.isatty() else 200
+_WIDE = None if sys.stdout is not None and sys.stdout.isatty() else 200
 out = Console(highlight=False, soft_wrap=True, width=_WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 Advance = Callable[[int, int], None]
@@ -44,12 +44,6 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """Print a warning."""
     err.print("[yellow]warning:[/yellow] ", end="")
-    err.print(text, markup=False)
-
-
-def complain(text: str) -> None:
-    """Print an error."""
-    err.print("[red]error:[/red] ", end="")
     err.print(text, markup=False)
 
 

@@ -15,18 +15,33 @@ from placememory.memory import Candidate, PlaceMemory, copy
 
 
 def compare_with_milvus(
-    memory: PlaceMemory, images: Sequence[Path], descriptors: Sequence[Any], k: int
-) -> None:
+    memory: PlaceMemory,
+    images: Sequence[Path],
+    descriptors: Sequence[Any],
+    k: int,
+    *,
+    as_json: bool,
+) -> list[dict[str, Any]]:
     """Print rank by rank: exact vertex and score, whether Milvus agrees, Milvus vertex and score.
 
     A memory in another store is copied into a temporary Milvus Lite with an IVF index, as in the
-    tutorial.
+    tutorial. With ``as_json`` nothing is printed and both answers are returned.
     """
     queries = np.stack(descriptors)
     with _in_milvus(memory) as milvus:
         kind = milvus.manifest.index or "flat"
         exact = memory.search(queries, k)
         theirs = milvus.search(queries, k, using="store")
+    if as_json:
+        return [
+            {
+                "image": str(image),
+                "index": kind,
+                "exact": [candidate.to_dict() for candidate in ours],
+                "milvus": [candidate.to_dict() for candidate in others],
+            }
+            for image, ours, others in zip(images, exact, theirs, strict=True)
+        ]
     columns = ("rank", "exact vertex", "exact score", "same", "Milvus vertex", "Milvus score")
     agreed = total = 0
     for image, ours, others in zip(images, exact, theirs, strict=True):
@@ -38,6 +53,7 @@ def compare_with_milvus(
             rows.append([candidate.rank, *_shown(candidate), "✓" if same else "✗", *_shown(other)])
         print_table(columns, rows, title=f"{image}: exact against Milvus ({kind})")
     say(f"{agreed} of {total} ranks are the same")
+    return []
 
 
 def _shown(candidate: Candidate | None) -> list[Any]:

@@ -19,6 +19,7 @@ from placememory.cli._common import (
     say,
     where_of,
 )
+from placememory.cli._compare import compare_with_milvus
 from placememory.cli._index import use_index
 from placememory.memory import Candidate, PlaceMemory
 
@@ -82,14 +83,15 @@ def run(
             )
             descriptors.append(descriptor[0])
         timing = _timing(answers, loaded - started, time.perf_counter() - started)
-        if as_json:
-            print_json({"answers": [_answer_dict(a) for a in answers], "timing": timing})
-        else:
+        printed = {"answers": [_answer_dict(a) for a in answers], "timing": timing}
+        if not as_json:
             _show(answers, timing, places=len(opened))
         if compare:
-            from placememory.cli._compare import compare_with_milvus
-
-            compare_with_milvus(opened, images, descriptors, k)
+            printed["compare"] = compare_with_milvus(
+                opened, images, descriptors, k, as_json=as_json
+            )
+        if as_json:
+            print_json(printed)
 
 
 def _timing(answers: list[_Answer], load: float, total: float) -> dict[str, Any]:

@@ -94,6 +94,8 @@ def choose_device(device: str, precision: str) -> Device:
         )
     if chosen.type == "mps" and not torch.backends.mps.is_available():
         raise SettingError("the device 'mps' is not there: torch sees no Apple GPU")
+    if precision == "float16" and chosen.type == "cpu":
+        raise SettingError("float16 is very slow on a processor; use bfloat16 or float32 there")
     if precision == "auto":
         fast = chosen.type == "cpu" and computes_bfloat16()
         precision = "bfloat16" if fast else "float32"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -26,11 +26,13 @@ class Rows:
         descriptors: (N, D) float32, unit rows.
         sequences: (N, Ds) float32 sequence descriptors, NaN rows where a place has none; ``None``
             if the memory keeps none.
+        texts: The places as JSON, where they were read so; spares writing them again to check.
     """
 
     places: Sequence[Place]
     descriptors: NDArray[np.float32]
     sequences: NDArray[np.float32] | None = None
+    texts: Sequence[str] = field(default=(), repr=False, compare=False)
 
     def __len__(self) -> int:
         """Count of places."""
@@ -72,7 +74,7 @@ class Rows:
         return np.array([self._checksum(i) for i in range(len(self))], dtype=np.int64)
 
     def _checksum(self, i: int) -> int:
-        crc = zlib.crc32(self.places[i].to_json().encode())
+        crc = zlib.crc32((self.texts[i] if self.texts else self.places[i].to_json()).encode())
         crc = zlib.crc32(self.descriptors[i].tobytes(), crc)
         if self.sequences is not None and not np.isnan(self.sequences[i, 0]):
             crc = zlib.crc32(self.sequences[i].tobytes(), crc)

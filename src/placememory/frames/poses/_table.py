@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TypeVar
 
-from placememory.errors import PoseError
+from placememory.errors import PoseError, SettingError
 from placememory.frames._frame import Frame
 from placememory.frames._pose import Pose
 from placememory.frames.names import facts_of_name
@@ -101,7 +102,12 @@ class PoseTable:
 
         Returns:
             The frames with poses (``None`` where none was found), and how they were found.
+
+        Raises:
+            SettingError: The gap is negative or not finite.
         """
+        if not 0 <= max_gap < math.inf:
+            raise SettingError(f"the largest gap is zero or more seconds, not {max_gap}")
         joined, by, clashes = [], Counter[str](), 0
         for frame in frames:
             key, record = self._index.find(frame, int(max_gap * _NANOSECONDS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -133,6 +134,8 @@ def _connect_server(uri: str) -> Connection:
 
 def _client(shown: str, **arguments: Any) -> Any:
     pymilvus = require("pymilvus", extra="milvus", purpose=_PURPOSE)
+    # It prints a traceback for every refusal; we raise each one with its message instead.
+    logging.getLogger("pymilvus.decorators").setLevel(logging.CRITICAL)
     try:
         return pymilvus.MilvusClient(timeout=_TIMEOUT_SECONDS, **arguments)
     except pymilvus.MilvusException as error:

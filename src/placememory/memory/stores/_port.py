@@ -61,7 +61,8 @@ class Manifest(BaseModel):
 class Store(ABC):
     """Durable rows of one memory.
 
-    Writes are atomic: after a crash either all rows of a call are there, or none.
+    Writes are atomic: after a crash either all rows of a call are there, or none. (Milvus: of each
+    1024 rows of a call; and of a call that replaces rows, what arrived.)
 
     Attributes:
         uri: The address, as given.

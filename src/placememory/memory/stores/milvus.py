@@ -8,16 +8,13 @@ next opened for writing, and not shown to readers.
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
 
 from placememory.errors import (
     MemoryFormatError,
-    MemoryLockedError,
     MemoryNotFoundError,
     MemoryStoreError,
 )
@@ -32,6 +29,15 @@ from placememory.memory.stores._milvus_client import (
     lite_folder_exists,
     milvus_errors,
 )
+from placememory.memory.stores._milvus_create import (
+    State,
+    build_index,
+    card_key,
+    collection_name,
+    create_collections,
+    read_state,
+    write_state,
+)
 from placememory.memory.stores._port import (
     FORMAT,
     Manifest,
@@ -41,23 +47,10 @@ from placememory.memory.stores._port import (
     reading_places,
 )
 
-_STATE = "state"
-_CARD = "card/"
 _MESSAGE_BYTES = 16_000_000
 _MOST_ROWS = 1024
 _MOST_RESULTS = 16_384
 _PAGE_ROWS = 4096
-_INDEX_SECONDS = 600.0
-
-
-class _State(BaseModel):
-    """The manifest with the write that is under way."""
-
-    manifest: Manifest
-    revision: int = 0
-    pending: bool = False
-    removing: str | None = None
-    card_pieces: int = 0
 
 
 class MilvusStore(Store):
@@ -79,7 +72,7 @@ class MilvusStore(Store):
         self._connection: Connection | None = connect(uri, create=False)
         self._readonly = readonly
         self._unflushed = False
-        self._known: _State | None = None
+        self._known: State | None = None
         try:
             self._attach()
         except BaseException:
@@ -96,7 +89,7 @@ class MilvusStore(Store):
         connection = connect(uri, create=True)
         try:
             with milvus_errors(uri):
-                _create_collections(connection, uri, manifest, card)
+                create_collections(connection, uri, manifest, card)
         finally:
             connection.close()
         return cls(uri)
@@ -109,7 +102,7 @@ class MilvusStore(Store):
         connection = connect(uri, create=False)
         try:
             with milvus_errors(uri):
-                return _read_state(connection, load=True) is not None
+                return read_state(connection, load=True) is not None
         finally:
             connection.close()
 
@@ -122,7 +115,7 @@ class MilvusStore(Store):
     def card(self) -> bytes:
         """See :class:`Store`."""
         count = (self._known or self._state()).card_pieces
-        keys = [f"{_CARD}{i:06d}" for i in range(count)]
+        keys = [card_key(i) for i in range(count)]
         with milvus_errors(self.uri):
             found = [self._get(self._name("manifest"), [key], "text")[0]["text"] for key in keys]
         return schema.joined(found)
@@ -164,7 +157,9 @@ class MilvusStore(Store):
             self._client.release_collection(self._places)
             self._client.drop_index(self._places, "descriptor")
             assert self._connection is not None
-            _build_index(self._connection, self._places, kind, self.manifest.count)
+            build_index(
+                self._connection, self._places, kind, _index_params(kind, self.manifest.count)
+            )
             self._client.load_collection(self._places)
         self.update(index=kind)
 
@@ -217,12 +212,12 @@ class MilvusStore(Store):
     def _name(self, part: str) -> str:
         if self._connection is None:
             raise MemoryStoreError(f"{self.uri}: the memory is closed")
-        return _collection(self._connection, part)
+        return collection_name(self._connection, part)
 
     def _attach(self) -> None:
         with milvus_errors(self.uri):
             assert self._connection is not None
-            state = _read_state(self._connection, load=True)
+            state = read_state(self._connection, load=True)
             if state is None:
                 raise MemoryNotFoundError(f"{self.uri}: there is no complete memory here")
             for part in _parts(state.manifest):
@@ -234,7 +229,7 @@ class MilvusStore(Store):
         if not self._readonly:
             self._recover(state)
 
-    def _settled(self) -> _State:
+    def _settled(self) -> State:
         """The state before a write; what an earlier write left unfinished is undone."""
         self._refuse_readonly()
         state = self._state()
@@ -243,30 +238,36 @@ class MilvusStore(Store):
             state = self._state()
         return state
 
-    def _recover(self, state: _State) -> None:
-        """Finish a removal, or undo a write, that was cut off."""
+    def _recover(self, state: State) -> None:
+        """Finish a removal, or undo a write, that was cut off.
+
+        A write that replaced rows cannot be undone, because the old ones are gone: what arrived
+        of it stays.
+        """
         if state.removing is not None:
             self._finish_removal(state.removing)
         if state.pending:
-            with milvus_errors(self.uri):
-                for part in _vector_parts(state.manifest):
-                    self._delete(part, f"batch == {state.revision + 1}")
+            if not state.replacing:
+                with milvus_errors(self.uri):
+                    for part in _vector_parts(state.manifest):
+                        self._delete(part, f"batch == {state.revision + 1}")
             self._recount(state)
 
-    def _state(self) -> _State:
+    def _state(self) -> State:
         if self._connection is None:
             raise MemoryStoreError(f"{self.uri}: the memory is closed")
         with milvus_errors(self.uri):
-            state = _read_state(self._connection)
+            state = read_state(self._connection)
         if state is None:
             raise MemoryNotFoundError(f"{self.uri}: the memory was removed")
         self._known = state
         return state
 
-    def _save(self, state: _State) -> None:
+    def _save(self, state: State) -> None:
         self._refuse_readonly()
+        assert self._connection is not None
         with milvus_errors(self.uri):
-            _write_text(self._client, self._name("manifest"), _STATE, state.model_dump_json())
+            write_state(self._connection, state)
         self._known = state
 
     def _refuse_readonly(self) -> None:
@@ -277,9 +278,10 @@ class MilvusStore(Store):
         state = self._settled()
         batch = state.revision + 1
         keys = [schema.key_of(place.id) for place in rows.places]
-        self._save(state.model_copy(update={"pending": True}))
         with milvus_errors(self.uri):
             old = [int(entity["crc"]) for entity in self._get(self._places, keys, "crc")]
+        self._save(state.model_copy(update={"pending": True, "replacing": bool(old)}))
+        with milvus_errors(self.uri):
             self._send(self._places, schema.place_entities(rows, batch), rows.descriptors.shape[1])
             if rows.sequences is not None:
                 entities = schema.sequence_entities(rows, batch)
@@ -326,19 +328,19 @@ class MilvusStore(Store):
             filter_ = schema.with_keys(keys[start : start + _MOST_ROWS])
             self._client.delete(self._name(part), filter=filter_)
 
-    def _recount(self, state: _State) -> None:
+    def _recount(self, state: State) -> None:
         """Write count and checksum of what is there."""
         crcs = [int(entity["crc"]) for entity in self._entities("", "", "crc")]
         counted = state.manifest.model_copy(update={"count": len(crcs), "checksum": sum(crcs)})
         self._save(
-            _State(
+            State(
                 manifest=counted,
                 revision=state.revision + 1,
                 card_pieces=state.card_pieces,
             )
         )
 
-    def _read_rows(self, state: _State) -> Rows:
+    def _read_rows(self, state: State) -> Rows:
         condition = f"batch <= {state.revision}" if state.pending else ""
         entities = self._entities("", condition, "place", "descriptor")
         sequences = {}
@@ -378,10 +380,6 @@ class MilvusStore(Store):
         return list(found)
 
 
-def _collection(connection: Connection, part: str) -> str:
-    return f"{connection.collection}__{part}" if part else connection.collection
-
-
 def _vector_parts(manifest: Manifest) -> list[str]:
     return [""] if manifest.sequence_dim is None else ["", "sequences"]
 
@@ -390,66 +388,13 @@ def _parts(manifest: Manifest) -> list[str]:
     return [*_vector_parts(manifest), "manifest"]
 
 
-def _create_collections(connection: Connection, uri: str, manifest: Manifest, card: bytes) -> None:
-    if _read_state(connection, load=True) is not None:
-        raise MemoryLockedError(f"{uri}: there is a memory already; open it")
-    client = connection.client
-    fields = {"": schema.place_fields(manifest.dim), "manifest": schema.manifest_fields()}
-    if manifest.sequence_dim is not None:
-        fields["sequences"] = schema.sequence_fields(manifest.sequence_dim)
-    for part, collection_schema in fields.items():
-        name = _collection(connection, part)
-        if client.has_collection(name):  # left by a creation that was cut off
-            client.drop_collection(name)
-        client.create_collection(name, schema=collection_schema)
-        _build_index(connection, name, "flat", 0)
-        client.load_collection(name)
-    texts = list(schema.pieces(card))
-    manifest_name = _collection(connection, "manifest")
-    for i, text in enumerate(texts):
-        _write_text(client, manifest_name, f"{_CARD}{i:06d}", text)
-    state = _State(manifest=manifest, card_pieces=len(texts))
-    _write_text(client, manifest_name, _STATE, state.model_dump_json())
-
-
-def _read_state(connection: Connection, *, load: bool = False) -> _State | None:
-    name = _collection(connection, "manifest")
-    if load and not connection.client.has_collection(name):
-        return None
-    if load:
-        connection.client.load_collection(name)
-    found = connection.client.query(
-        name, ids=[_STATE], output_fields=["text"], consistency_level="Strong"
-    )
-    return _State.model_validate_json(found[0]["text"]) if found else None
-
-
-def _write_text(client: Any, collection: str, key: str, text: str) -> None:
-    client.upsert(collection, [{"key": key, "text": text, "descriptor": schema.NO_VECTOR}])
-
-
-def _build_index(connection: Connection, name: str, kind: StoreIndex, count: int) -> None:
-    """Build an index and wait until it holds every row; the client's own wait upsets Lite."""
-    types: dict[StoreIndex, tuple[str, dict[str, int]]] = {
-        "flat": ("FLAT", {}),
-        "ivf": ("IVF_FLAT", {"nlist": _lists(count)}),
-        "hnsw": ("HNSW", {"M": 16, "efConstruction": 200}),
+def _index_params(kind: StoreIndex, count: int) -> dict[str, int]:
+    params: dict[StoreIndex, dict[str, int]] = {
+        "flat": {},
+        "ivf": {"nlist": _lists(count)},
+        "hnsw": {"M": 16, "efConstruction": 200},
     }
-    index_type, params = types[kind]
-    client = connection.client
-    prepared = client.prepare_index_params()
-    prepared.add_index(
-        "descriptor",
-        index_type=index_type,
-        metric_type="IP",
-        params={"params": params} if connection.lite else params,  # Lite reads the nested form
-    )
-    client.create_index(name, prepared, sync=False)
-    end = time.monotonic() + _INDEX_SECONDS
-    while int((client.describe_index(name, "descriptor") or {}).get("pending_index_rows", 0)):
-        if time.monotonic() > end:
-            raise MemoryStoreError(f"{name}: the index was not ready in {_INDEX_SECONDS:.0f} s")
-        time.sleep(0.1)
+    return params[kind]
 
 
 def _search_params(kind: StoreIndex, count: int, limit: int) -> dict[str, int]:

@@ -183,7 +183,9 @@ class SqliteStore(Store):
         return row
 
     def _read_rows(self, manifest: Manifest) -> Rows:
-        places, count = [], manifest.count
+        places: list[Place] = []
+        texts: list[str] = []
+        count = manifest.count
         descriptors = np.empty((count, manifest.dim), np.float32)
         sequences = _empty_sequences(count, manifest.sequence_dim)
         cursor = self._connection.execute(
@@ -193,13 +195,14 @@ class SqliteStore(Store):
             if i >= count:
                 raise MemoryDamagedError(f"{self.uri}: more places than the {count} written")
             places.append(Place.from_json(text))
+            texts.append(text)
             if places[-1].id != (session, index):
                 raise MemoryDamagedError(f"{self.uri}: {text} is kept as {session!r} {index}")
             descriptors[i] = self._vector(descriptor, manifest.dim, manifest.dtype)
             if sequence is not None and sequences is not None:
                 sequences[i] = self._vector(sequence, sequences.shape[1], manifest.dtype)
         shortened = None if sequences is None else sequences[: len(places)]
-        return Rows(places, descriptors[: len(places)], shortened)
+        return Rows(places, descriptors[: len(places)], shortened, texts)
 
     def _vector(self, blob: bytes, dim: int, dtype: str) -> NDArray[np.float32]:
         vector = np.frombuffer(blob, dtype=np.dtype(dtype).newbyteorder("<"))
