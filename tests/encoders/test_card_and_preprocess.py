@@ -88,5 +88,5 @@ def test_what_is_no_image_is_refused(bad: object) -> None:
 
 def test_a_size_is_needed_once() -> None:
     for sizes in ({}, {"longest": 3, "pixels": 3}):
-        with pytest.raises(ValidationError, match="either longest or pixels"):
+        with pytest.raises(ValidationError, match="either longest, pixels, size or native"):
             Preprocess(**sizes)

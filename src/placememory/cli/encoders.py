@@ -47,7 +47,7 @@ def fetch(name: Annotated[str, typer.Argument(help="Name of the encoder.")]) -> 
         return
     with progress(f"Fetching {encoder.weights.file}") as advance:
         path = find_weights(encoder.weights, progress=advance)
-    say(f"{name}: {path} ({encoder.weights.megabytes:.1f} MB, checked)")
+    say(f"{name}: {path} ({path.stat().st_size / 1e6:.1f} MB, checked)")
 
 
 def _facts(encoder: EncoderInfo) -> dict[str, Any]:

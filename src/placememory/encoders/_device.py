@@ -46,13 +46,29 @@ class Device:
         return result
 
     def normalised(self, batch: NDArray[np.uint8], preprocess: Preprocess) -> torch.Tensor:
-        """(N, H, W, 3) uint8 to (N, 3, H, W) float32, normalised, on the device."""
+        """(N, H, W, 3) uint8 to (N, 3, rows, columns) float32, normalised, on the device."""
         library = self._library
         x = library.from_numpy(batch).to(self.torch).permute(0, 3, 1, 2).float()
+        if preprocess.resize_on == "tensor":
+            x = self._resized(x, preprocess)
         mean = library.tensor(preprocess.mean, device=self.torch).mul_(255.0)
         std = library.tensor(preprocess.std, device=self.torch).mul_(255.0)
         normalised: torch.Tensor = x.sub_(mean[:, None, None]).div_(std[:, None, None])
+        if preprocess.resize_on == "normalised":
+            normalised = self._resized(normalised, preprocess)
         return normalised
+
+    def _resized(self, x: torch.Tensor, preprocess: Preprocess) -> torch.Tensor:
+        """(N, 3, H, W) float32 resized with antialiasing."""
+        rows, columns = preprocess.target(int(x.shape[-2]), int(x.shape[-1]))
+        resized: torch.Tensor = self._library.nn.functional.interpolate(
+            x.contiguous(),
+            size=(rows, columns),
+            mode=preprocess.interpolation,
+            antialias=True,
+            align_corners=False,
+        )
+        return resized
 
     def batches(self, images: Iterable[Image]) -> Iterator[NDArray[np.uint8]]:
         """Runs of images of one size, in order: one a batch on a processor, up to 16 on a GPU."""

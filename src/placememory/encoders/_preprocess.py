@@ -30,9 +30,13 @@ class Preprocess(BaseModel):
 
     Attributes:
         longest: The longer side is scaled to this many pixels, the shorter one in proportion.
-        pixels: Or: the area is scaled to this many pixels, whatever the shape. One of the two.
+        pixels: Or: the area is scaled to this many pixels, whatever the shape.
+        size: Or: height and width, whatever the shape.
+        native: Or: the image is taken as it is. One of these four.
         multiple: Both sides are rounded to multiples of this, and are at least four of them.
-        interpolation: Pillow's filter; it widens with the reduction, so it does not alias.
+        interpolation: The filter; it widens with the reduction, so it does not alias.
+        resize_on: What is resized, which changes descriptors a little: the ``image`` (bytes, by
+            Pillow), the ``tensor`` (floats, by torch) or the ``normalised`` tensor.
         mean: Subtracted from RGB in 0..1.
         std: Divides what is left.
 
@@ -47,19 +51,27 @@ class Preprocess(BaseModel):
 
     longest: int | None = Field(default=None, gt=0)
     pixels: int | None = Field(default=None, gt=0)
+    size: tuple[int, int] | None = None
+    native: bool = False
     multiple: int = Field(default=1, gt=0)
     interpolation: Interpolation = "bilinear"
+    resize_on: Literal["image", "tensor", "normalised"] = "image"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
     @model_validator(mode="after")
     def _one_size(self) -> Preprocess:
-        if (self.longest is None) == (self.pixels is None):
-            raise ValueError("give either longest or pixels")
+        given = [self.longest is not None, self.pixels is not None, self.size is not None]
+        if sum(given) + self.native != 1:
+            raise ValueError("give either longest, pixels, size or native")
         return self
 
     def target(self, height: int, width: int) -> tuple[int, int]:
         """Height and width in pixels to which an image of this size is resized."""
+        if self.size is not None:
+            return self.size
+        if self.native:
+            return height, width
         if self.longest is not None:
             scale = self.longest / max(height, width)
         else:
@@ -71,17 +83,17 @@ class Preprocess(BaseModel):
         return rows, columns
 
     def resize(self, image: Image) -> Image:
-        """Resize (H, W, 3) uint8 RGB to the encoder's input size.
+        """Resize (H, W, 3) uint8 RGB to the encoder's input size, if the image is to be resized.
 
         Raises:
             ImageError: The array is no (H, W, 3) uint8 image.
         """
         check_image(image)
         rows, columns = self.target(*image.shape[:2])
-        if (rows, columns) == image.shape[:2]:
+        if self.resize_on != "image" or (rows, columns) == image.shape[:2]:
             return image
         resized = PillowImage.fromarray(image).resize((columns, rows), _FILTERS[self.interpolation])
-        return np.asarray(resized)
+        return np.array(resized)
 
 
 def check_image(image: object) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from placememory._atomic import write_text
 from placememory.errors import MissingExtraError, WeightsError
 
 Progress = Callable[[int, int], None]
@@ -27,20 +28,23 @@ class WeightsFile(BaseModel):
 
     Attributes:
         file: File name in the cache, or in the package.
-        sha256: 64 hex digits.
-        megabytes: Size.
+        sha256: 64 hex digits; ``None`` where the publisher states none. Then the first download
+            is trusted and its hash kept beside it, so that a later change is noticed.
+        megabytes: Size, where known.
         licence: Of the weights.
         url: Where it is published; ``None`` where a package carries it.
+        page: Where a person can fetch it, where a program cannot.
         package: Python package that carries it; ``None`` where it is downloaded.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     file: str
-    sha256: str
-    megabytes: float
+    sha256: str | None = None
+    megabytes: float | None = None
     licence: str
     url: str | None = None
+    page: str | None = None
     package: str | None = None
 
 
@@ -73,13 +77,25 @@ def find_weights(weights: WeightsFile, *, progress: Progress | None = None) -> P
     path = _expected_path(weights)
     if not path.is_file():
         _download(weights, path, progress)
-    found = sha256_of(path)
-    if found != weights.sha256:
+    found, expected = sha256_of(path), weights.sha256 or _trusted(path)
+    if expected is None:
+        write_text(_hash_file(path), found + "\n")
+    elif found != expected:
         raise WeightsError(
             f"{path}: this is not the published file (SHA-256 {found[:12]}…, "
-            f"expected {weights.sha256[:12]}…); remove it and fetch it again"
+            f"expected {expected[:12]}…); remove it and fetch it again"
         )
     return path
+
+
+def _hash_file(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _trusted(path: Path) -> str | None:
+    """The hash of the first download, where there was one."""
+    file = _hash_file(path)
+    return file.read_text(encoding="utf-8").strip() if file.is_file() else None
 
 
 def sha256_of(path: Path) -> str:
@@ -102,7 +118,8 @@ def _expected_path(weights: WeightsFile) -> Path:
 
 def _download(weights: WeightsFile, path: Path, progress: Progress | None) -> None:
     """Download with resume into ``<path>.part``, then rename."""
-    by_hand = f"Put the file at {path}" + (f" (it is at {weights.url})" if weights.url else "")
+    address = weights.url or weights.page
+    by_hand = f"Put the file at {path}" + (f" (it is at {address})" if address else "")
     if weights.url is None:
         raise WeightsError(f"the weights {weights.file} are missing. {by_hand}")
     if os.environ.get("PLACEMEMORY_OFFLINE", "") not in ("", "0"):

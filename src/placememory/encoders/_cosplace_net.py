@@ -1,0 +1,60 @@
+"""The network of CosPlace and EigenPlaces: a trunk, GeM, one linear layer.
+
+Berton, Masone, Caputo, "Rethinking Visual Geo-localization for Large-Scale Applications", CVPR
+2022, and Berton, Trivigno, Caputo, Masone, "EigenPlaces", ICCV 2023.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import cast
+
+from torch import Tensor, nn
+
+from placememory.encoders._checkpoint import load_strictly, read_checkpoint, renamed
+from placememory.encoders._layers import GeM, UnitLength, resnet_trunk, vgg16_trunk
+from placememory.errors import EncoderError
+
+CHANNELS = {"resnet18": 512, "resnet50": 2048, "resnet101": 2048, "resnet152": 2048, "vgg16": 512}
+
+
+class CosPlaceNet(nn.Module):
+    """(N, 3, H, W) to (N, dim) of unit length."""
+
+    def __init__(self, backbone: str, dim: int) -> None:
+        super().__init__()
+        self.backbone = vgg16_trunk() if backbone == "vgg16" else resnet_trunk(backbone)
+        self.aggregation = nn.Sequential(
+            UnitLength(), GeM(), nn.Flatten(), nn.Linear(CHANNELS[backbone], dim), UnitLength()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) normalised RGB to (N, dim)."""
+        return cast(Tensor, self.aggregation(self.backbone(x)))
+
+
+def cosplace_net(backbone: str, dim: int, weights: Path | None) -> CosPlaceNet:
+    """The network with weights in the public layout or in CaseVPR's ``ep`` layout.
+
+    Raises:
+        EncoderError: The backbone is unknown.
+        WeightsError: The weights are another network's.
+    """
+    if backbone not in CHANNELS:
+        raise EncoderError(f"no backbone is called {backbone!r}; known: {', '.join(CHANNELS)}")
+    network = CosPlaceNet(backbone, dim)
+    if weights is not None:
+        load_strictly(network, renamed(read_checkpoint(weights), public_key), weights)
+    return network
+
+
+def public_key(key: str) -> str:
+    """Key in the public release of a key of CaseVPR's ``ep`` files.
+
+    Example:
+        >>> public_key("encoder.4.0.conv1.weight"), public_key("pool.layers.3.bias")
+        ('backbone.4.0.conv1.weight', 'aggregation.3.bias')
+    """
+    key = re.sub(r"^encoder\.", "backbone.", key)
+    return re.sub(r"^pool\.layers\.", "aggregation.", key)

@@ -1,0 +1,99 @@
+"""CosPlace and EigenPlaces: one network, two trainings; their files, infos and encoders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from placememory._extras import require
+from placememory.encoders._card import EncoderInfo, Option
+from placememory.encoders._network import NetworkEncoder, network_encoder
+from placememory.encoders._preprocess import Preprocess
+from placememory.encoders._weights import WeightsFile
+
+_PREPROCESS = Preprocess(native=True)
+
+_NAMES = {
+    "resnet18": "ResNet18",
+    "resnet50": "ResNet50",
+    "resnet101": "ResNet101",
+    "resnet152": "ResNet152",
+    "vgg16": "VGG16",
+}
+_REPOSITORIES = {"cosplace": "CosPlace", "eigenplaces": "EigenPlaces"}
+_DIMS = {
+    "cosplace": {
+        "resnet18": (32, 64, 128, 256, 512),
+        "resnet50": (32, 64, 128, 256, 512, 1024, 2048),
+        "resnet101": (32, 64, 128, 256, 512, 1024, 2048),
+        "resnet152": (32, 64, 128, 256, 512, 1024, 2048),
+        "vgg16": (64, 128, 256, 512),
+    },
+    "eigenplaces": {
+        "resnet18": (256, 512),
+        "resnet50": (128, 256, 512, 2048),
+        "resnet101": (128, 256, 512, 2048),
+        "vgg16": (512,),
+    },
+}
+
+
+def gem_weights(method: str, backbone: str, dim: int) -> WeightsFile | None:
+    """The published file of a backbone and a dimension; ``None`` if there is none.
+
+    Example:
+        >>> gem_weights("cosplace", "resnet18", 512).url.rsplit("/", 1)[1]
+        'ResNet18_512_cosplace.pth'
+    """
+    if dim not in _DIMS[method].get(backbone, ()):
+        return None
+    file = f"{_NAMES[backbone]}_{dim}_{method}.pth"
+    return WeightsFile(
+        file=file,
+        licence="MIT",
+        url=f"https://github.com/gmberton/{_REPOSITORIES[method]}/releases/download/v1.0/{file}",
+    )
+
+
+def gem_info(method: str, *, summary: str, origin: str) -> EncoderInfo:
+    """What is known of one of the two methods."""
+    return EncoderInfo(
+        name=method,
+        summary=summary,
+        dim=512,
+        input="the image as it is",
+        licence="MIT",
+        origin=f"{origin}; github.com/gmberton/{_REPOSITORIES[method]}",
+        weights=gem_weights(method, "resnet18", 512),
+        options={"backbone": "resnet18", "dim": 512},
+    )
+
+
+def gem_encoder(
+    info: EncoderInfo,
+    weights: str | Path | None,
+    *,
+    device: str,
+    precision: str,
+    options: dict[str, Option],
+) -> NetworkEncoder:
+    """Make an encoder of one of the two methods.
+
+    Raises:
+        EncoderError: The backbone is unknown.
+        WeightsError: There are no published weights for these options, or a file is wrong.
+    """
+    require("timm", extra="torch", purpose="Encoders")
+    from placememory.encoders._cosplace_net import cosplace_net
+
+    backbone, dim = str(options["backbone"]), int(options["dim"])
+    return network_encoder(
+        info,
+        weights,
+        published=gem_weights(info.name, backbone, dim),
+        preprocess=_PREPROCESS,
+        dim=dim,
+        options=options,
+        make=lambda path: cosplace_net(backbone, dim, path),
+        device=device,
+        precision="float32" if precision == "auto" else precision,
+    )

@@ -1,0 +1,90 @@
+"""MixVPR's network: ResNet-50 up to stride 16, feature mixing over positions, two projections.
+
+Ali-bey, Chaib-draa, Giguère, "MixVPR: Feature Mixing for Visual Place Recognition", WACV 2023.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import timm
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from placememory.encoders._checkpoint import load_strictly, read_checkpoint
+
+CHANNELS, SIDE, DEPTH = 1024, 20, 4
+POSITIONS = SIDE * SIDE
+
+
+class _Trunk(nn.Module):
+    """ResNet-50 without its last stage and classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        network: Any = timm.create_model("resnet50", pretrained=False)
+        network.layer4, network.fc = nn.Identity(), nn.Identity()
+        self.model: nn.Module = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, 320, 320) to (N, 1024, 20, 20)."""
+        return cast(Any, self.model).forward_features(x)  # type: ignore[no-any-return]
+
+
+class _Mixer(nn.Module):
+    """x + MLP(LayerNorm(x)) over the positions of each channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Sequential(
+            nn.LayerNorm(POSITIONS),
+            nn.Linear(POSITIONS, POSITIONS),
+            nn.ReLU(),
+            nn.Linear(POSITIONS, POSITIONS),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, P) to the same."""
+        return x + cast(Tensor, self.mix(x))
+
+
+class _Aggregator(nn.Module):
+    """Mix positions, then project channels and rows."""
+
+    def __init__(self, channels: int, rows: int) -> None:
+        super().__init__()
+        self.mix = nn.Sequential(*(_Mixer() for _ in range(DEPTH)))
+        self.channel_proj = nn.Linear(CHANNELS, channels)
+        self.row_proj = nn.Linear(POSITIONS, rows)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(N, 1024, 20, 20) to (N, channels * rows) of unit length."""
+        mixed = self.mix(maps.flatten(2))
+        projected = self.channel_proj(mixed.transpose(1, 2)).transpose(1, 2)
+        return normalize(self.row_proj(projected).flatten(1), dim=-1)
+
+
+class MixVPRNet(nn.Module):
+    """(N, 3, 320, 320) to (N, channels * rows) of unit length, ordered by channel, then row."""
+
+    def __init__(self, channels: int, rows: int) -> None:
+        super().__init__()
+        self.backbone = _Trunk()
+        self.aggregator = _Aggregator(channels, rows)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, 320, 320) normalised RGB to (N, channels * rows)."""
+        return cast(Tensor, self.aggregator(self.backbone(x)))
+
+
+def mixvpr_net(channels: int, rows: int, weights: Path | None) -> MixVPRNet:
+    """The network with weights of the published layout.
+
+    Raises:
+        WeightsError: The weights are another network's.
+    """
+    network = MixVPRNet(channels, rows)
+    if weights is not None:
+        load_strictly(network, read_checkpoint(weights), weights)
+    return network
