@@ -129,7 +129,7 @@ def test_a_killed_build_command_resumes(building, tmp_path: Path, store: str) ->
         pytest.importorskip("milvus_lite", reason="the extra 'milvus' is not installed")
     images = tmp_path / "run"
     images.mkdir()
-    for i, path in enumerate(sorted(building.mapping.glob("*.png")) * 16)  # more than the fit takes:
+    for i, path in enumerate(sorted(building.mapping.glob("*.png")) * 16):  # more than a fit takes
         os.link(path, images / f"{i:04d}.png")
     uri = f"milvus-lite:{tmp_path / 'm'}" if store == "lite" else str(tmp_path / "m")
     command = [sys.executable, "-m", "placememory", "build", uri, "--images", str(images)]
