@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from placememory.encoders import EncoderCard, Preprocess
+from placememory.encoders._preprocess import coverage
 from placememory.errors import ImageError, MemoryFormatError
 from tests.conftest import make_card
 
@@ -90,3 +91,16 @@ def test_a_size_is_needed_once() -> None:
     for sizes in ({}, {"longest": 3, "pixels": 3}):
         with pytest.raises(ValidationError, match="either longest, pixels, size or native"):
             Preprocess(**sizes)
+
+
+@given(old=st.integers(1, 300), new=st.integers(1, 300))
+def test_area_weights_cover_every_pixel_evenly(old: int, new: int) -> None:
+    weights = coverage(old, new)
+    assert weights.shape == (new, old)
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(weights.sum(axis=0), new / old, rtol=1e-3)
+
+
+def test_small_images_are_not_enlarged_unless_asked() -> None:
+    for enlarge, expected in ((True, (50, 100)), (False, (10, 20))):
+        assert Preprocess(longest=100, enlarge=enlarge).target(10, 20) == expected

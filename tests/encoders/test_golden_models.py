@@ -141,3 +141,85 @@ def test_images_of_any_size_become_unit_descriptors(name: str) -> None:
     assert found.shape == (2, encoder.card.dim)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-4)
     assert encoder.encode([]).shape == (0, encoder.card.dim)
+
+
+@pytest.fixture(scope="module")
+def matlab_file(golden: Path, fill: ModuleType, tmp_path_factory) -> Path:
+    """A file in the layout of the MATLAB release, with the golden parameters."""
+    scipy = pytest.importorskip("scipy.io", reason="the extra 'torch' is not installed")
+    facts = json.loads((golden / "models/hloc_netvlad.json").read_text())
+    arrays = {key: fill.fill_array(key, shape) for key, shape, _ in facts["state_dict"]}
+    layers = np.empty(35, dtype=object)
+    for i in range(35):
+        layers[i] = {"name": f"layer{i}"}
+    for key in arrays:
+        if key.startswith("backbone.") and key.endswith("weight"):
+            number = key.split(".")[1]
+            layers[int(number)]["weights"] = _cell(
+                arrays[key].transpose(2, 3, 1, 0), arrays[f"backbone.{number}.bias"]
+            )
+    layers[30]["weights"] = _cell(
+        arrays["netvlad.score_proj.weight"][:, :, 0].T[None, None],
+        -arrays["netvlad.centers"][None, None],
+    )
+    layers[33]["weights"] = _cell(
+        arrays["whiten.weight"].T[None, None], arrays["whiten.bias"][:, None]
+    )
+    mean = np.tile(np.float32(facts["golden_average_image"]), (4, 4, 1))
+    net = {"layers": layers, "meta": {"normalization": {"averageImage": mean}}}
+    path = tmp_path_factory.mktemp("netvlad") / "Pitts30K_struct.mat"
+    scipy.savemat(path, {"net": net})
+    return path
+
+
+def _cell(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    cell = np.empty(2, dtype=object)
+    cell[0], cell[1] = first, second
+    return cell
+
+
+@pytest.mark.real
+def test_netvlad_equals_hloc(golden: Path, fill: ModuleType, matlab_file: Path) -> None:
+    facts = json.loads((golden / "models/hloc_netvlad.json").read_text())
+    outputs = np.load(golden / "models/hloc_netvlad.npz")
+    encoder = encoders.create("netvlad", matlab_file)
+    shapes = {key: tuple(value.shape) for key, value in encoder.module.state_dict().items()}
+    assert shapes == {key: tuple(shape) for key, shape, _ in facts["state_dict"]}
+    mean = torch.tensor(facts["golden_average_image"])[:, None, None]
+    given = facts["inputs"]["blocks"]
+    images = fill.unit_range(fill.block_images(given["seed"], given["shape"]))
+    x = torch.from_numpy(images) * 255.0 - mean
+    for found, name in (
+        (encoder.embed(x), "descriptor"),
+        (encoder.module.vlad(x).detach(), "vlad"),
+    ):
+        expected = outputs[f"blocks/{name}"]
+        error = np.linalg.norm(found.numpy() - expected, axis=1)
+        assert error.max() <= 2e-5
+    one = (images[0].transpose(1, 2, 0) * 255.0).round().astype(np.uint8)
+    whole = encoder.encode([one])[0]
+    cut = encoders.create("netvlad", matlab_file, dim=256).encode([one])[0]
+    np.testing.assert_allclose(cut, whole[:256] / np.linalg.norm(whole[:256]), atol=1e-6)
+
+
+@pytest.mark.real
+def test_damaged_matlab_files_are_refused(matlab_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.mat"
+    path.write_bytes(matlab_file.read_bytes()[:3_000_000])
+    with pytest.raises(WeightsError, match="no complete NetVLAD release"):
+        encoders.create("netvlad", path)
+
+
+@pytest.mark.real
+def test_area_resizing_equals_hloc(golden: Path) -> None:
+    arrays = np.load(golden / "preprocess/preprocess.npz")
+    expected = arrays["hloc_resize_max_80"]
+    preprocess = Preprocess(
+        longest=80, enlarge=False, interpolation="area", resize_on="tensor",
+        mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0),
+    )  # fmt: skip
+    device = choose_device("cpu", "float32")
+    found = device.normalised(preprocess.resize(arrays["image_rgb"])[None], preprocess)
+    np.testing.assert_allclose(found[0].numpy(), expected, atol=1e-5)
+    small = np.zeros((20, 30, 3), np.uint8)
+    assert device.normalised(small[None], preprocess).shape[-2:] == (20, 30)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placememory._extras import require
-from placememory.encoders._preprocess import Preprocess
+from placememory.encoders._preprocess import Preprocess, coverage
 from placememory.errors import SettingError
 from placememory.frames import Image
 
@@ -60,7 +60,17 @@ class Device:
 
     def _resized(self, x: torch.Tensor, preprocess: Preprocess) -> torch.Tensor:
         """(N, 3, H, W) float32 resized with antialiasing."""
-        rows, columns = preprocess.target(int(x.shape[-2]), int(x.shape[-1]))
+        height, width = int(x.shape[-2]), int(x.shape[-1])
+        rows, columns = preprocess.target(height, width)
+        if (rows, columns) == (height, width):
+            return x
+        if preprocess.interpolation == "area":
+            down, across = (
+                self._library.from_numpy(coverage(*sides)).to(self.torch)
+                for sides in ((height, rows), (width, columns))
+            )
+            reduced: torch.Tensor = (down @ x @ across.T).contiguous()
+            return reduced
         resized: torch.Tensor = self._library.nn.functional.interpolate(
             x.contiguous(),
             size=(rows, columns),

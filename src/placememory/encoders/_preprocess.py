@@ -6,6 +6,7 @@ import math
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,7 +14,7 @@ from placememory.errors import ImageError
 from placememory.frames import Image
 
 _LEAST_STEPS = 4
-Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+Interpolation = Literal["area", "nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
 _FILTERS = {
     "nearest": PillowImage.Resampling.NEAREST,
@@ -34,7 +35,9 @@ class Preprocess(BaseModel):
         size: Or: height and width, whatever the shape.
         native: Or: the image is taken as it is. One of these four.
         multiple: Both sides are rounded to multiples of this, and are at least four of them.
-        interpolation: The filter; it widens with the reduction, so it does not alias.
+        enlarge: Whether smaller images are enlarged to ``longest``.
+        interpolation: The filter; it widens with the reduction, so it does not alias. ``area``,
+            for reducing tensors, weighs each pixel by the share of it that is covered, as OpenCV.
         resize_on: What is resized, which changes descriptors a little: the ``image`` (bytes, by
             Pillow), the ``tensor`` (floats, by torch) or the ``normalised`` tensor.
         mean: Subtracted from RGB in 0..1.
@@ -54,6 +57,7 @@ class Preprocess(BaseModel):
     size: tuple[int, int] | None = None
     native: bool = False
     multiple: int = Field(default=1, gt=0)
+    enlarge: bool = True
     interpolation: Interpolation = "bilinear"
     resize_on: Literal["image", "tensor", "normalised"] = "image"
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
@@ -64,13 +68,16 @@ class Preprocess(BaseModel):
         given = [self.longest is not None, self.pixels is not None, self.size is not None]
         if sum(given) + self.native != 1:
             raise ValueError("give either longest, pixels, size or native")
+        if self.interpolation == "area" and self.resize_on == "image":
+            raise ValueError("area interpolation works on tensors")
         return self
 
     def target(self, height: int, width: int) -> tuple[int, int]:
         """Height and width in pixels to which an image of this size is resized."""
         if self.size is not None:
             return self.size
-        if self.native:
+        small = self.longest is not None and max(height, width) <= self.longest
+        if self.native or (small and not self.enlarge):
             return height, width
         if self.longest is not None:
             scale = self.longest / max(height, width)
@@ -94,6 +101,21 @@ class Preprocess(BaseModel):
             return image
         resized = PillowImage.fromarray(image).resize((columns, rows), _FILTERS[self.interpolation])
         return np.array(resized)
+
+
+def coverage(old: int, new: int) -> NDArray[np.float32]:
+    """(new, old) float32: the share of each old pixel in each new one; rows sum to one.
+
+    Example:
+        >>> coverage(4, 2).tolist()
+        [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]]
+    """
+    edges = np.arange(new + 1) * (old / new)
+    starts, ends = edges[:-1, None], edges[1:, None]
+    pixels = np.arange(old)
+    shares = np.clip(np.minimum(ends, pixels + 1) - np.maximum(starts, pixels), 0.0, None)
+    rows: NDArray[np.float32] = (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
+    return rows
 
 
 def check_image(image: object) -> None:
