@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from placememory._encoding import BATCH, BadFrames, encode_frames
+from placememory._encoding import BATCH, BadFrames, encode_frames, fit_on_sample
 from placememory.encoders import Encoder, EncoderCard, FittableEncoder
 from placememory.encoders._base import Descriptors, sample_evenly
 from placememory.errors import InputError
-from placememory.frames import Frame, Image, read_ahead
+from placememory.frames import Frame
 from placememory.frames.names import facts_of_name
 from placememory.memory import Place, PlaceMemory
 from placememory.memory.features_h5 import FeatureReader
@@ -103,7 +102,8 @@ def build(
     sample: list[Frame] = []
     descriptors = None
     if not PlaceMemory.exists(uri):
-        encoder, sample, descriptors = _fitted(encoder, frames, bad)
+        encoder, sample, descriptors = fit_on_sample(encoder, frames, bad, progress)
+        job.encoded = len(sample)
     memory = _open_or_create(uri, encoder.card, frame_id, map_yaml, dtype)
     with memory:
         encoder = _with_words_of(memory, encoder)
@@ -185,6 +185,7 @@ class _Build:
         self._keep_poses = 0
         self.added = 0
         self.present = 0
+        self.encoded = 0  # by the fit, before anything is written
 
     def update_known(self, memory: PlaceMemory) -> int:
         """Mark frames that the memory has; give those their new poses that got one.
@@ -232,7 +233,8 @@ class _Build:
         self._done.update((frame.session, frame.index) for frame in frames)
         self.added += len(frames)
         if self._progress is not None:
-            self._progress(len(self._done) + len(self._bad.names), len(self._frames))
+            done = max(self.encoded, len(self._done)) + len(self._bad.names)
+            self._progress(done, len(self._frames))
 
     def report(self, moved: int, *, fitted_on: int, started: float) -> BuildReport:
         """What was done."""
@@ -317,28 +319,6 @@ def _open_or_create(
     if map_yaml is not None:
         memory.set_map(map_yaml)
     return memory
-
-
-def _fitted(
-    encoder: Encoder, frames: Sequence[Frame], bad: BadFrames
-) -> tuple[Encoder, list[Frame], Descriptors | None]:
-    """Fit an encoder that needs it; the sample's descriptors come along, at no further cost."""
-    if not isinstance(encoder, FittableEncoder) or encoder.is_fitted:
-        return encoder, [], None
-    chosen = [frames[int(i)] for i in sample_evenly(len(frames), encoder.fit_sample)]
-    pairs = read_ahead(chosen, on_bad=bad.note)
-    first = next(pairs, None)
-    if first is None:
-        raise InputError("none of the images can be read, so there is nothing to build from")
-    sample: list[Frame] = []
-
-    def images() -> Iterator[Image]:
-        for frame, image in chain([first], pairs):
-            sample.append(frame)
-            yield image
-
-    fitted, descriptors = encoder.fit_encode(images())
-    return fitted, sample, descriptors
 
 
 def _with_words_of(memory: PlaceMemory, encoder: Encoder) -> Encoder:

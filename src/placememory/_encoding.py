@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
-from placememory.encoders import Encoder
-from placememory.encoders._base import Descriptors
-from placememory.errors import ImageError
+from placememory.encoders import Encoder, FittableEncoder
+from placememory.encoders._base import Descriptors, sample_evenly
+from placememory.errors import ImageError, InputError
 from placememory.frames import Frame, Image, read_ahead
 
 BATCH = 32
@@ -65,3 +66,44 @@ def encode_frames(
 
 def _encoded(encoder: Encoder, pairs: list[tuple[Frame, Image]]) -> tuple[list[Frame], Descriptors]:
     return [frame for frame, _ in pairs], encoder.encode([image for _, image in pairs])
+
+
+def fit_on_sample(
+    encoder: Encoder,
+    frames: Sequence[Frame],
+    bad: BadFrames,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Encoder, list[Frame], Descriptors | None]:
+    """Fit an encoder that needs it; the sample's descriptors come along, at no further cost.
+
+    Args:
+        encoder: Fitted or not.
+        frames: Some of them, evenly spaced, are the sample.
+        bad: Collects, or refuses, unreadable images.
+        progress: Called with frames encoded and frames in all.
+
+    Returns:
+        The fitted encoder, the frames it was fitted on and their descriptors (N, D); the encoder
+        itself, no frames and ``None`` where nothing is to be fitted.
+
+    Raises:
+        InputError: None of the images can be read.
+    """
+    if not isinstance(encoder, FittableEncoder) or encoder.is_fitted:
+        return encoder, [], None
+    chosen = [frames[int(i)] for i in sample_evenly(len(frames), encoder.fit_sample)]
+    pairs = read_ahead(chosen, on_bad=bad.note)
+    first = next(pairs, None)
+    if first is None:
+        raise InputError("none of the images can be read, so there is nothing to build from")
+    sample: list[Frame] = []
+
+    def images() -> Iterator[Image]:
+        for frame, image in chain([first], pairs):
+            sample.append(frame)
+            yield image
+            if progress is not None:
+                progress(len(sample) + len(bad.names), len(frames))
+
+    fitted, descriptors = encoder.fit_encode(images())
+    return fitted, sample, descriptors

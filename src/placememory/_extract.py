@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from placememory._build import _fitted
-from placememory._encoding import BadFrames, encode_frames
+from placememory._encoding import BadFrames, encode_frames, fit_on_sample
 from placememory.encoders import Encoder, EncoderCard, create, from_card
 from placememory.encoders._card import Option
 from placememory.errors import EncoderMismatchError
@@ -57,7 +56,7 @@ def extract(
         EncoderMismatchError: The file was made by another encoder.
     """
     bad = BadFrames(skip_bad)
-    encoder, sample, descriptors = _fitted(encoder, frames, bad)
+    encoder, sample, descriptors = fit_on_sample(encoder, frames, bad, progress)
     with FeatureWriter(path, encoder.card, dtype="float16" if half else "float32") as writer:
         known = {frame.name for frame in frames} & writer.names
         present = len(known)
