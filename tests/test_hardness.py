@@ -142,7 +142,7 @@ def test_odd_names_and_numbers(tmp_path: Path, kind: str) -> None:
                 memory.add([bad], make_descriptors(1))
         with pytest.raises(InputError, match="--session"):
             memory.add([Frame("n", os.fsdecode(b"\xff"), 0)], make_descriptors(1))
-        memory.set_source("numpy", os.fsdecode(b"/\xff"))
+        memory.set_sources({"numpy": os.fsdecode(b"/\xff")})
         memory.refresh()
         assert memory.sessions() == {**dict.fromkeys(sessions, 2), "numpy": 1}
         for session in sessions:
@@ -202,7 +202,7 @@ def test_a_copy_is_brought_up_to_date(tmp_path: Path) -> None:
     copy(source, target).close()
     with PlaceMemory.open(source) as memory:
         memory.add(make_frames(2), make_descriptors(2, seed=7))
-        memory.set_source("run1", "/data/run1")
+        memory.set_sources({"run1": "/data/run1"})
         rows = memory.rows
     with copy(source, target) as copied:
         np.testing.assert_array_equal(copied.descriptors, rows.descriptors)

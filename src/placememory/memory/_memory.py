@@ -312,12 +312,8 @@ class PlaceMemory:
         """Remember the ROS map under the places, for figures."""
         self._store.update(map_yaml=_shown(map_yaml))
 
-    def set_source(self, session: str, folder: Path | str) -> None:
-        """Remember where the images of a session lie, for figures."""
-        self.set_sources({session: folder})
-
     def set_sources(self, folders: Mapping[str, Path | str]) -> None:
-        """Remember where the images of several sessions lie."""
+        """Remember where the images of sessions lie, by session, for figures."""
         known = self.manifest.sources
         sources = {**known, **{name: _shown(folder) for name, folder in folders.items()}}
         if sources != known:

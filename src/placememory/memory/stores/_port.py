@@ -107,10 +107,6 @@ class Store(ABC):
         """Remove a session; returns how many places went."""
 
     @abstractmethod
-    def revision(self) -> int:
-        """A number that changes when another process or connection has written."""
-
-    @abstractmethod
     def close(self) -> None:
         """Let go of files, locks and connections. May be called twice."""
 

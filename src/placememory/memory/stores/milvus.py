@@ -145,10 +145,6 @@ class MilvusStore(Store):
         self._save(state.model_copy(update={"removing": session}))
         return self._finish_removal(session)
 
-    def revision(self) -> int:
-        """See :class:`Store`."""
-        return self._state().revision
-
     def make_index(self, kind: StoreIndex) -> None:
         """See :class:`Store`."""
         self._refuse_readonly()

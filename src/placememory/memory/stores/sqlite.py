@@ -155,12 +155,6 @@ class SqliteStore(Store):
             manifest.checksum -= total
         return int(count)
 
-    def revision(self) -> int:
-        """See :class:`Store`."""
-        with self._errors():
-            (version,) = self._one("PRAGMA data_version")
-        return int(version)
-
     def close(self) -> None:
         """See :class:`Store`."""
         self._connection.close()
