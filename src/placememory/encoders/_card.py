@@ -33,7 +33,7 @@ class EncoderInfo(BaseModel):
         origin: Paper or system.
         weights: The published file; ``None`` where the method has no weights.
         needs_fit: Whether a vocabulary or projection is fitted on the memory's own images.
-        batch_invariant: Whether a descriptor depends on its own image alone.
+        sequence: Whether it describes windows of frames.
         options: Options with their defaults.
     """
 
@@ -47,7 +47,7 @@ class EncoderInfo(BaseModel):
     origin: str
     weights: WeightsFile | None = None
     needs_fit: bool = False
-    batch_invariant: bool = True
+    sequence: bool = False
     options: dict[str, Option] = Field(default_factory=dict)
 
 
@@ -60,7 +60,8 @@ class EncoderCard(BaseModel):
         weights_sha256: Of the weights file; ``None`` for methods without weights.
         preprocess: Resizing and normalisation.
         options: The method's options.
-        batch_invariant: Whether a descriptor depends on its own image alone.
+        batch_invariant: Whether a descriptor depends on its own image (or window) alone, whatever
+            is encoded together with it.
         licence: Of code and weights; not part of the identity.
         origin: Paper or system; not part of the identity.
         fitted: Arrays fitted on images (a vocabulary, a projection), by name.

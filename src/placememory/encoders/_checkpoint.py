@@ -1,14 +1,19 @@
 """Read published checkpoints, whatever they are wrapped in, and load them strictly.
 
-Nothing is ever unpickled but tensors: ``torch.load`` runs with ``weights_only=True``.
+Nothing is ever unpickled but tensors: ``torch.load`` runs with ``weights_only=True``. Training
+checkpoints also hold objects of other libraries (settings, loggers, optimisers); these are read as
+empty tables, and none of their code runs.
 """
 
 from __future__ import annotations
 
+import importlib
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -16,8 +21,19 @@ from torch import Tensor, nn
 from placememory.errors import WeightsError
 
 State = dict[str, Tensor]
+N = TypeVar("N", bound=nn.Module)
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _SHOWN = 4
+_NUMPY = (
+    "numpy.ndarray",
+    "numpy.dtype",
+    "numpy.core.multiarray._reconstruct",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray._reconstruct",
+    "numpy._core.multiarray.scalar",
+)
+"""What arrays and numbers of NumPy are pickled with; their code runs, and only makes arrays."""
+_DTYPES = [type(np.dtype(name)) for name in ("f2", "f4", "f8", "i4", "i8", "u1", "bool")]
 
 
 def read_checkpoint(path: Path) -> State:
@@ -31,11 +47,11 @@ def read_checkpoint(path: Path) -> State:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = _tensors_only(path)
     except FileNotFoundError as error:
         raise WeightsError(f"{path}: there is no such file of weights") from error
     except Exception as error:
-        raise WeightsError(f"{path}: cannot read the weights ({error})") from error
+        raise WeightsError(f"{path}: cannot read the weights ({_reason(error)})") from error
     return _unwrapped(content, path)
 
 
@@ -67,9 +83,63 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: Path) 
     module.load_state_dict(dict(state), strict=True)
 
 
+def loaded(network: N, path: Path | None, layout: Callable[[State], State] | None = None) -> N:
+    """A network with the weights of a file; random as it is where there is none.
+
+    Args:
+        network: To load into.
+        path: Of a checkpoint, or ``None``.
+        layout: Brings the keys of other releases of the same network to this network's keys.
+
+    Raises:
+        WeightsError: The file cannot be read or holds another network's weights.
+    """
+    if path is not None:
+        state = read_checkpoint(path)
+        load_strictly(network, layout(state) if layout is not None else state, path)
+    return network
+
+
 def renamed(state: Mapping[str, Tensor], rename: Callable[[str], str]) -> State:
     """The state with its keys renamed."""
     return {rename(key): value for key, value in state.items()}
+
+
+class _Placeholder:
+    """Stands for a class or function of another library: makes an empty table of anything.
+
+    A plain ``OrderedDict`` is what the restricted reader lets be filled, whatever it stands for.
+    """
+
+    def __new__(cls, *_: Any, **__: Any) -> Any:
+        return OrderedDict()
+
+
+def _tensors_only(path: Path) -> Any:
+    numpy = [(_numpy_global(name), name) for name in _NUMPY]
+    foreign = _foreign_names(path) - set(_NUMPY)
+    known: list[Any] = [*numpy, *_DTYPES, *((_Placeholder, name) for name in foreign)]
+    with torch.serialization.safe_globals(known):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _foreign_names(path: Path) -> set[str]:
+    try:
+        return set(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    except ValueError:  # not a zip: the format before torch 1.6, which cannot be looked into
+        return set()
+
+
+def _reason(error: Exception) -> str:
+    """The error in a line, without torch's advice to read the file unsafely."""
+    if type(error).__name__ == "UnpicklingError":
+        return "it holds objects that could run code, or that cannot be left out"
+    return str(error)
+
+
+def _numpy_global(name: str) -> Any:
+    module, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(module.replace("numpy.core", "numpy._core")), attribute)
 
 
 def _unwrapped(content: Any, path: Path) -> State:

@@ -7,14 +7,12 @@ Berton, Masone, Caputo, "Rethinking Visual Geo-localization for Large-Scale Appl
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import cast
 
 from torch import Tensor, nn
 
-from placememory.encoders._checkpoint import load_strictly, read_checkpoint, renamed
+from placememory.encoders._checkpoint import State, renamed
 from placememory.encoders._layers import GeM, UnitLength, resnet_trunk, vgg16_trunk
-from placememory.errors import EncoderError
 
 CHANNELS = {"resnet18": 512, "resnet50": 2048, "resnet101": 2048, "resnet152": 2048, "vgg16": 512}
 
@@ -34,19 +32,9 @@ class CosPlaceNet(nn.Module):
         return cast(Tensor, self.aggregation(self.backbone(x)))
 
 
-def cosplace_net(backbone: str, dim: int, weights: Path | None) -> CosPlaceNet:
-    """The network with weights in the public layout or in CaseVPR's ``ep`` layout.
-
-    Raises:
-        EncoderError: The backbone is unknown.
-        WeightsError: The weights are another network's.
-    """
-    if backbone not in CHANNELS:
-        raise EncoderError(f"no backbone is called {backbone!r}; known: {', '.join(CHANNELS)}")
-    network = CosPlaceNet(backbone, dim)
-    if weights is not None:
-        load_strictly(network, renamed(read_checkpoint(weights), public_key), weights)
-    return network
+def cosplace_layout(state: State) -> State:
+    """The state under the keys of the public release; CaseVPR's ``ep`` files are re-keyed."""
+    return renamed(state, public_key)
 
 
 def public_key(key: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 _GPU_BATCH = 16
+T = TypeVar("T")
 
 
 class Device:
@@ -39,11 +40,10 @@ class Device:
         network = network.to(device=self.torch, dtype=self._type)
         return network.to(memory_format=self._library.channels_last)
 
-    def run(self, network: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-        """Run a network without gradients; the result keeps the network's precision."""
+    def run(self, network: Callable[[torch.Tensor], T], x: torch.Tensor) -> T:
+        """Run a network, or a part of one, without gradients, in the network's precision."""
         with self._library.inference_mode():
-            result: torch.Tensor = network(x.to(device=self.torch, dtype=self._type))
-        return result
+            return network(x.to(device=self.torch, dtype=self._type))
 
     def normalised(self, batch: NDArray[np.uint8], preprocess: Preprocess) -> torch.Tensor:
         """(N, H, W, 3) uint8 to (N, 3, rows, columns) float32, normalised, on the device."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from placememory._extras import require
 from placememory.encoders._card import EncoderInfo, Option
-from placememory.encoders._network import NetworkEncoder, network_encoder
+from placememory.encoders._network import NetworkEncoder, network_encoder, one_of, whole
 from placememory.encoders._preprocess import Preprocess
 from placememory.encoders._weights import WeightsFile
 
-_PREPROCESS = Preprocess(native=True)
+if TYPE_CHECKING:
+    import torch
 
 _NAMES = {
     "resnet18": "ResNet18",
@@ -60,11 +61,11 @@ def gem_info(method: str, *, summary: str, origin: str) -> EncoderInfo:
         name=method,
         summary=summary,
         dim=512,
-        input="the image as it is",
+        input="the image as it is, or size x size",
         licence="MIT",
         origin=f"{origin}; github.com/gmberton/{_REPOSITORIES[method]}",
         weights=gem_weights(method, "resnet18", 512),
-        options={"backbone": "resnet18", "dim": 512},
+        options={"backbone": "resnet18", "dim": 512, "size": 0},
     )
 
 
@@ -79,21 +80,27 @@ def gem_encoder(
     """Make an encoder of one of the two methods.
 
     Raises:
-        EncoderError: The backbone is unknown.
+        EncoderError: The backbone is unknown, or an option is no whole number.
         WeightsError: There are no published weights for these options, or a file is wrong.
     """
-    require("timm", extra="torch", purpose="Encoders")
-    from placememory.encoders._cosplace_net import cosplace_net
+    backbone = one_of(options, "backbone", tuple(_NAMES))
+    dim, side = whole(options, "dim", 1), whole(options, "size", 0)
 
-    backbone, dim = str(options["backbone"]), int(options["dim"])
+    def make(path: Path | None) -> torch.nn.Module:
+        from placememory.encoders._checkpoint import loaded
+        from placememory.encoders._cosplace_net import CosPlaceNet, cosplace_layout
+
+        return loaded(CosPlaceNet(backbone, dim), path, cosplace_layout)
+
     return network_encoder(
+        NetworkEncoder,
         info,
         weights,
         published=gem_weights(info.name, backbone, dim),
-        preprocess=_PREPROCESS,
+        preprocess=Preprocess(size=(side, side)) if side else Preprocess(native=True),
         dim=dim,
         options=options,
-        make=lambda path: cosplace_net(backbone, dim, path),
+        make=make,
         device=device,
-        precision="float32" if precision == "auto" else precision,
+        precision=precision,
     )

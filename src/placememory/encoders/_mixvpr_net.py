@@ -5,14 +5,11 @@ Ali-bey, Chaib-draa, Giguère, "MixVPR: Feature Mixing for Visual Place Recognit
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, cast
 
 import timm
 from torch import Tensor, nn
 from torch.nn.functional import normalize
-
-from placememory.encoders._checkpoint import load_strictly, read_checkpoint
 
 CHANNELS, SIDE, DEPTH = 1024, 20, 4
 POSITIONS = SIDE * SIDE
@@ -76,15 +73,3 @@ class MixVPRNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, 320, 320) normalised RGB to (N, channels * rows)."""
         return cast(Tensor, self.aggregator(self.backbone(x)))
-
-
-def mixvpr_net(channels: int, rows: int, weights: Path | None) -> MixVPRNet:
-    """The network with weights of the published layout.
-
-    Raises:
-        WeightsError: The weights are another network's.
-    """
-    network = MixVPRNet(channels, rows)
-    if weights is not None:
-        load_strictly(network, read_checkpoint(weights), weights)
-    return network

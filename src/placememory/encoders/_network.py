@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from placememory._extras import require
 from placememory.encoders._base import Descriptors, Encoder, check_images
 from placememory.encoders._card import EncoderCard, EncoderInfo, Option
 from placememory.encoders._device import Device, choose_device
 from placememory.encoders._preprocess import Preprocess
 from placememory.encoders._weights import WeightsFile, find_weights, sha256_of
-from placememory.errors import WeightsError
+from placememory.errors import EncoderError, WeightsError
 from placememory.frames import Image
 
 if TYPE_CHECKING:
     import torch
 
 RANDOM = "random"
+T = TypeVar("T", bound=Encoder)
 
 
 class NetworkEncoder(Encoder):
@@ -41,19 +43,26 @@ class NetworkEncoder(Encoder):
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """Normalised input (N, 3, H, W) to (N, D) float32 of unit norm."""
-        return self._device.run(self._module, x).float()
+        descriptors: torch.Tensor = self._device.run(self._module, x)
+        return descriptors.float()
 
     def encode(self, images: Sequence[Image]) -> Descriptors:
         """See :meth:`Encoder.encode`."""
         check_images(images)
-        preprocess = self.card.preprocess
-        assert preprocess is not None
-        batches = self._device.batches(preprocess.resize(image) for image in images)
-        rows = [self.embed(self._device.normalised(batch, preprocess)) for batch in batches]
+        rows = [self.embed(x) for x in inputs(images, self._device, self.card)]
         return self._device.to_numpy(rows, self.card.dim)
 
 
+def inputs(images: Sequence[Image], device: Device, card: EncoderCard) -> list[torch.Tensor]:
+    """Images as normalised batches (N, 3, H, W) float32, each of one input size, in order."""
+    preprocess = card.preprocess
+    assert preprocess is not None
+    batches = device.batches(preprocess.resize(image) for image in images)
+    return [device.normalised(batch, preprocess) for batch in batches]
+
+
 def network_encoder(
+    kind: Callable[[Any, Device, EncoderCard], T],
     info: EncoderInfo,
     weights: str | Path | None,
     *,
@@ -64,10 +73,12 @@ def network_encoder(
     make: Callable[[Path | None], torch.nn.Module],
     device: str,
     precision: str,
-) -> NetworkEncoder:
+    batch_invariant: bool = True,
+) -> T:
     """Make an encoder from a function that builds the network from a file of weights.
 
     Args:
+        kind: Class of the encoder: called with the network, the device and the card.
         info: Of the method.
         weights: ``None`` for the published file, a path, or ``"random"``.
         published: The published file for these options; ``None`` if there is none.
@@ -77,21 +88,16 @@ def network_encoder(
         make: Builds the network and loads the file, or leaves it random for ``None``.
         device: Where to run.
         precision: Of the network; ``auto`` is float32, as published.
+        batch_invariant: Whether a descriptor depends on its own image (or window) alone.
 
     Raises:
         WeightsError: There is no published file for these options, it is not here and cannot be
             fetched, or a file belongs to another network.
+        MissingExtraError: torch or timm is not installed.
     """
-    chosen = choose_device(device, precision)
-    path: Path | None = None
-    if weights is None:
-        if published is None:
-            raise WeightsError(
-                f"{info.name} has no published weights for {options}; give a file of your own"
-            )
-        path = find_weights(published)
-    elif weights != RANDOM:
-        path = Path(weights)
+    require("timm", extra="torch", purpose="Encoders")
+    chosen = choose_device(device, "float32" if precision == "auto" else precision)
+    path = weights_path(info.name, weights, published, options)
     module = make(path)
     card = EncoderCard(
         name=info.name,
@@ -99,8 +105,55 @@ def network_encoder(
         weights_sha256=sha256_of(path) if path is not None else RANDOM,
         preprocess=preprocess,
         options=options,
-        batch_invariant=info.batch_invariant,
+        batch_invariant=batch_invariant,
         licence=info.licence,
         origin=info.origin,
     )
-    return NetworkEncoder(module.eval().requires_grad_(requires_grad=False), chosen, card)
+    return kind(module.eval().requires_grad_(requires_grad=False), chosen, card)
+
+
+def weights_path(
+    name: str,
+    weights: str | Path | None,
+    published: WeightsFile | None,
+    options: dict[str, Option],
+) -> Path | None:
+    """Where the weights lie; ``None`` for random ones.
+
+    Raises:
+        WeightsError: There is no published file for these options, or it is not here and cannot
+            be fetched.
+    """
+    if weights == RANDOM:
+        return None
+    if weights is not None:
+        return Path(weights)
+    if published is None:
+        raise WeightsError(
+            f"{name} has no published weights for {options}; give a file of your own"
+        )
+    return find_weights(published)
+
+
+def whole(options: dict[str, Option], name: str, least: int, most: int = 1 << 20) -> int:
+    """A whole number among the options.
+
+    Raises:
+        EncoderError: It is no whole number from ``least`` to ``most``.
+    """
+    value = options[name]
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise EncoderError(f"{name} is a whole number from {least} to {most}, not {value!r}")
+    return value
+
+
+def one_of(options: dict[str, Option], name: str, known: Sequence[str]) -> str:
+    """A word among the options.
+
+    Raises:
+        EncoderError: It is none of the known ones.
+    """
+    value = options[name]
+    if value not in known:
+        raise EncoderError(f"{name} is one of {', '.join(known)}, not {value!r}")
+    return str(value)

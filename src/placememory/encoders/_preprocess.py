@@ -14,6 +14,7 @@ from placememory.errors import ImageError
 from placememory.frames import Image
 
 _LEAST_STEPS = 4
+RESIZED_ON = ("image", "tensor", "normalised")
 Interpolation = Literal["area", "nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
 _FILTERS = {
@@ -33,8 +34,9 @@ class Preprocess(BaseModel):
         longest: The longer side is scaled to this many pixels, the shorter one in proportion.
         pixels: Or: the area is scaled to this many pixels, whatever the shape.
         size: Or: height and width, whatever the shape.
-        native: Or: the image is taken as it is. One of these four.
-        multiple: Both sides are rounded to multiples of this, and are at least four of them.
+        native: Or: the image is taken as it is, but for the multiple. One of these four.
+        multiple: Both sides are rounded to multiples of this; if it is not 1, they are at least
+            four of them.
         enlarge: Whether smaller images are enlarged to ``longest``.
         interpolation: The filter; it widens with the reduction, so it does not alias. ``area``,
             for reducing tensors, weighs each pixel by the share of it that is covered, as OpenCV.
@@ -77,17 +79,20 @@ class Preprocess(BaseModel):
         if self.size is not None:
             return self.size
         small = self.longest is not None and max(height, width) <= self.longest
-        if self.native or (small and not self.enlarge):
+        if small and not self.enlarge:
             return height, width
+        if self.native:
+            return self._rounded(height), self._rounded(width)
         if self.longest is not None:
             scale = self.longest / max(height, width)
         else:
             scale = math.sqrt((self.pixels or height * width) / (height * width))
-        rows, columns = (
-            max(_LEAST_STEPS, round(side * scale / self.multiple)) * self.multiple
-            for side in (height, width)
-        )
-        return rows, columns
+        return self._rounded(height * scale), self._rounded(width * scale)
+
+    def _rounded(self, side: float) -> int:
+        """A side in pixels as a multiple; halves go to the even one."""
+        steps = round(side / self.multiple)
+        return max(_LEAST_STEPS if self.multiple > 1 else 1, steps) * self.multiple
 
     def resize(self, image: Image) -> Image:
         """Resize (H, W, 3) uint8 RGB to the encoder's input size, if the image is to be resized.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from placememory._extras import require
 from placememory.encoders._card import EncoderInfo, Option
 from placememory.encoders._network import NetworkEncoder, network_encoder
 from placememory.encoders._preprocess import Preprocess
 from placememory.encoders._weights import WeightsFile
 from placememory.errors import EncoderError
+
+if TYPE_CHECKING:
+    import torch
 
 _LAYOUTS = {4096: (1024, 4), 512: (256, 2), 128: (64, 2)}
 _DRIVE = {4096: "1vuz3PvnR7vxnDDLQrdHJaOA04SQrtk5L"}
@@ -49,21 +52,26 @@ def create(
     weights: str | Path | None, *, device: str, precision: str, options: dict[str, Option]
 ) -> NetworkEncoder:
     """See :func:`placememory.encoders.create`."""
-    require("timm", extra="torch", purpose="Encoders")
-    from placememory.encoders._mixvpr_net import mixvpr_net
-
     dim = options["dim"]
     if not isinstance(dim, int) or dim not in _LAYOUTS:
         raise EncoderError(f"mixvpr has the dimensions {', '.join(map(str, _LAYOUTS))}, not {dim}")
     channels, rows = _LAYOUTS[dim]
+
+    def make(path: Path | None) -> torch.nn.Module:
+        from placememory.encoders._checkpoint import loaded
+        from placememory.encoders._mixvpr_net import MixVPRNet
+
+        return loaded(MixVPRNet(channels, rows), path)
+
     return network_encoder(
+        NetworkEncoder,
         INFO,
         weights,
         published=_weights(dim),
         preprocess=PREPROCESS,
         dim=dim,
         options=options,
-        make=lambda path: mixvpr_net(channels, rows, path),
+        make=make,
         device=device,
-        precision="float32" if precision == "auto" else precision,
+        precision=precision,
     )

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from placememory._extras import require
 from placememory.encoders._card import EncoderInfo, Option
-from placememory.encoders._network import RANDOM, NetworkEncoder, network_encoder
+from placememory.encoders._network import RANDOM, NetworkEncoder, network_encoder, whole
 from placememory.encoders._preprocess import Preprocess
 from placememory.encoders._weights import WeightsFile, find_weights
-from placememory.errors import EncoderError
 
 WHITENED = 4096
 _VGG_MEAN = (123.68, 116.779, 103.939)
@@ -38,15 +37,14 @@ def create(
     from placememory.encoders._checkpoint import load_strictly
     from placememory.encoders._netvlad_net import NetVLADNet, read_matlab
 
-    dim = options["dim"]
-    if isinstance(dim, bool) or not isinstance(dim, int) or not 1 <= dim <= WHITENED:
-        raise EncoderError(f"netvlad keeps 1 to {WHITENED} values of a descriptor, not {dim!r}")
+    dim = whole(options, "dim", 1, WHITENED)
     network, mean = NetVLADNet(dim=dim), _VGG_MEAN
     if weights != RANDOM:
         path = find_weights(WEIGHTS) if weights is None else Path(weights)
         state, mean = read_matlab(path)
         load_strictly(network, state, path)
     return network_encoder(
+        NetworkEncoder,
         INFO,
         weights,
         published=WEIGHTS,
@@ -55,7 +53,7 @@ def create(
         options=options,
         make=lambda _: network,
         device=device,
-        precision="float32" if precision == "auto" else precision,
+        precision=precision,
     )
 
 

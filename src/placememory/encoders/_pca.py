@@ -1,0 +1,99 @@
+"""Principal components: fitted on descriptors, applied to descriptors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from placememory.errors import EncoderError
+
+if TYPE_CHECKING:
+    import torch
+
+_Floats = NDArray[np.float32]
+
+
+class Projection(NamedTuple):
+    """Mean (D,) and components (dim, D) as tensors on a device."""
+
+    mean: torch.Tensor
+    components: torch.Tensor
+
+
+def principal_components(rows: _Floats, dim: int) -> tuple[_Floats, _Floats, _Floats]:
+    """Directions of the largest variance.
+
+    Where there are fewer rows than columns the small matrix of inner products is decomposed
+    instead of the large covariance. The sign of a direction is that of its largest entry, so that
+    a fit is the same everywhere.
+
+    Args:
+        rows: (N, D) float32.
+        dim: How many directions, at most N - 1 and D.
+
+    Returns:
+        Mean (D,), directions (dim, D) of unit length, and the variance along each (dim,), which
+        falls; all float32.
+
+    Raises:
+        EncoderError: There are too few rows for so many directions.
+
+    Example:
+        >>> rows = np.float32([[0, 0], [4, 0], [2, 1], [2, -1]])
+        >>> mean, directions, variances = principal_components(rows, 1)
+        >>> mean.tolist(), directions.round(3).tolist(), variances.round(3).tolist()
+        ([2.0, 0.0], [[1.0, 0.0]], [2.667])
+    """
+    count, width = rows.shape
+    if not 1 <= dim <= min(count - 1, width):
+        raise EncoderError(
+            f"{dim} principal components cannot be fitted on {count} descriptors of {width} "
+            "values; give more images, or keep fewer components"
+        )
+    mean = rows.mean(axis=0, dtype=np.float64)
+    centred = rows - mean
+    if count <= width:
+        values, vectors = np.linalg.eigh(centred @ centred.T)
+        directions = (centred.T @ vectors[:, ::-1][:, :dim]).T
+    else:
+        values, vectors = np.linalg.eigh(centred.T @ centred)
+        directions = vectors[:, ::-1][:, :dim].T
+    lengths = np.linalg.norm(directions, axis=1, keepdims=True)
+    directions = directions / np.where(lengths > 0, lengths, 1.0)
+    largest = np.abs(directions).argmax(axis=1)
+    directions *= np.sign(directions[np.arange(dim), largest])[:, None]
+    variances = np.maximum(values[::-1][:dim], 0.0) / (count - 1)
+    return mean.astype(np.float32), directions.astype(np.float32), variances.astype(np.float32)
+
+
+def checked_projection(fitted: Mapping[str, NDArray[Any]], width: int) -> dict[str, _Floats]:
+    """``mean`` (width,) and ``components`` (dim, width) as float32.
+
+    Raises:
+        EncoderError: They are missing or of another shape.
+    """
+    mean, components = fitted.get("mean"), fitted.get("components")
+    if mean is None or components is None:
+        raise EncoderError(
+            f"a PCA is 'mean' and 'components', not {', '.join(fitted) or 'nothing'}"
+        )
+    if mean.shape != (width,) or components.ndim != 2 or components.shape[1] != width:
+        raise EncoderError(
+            f"a PCA for {width} values has a mean ({width},) and components (dim, {width}), "
+            f"not {mean.shape} and {components.shape}"
+        )
+    return {"mean": mean.astype(np.float32), "components": components.astype(np.float32)}
+
+
+def as_projection(fitted: Mapping[str, NDArray[Any]], device: torch.device) -> Projection:
+    """Fitted arrays as tensors on a device."""
+    import torch
+
+    mean, components = (
+        torch.as_tensor(fitted[name], dtype=torch.float32, device=device)
+        for name in ("mean", "components")
+    )
+    return Projection(mean, components)

@@ -1,0 +1,235 @@
+"""Sequence encoders: the last frames of a stream to one descriptor, one backbone pass a frame."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from placememory.encoders._base import Descriptors, Encoder, check_images
+from placememory.encoders._card import EncoderCard
+from placememory.encoders._device import Device
+from placememory.encoders._network import inputs
+from placememory.encoders._pca import (
+    Projection,
+    as_projection,
+    checked_projection,
+    principal_components,
+)
+from placememory.errors import EncoderError
+from placememory.frames import Image
+
+if TYPE_CHECKING:
+    import torch
+
+    from placememory.encoders._sequence_net import SequenceNet
+
+Row = NDArray[np.float32]
+
+
+class WindowDescriptors(NamedTuple):
+    """Descriptors of a window.
+
+    Attributes:
+        frames: (L, D) float32, each frame in the context of the others; ``None`` where the
+            method has no frame descriptors.
+        sequence: (Ds,) float32.
+    """
+
+    frames: Descriptors | None
+    sequence: Row
+
+
+class StreamDescriptors(NamedTuple):
+    """Descriptors of the newest frame of a stream.
+
+    Attributes:
+        frame: (D,) float32, in the context of the window where the method knows one; else, and
+            while the window is not full, of the frame alone. ``None`` where it describes no frames.
+        sequence: (Ds,) float32 of the window that ends here; ``None`` while it is not full.
+    """
+
+    frame: Row | None
+    sequence: Row | None
+
+
+class SequenceEncoder(Encoder):
+    """The frames of a window to one sequence descriptor, and to frame descriptors where it has any.
+
+    Sequence descriptors have unit norm, but for methods published otherwise (``jist``, and any
+    with a PCA), whose candidates are therefore compared by Euclidean distance.
+
+    Args:
+        module: Its ``state_dict`` has the published keys.
+        device: Where it runs.
+        card: Its identity; ``card.options["length"]`` is the length of the window.
+    """
+
+    def __init__(self, module: SequenceNet, device: Device, card: EncoderCard) -> None:
+        device.place(module)
+        self._module = module
+        self._device = device
+        self.card = card
+        self._projection: Projection | None = None
+        if card.fitted:
+            self._projection = as_projection(card.fitted, device.torch)
+
+    @property
+    def sequence_length(self) -> int:
+        """Frames of a window."""
+        return int(self.card.options["length"])
+
+    @property
+    def module(self) -> SequenceNet:
+        """The network, with exactly the published checkpoint's keys."""
+        return self._module
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalised input (N, 3, H, W) to (N, D) float32, each frame alone.
+
+        Raises:
+            EncoderError: The method describes no single frames.
+        """
+        alone = self._alone(self._states(x))
+        if alone is None:
+            raise EncoderError(f"{self.card.name} describes windows only, not single frames")
+        return alone
+
+    def embed_window(self, x: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
+        """Normalised frames (L, 3, H, W), oldest first, to (L, D) or ``None``, and (Ds,)."""
+        return self._window(self._states(x))
+
+    def encode(self, images: Sequence[Image]) -> Descriptors:
+        """Frame descriptors, each frame alone; see :meth:`Encoder.encode`.
+
+        Raises:
+            EncoderError: The method describes no single frames.
+        """
+        check_images(images)
+        rows = [self.embed(x) for x in inputs(images, self._device, self.card)]
+        return self._device.to_numpy(rows, self.card.dim)
+
+    def encode_window(self, images: Sequence[Image]) -> WindowDescriptors:
+        """Describe one window.
+
+        Args:
+            images: As many (H, W, 3) uint8 RGB images as the window is long, oldest first.
+
+        Raises:
+            ImageError: Something is no image.
+            EncoderError: There are more or fewer images.
+        """
+        if len(images) != self.sequence_length:
+            raise EncoderError(
+                f"a window of {self.card.name} has {self.sequence_length} frames, not {len(images)}"
+            )
+        check_images(images)
+        states = [self._states(x) for x in inputs(images, self._device, self.card)]
+        frames, sequence = self._window(_joined(states))
+        return WindowDescriptors(None if frames is None else _array(frames), _array(sequence))
+
+    def stream(self) -> SequenceStream:
+        """A new stream: push frames one by one, get what describes the newest."""
+        return SequenceStream(self)
+
+    def encode_stream(self, images: Iterable[Image]) -> Iterator[StreamDescriptors]:
+        """Describe every frame of a traverse, and every window by its last frame."""
+        stream = self.stream()
+        for image in images:
+            yield stream.push(image)
+
+    def reduced(self, descriptors: NDArray[np.float32], dim: int) -> SequenceEncoder:
+        """The same encoder with a PCA behind it, fitted on descriptors of sequences.
+
+        The result is not brought to unit length again, as published with SeqVLAD.
+
+        Args:
+            descriptors: (N, Ds) of this encoder, without a PCA.
+            dim: Values to keep, fewer than N.
+
+        Raises:
+            EncoderError: There are too few descriptors, or there is a PCA already.
+        """
+        if self._projection is not None:
+            raise EncoderError(f"{self.card.name} has a PCA already; take the encoder without it")
+        mean, components, _ = principal_components(descriptors, dim)
+        return self.with_fitted({"mean": mean, "components": components})
+
+    def with_fitted(self, fitted: Mapping[str, NDArray[Any]]) -> SequenceEncoder:
+        """The same encoder with a PCA: ``mean`` (Ds,) and ``components`` (dim, Ds).
+
+        Raises:
+            EncoderError: The method has frame descriptors in context, which a PCA of sequence
+                descriptors does not fit, or the arrays are missing or of another shape.
+        """
+        if not self._module.reducible:
+            raise EncoderError(f"{self.card.name} takes no PCA")
+        arrays = checked_projection(fitted, self._module.dim)
+        card = self.card.replaced(fitted=arrays, dim=len(arrays["components"]))
+        return SequenceEncoder(self._module, self._device, card)
+
+    def _states(self, x: torch.Tensor) -> torch.Tensor:
+        return self._device.run(self._module.per_frame, x)
+
+    def _window(self, states: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
+        frames, sequences = self._device.run(self._module.window, states[None])
+        return (None if frames is None else frames[0].float()), self._projected(sequences)[0]
+
+    def _alone(self, states: torch.Tensor) -> torch.Tensor | None:
+        alone = self._device.run(self._module.alone, states)
+        return None if alone is None else self._projected(alone)
+
+    def _projected(self, rows: torch.Tensor) -> torch.Tensor:
+        rows = rows.float()
+        if self._projection is None:
+            return rows
+        return (rows - self._projection.mean) @ self._projection.components.T
+
+
+class SequenceStream:
+    """A stream of frames through a sequence encoder; what a frame needs is computed once.
+
+    Args:
+        encoder: Any sequence encoder; several streams may share one.
+    """
+
+    def __init__(self, encoder: SequenceEncoder) -> None:
+        self._encoder = encoder
+        self._states: deque[torch.Tensor] = deque(maxlen=encoder.sequence_length)
+
+    def push(self, image: Image) -> StreamDescriptors:
+        """Take the next frame.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+
+        Raises:
+            ImageError: It is no image; the stream stays as it was.
+        """
+        encoder = self._encoder
+        check_images([image])
+        (x,) = inputs([image], encoder._device, encoder.card)
+        self._states.append(encoder._states(x))
+        if len(self._states) < encoder.sequence_length:
+            return StreamDescriptors(self._newest_alone(), None)
+        frames, sequence = encoder._window(_joined(list(self._states)))
+        newest = self._newest_alone() if frames is None else _array(frames[-1])
+        return StreamDescriptors(newest, _array(sequence))
+
+    def _newest_alone(self) -> Row | None:
+        alone = self._encoder._alone(self._states[-1])
+        return None if alone is None else _array(alone[0])
+
+
+def _joined(states: list[torch.Tensor]) -> torch.Tensor:
+    import torch
+
+    return torch.cat(states)
+
+
+def _array(x: torch.Tensor) -> Row:
+    array: Row = x.cpu().numpy()
+    return array
