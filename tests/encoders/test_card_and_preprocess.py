@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from placememory.encoders import EncoderCard, Preprocess
-from placememory.encoders._preprocess import coverage
+from placememory.encoders._resampling import weights
 from placememory.errors import ImageError, MemoryFormatError
 from tests.conftest import make_card
 
@@ -95,10 +95,10 @@ def test_a_size_is_needed_once() -> None:
 
 @given(old=st.integers(1, 300), new=st.integers(1, 300))
 def test_area_weights_cover_every_pixel_evenly(old: int, new: int) -> None:
-    weights = coverage(old, new)
-    assert weights.shape == (new, old)
-    np.testing.assert_allclose(weights.sum(axis=1), 1.0, atol=1e-5)
-    np.testing.assert_allclose(weights.sum(axis=0), new / old, rtol=1e-3)
+    rows = weights(old, new, "area")
+    assert rows.shape == (new, old)
+    np.testing.assert_allclose(rows.sum(axis=1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(rows.sum(axis=0), new / old, rtol=1e-3)
 
 
 def test_small_images_are_not_enlarged_unless_asked() -> None:

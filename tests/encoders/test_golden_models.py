@@ -2,80 +2,101 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
+import argparse
+import os
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 
 from placememory import encoders
 from placememory.encoders import Preprocess
+from placememory.encoders._checkpoint import read_checkpoint
+from placememory.encoders._device import choose_device
 from placememory.errors import WeightsError
-
-torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
-
-from placememory.encoders._device import choose_device  # noqa: E402
+from tests.encoders.recorded import Recorded, shapes_of, torch
 
 MODELS = [
     ("cosplace_resnet18_512", "cosplace", {}, 2e-5),
     ("eigenplaces_resnet50_2048", "eigenplaces", {"backbone": "resnet50", "dim": 2048}, 2e-5),
     ("eigenplaces_vgg16_512", "eigenplaces", {"backbone": "vgg16", "dim": 512}, 2e-5),
-    ("casevpr_ep_r18gem", "eigenplaces", {}, 2e-5),
+    ("casevpr_ep_r18gem", "eigenplaces", {"size": 384}, 2e-5),
     ("mixvpr_resnet50_4096", "mixvpr", {}, 5e-5),
+    ("boq_resnet50_16384", "boq-resnet50", {}, 2e-5),
+    ("casevpr_netvlad_wpca4096", "netvlad-wpca", {}, 2e-5),
 ]
 
 
-@pytest.fixture(scope="module")
-def fill(golden: Path) -> ModuleType:
-    """The rule by which the references' parameters were made."""
-    spec = importlib.util.spec_from_file_location("golden_fill", golden / "fill.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _state(fill: ModuleType, layout: list[list[object]]) -> dict[str, object]:
-    """The checkpoint of a recorded layout."""
-    return {
-        key: torch.from_numpy(fill.fill_array(key, shape))
-        if kind.startswith("float")
-        else torch.zeros(shape, dtype=getattr(torch, kind))
-        for key, shape, kind in layout
-    }
-
-
-@pytest.mark.real
-@pytest.mark.parametrize(("recorded", "name", "options", "bound"), MODELS, ids=lambda v: str(v))
-@pytest.mark.parametrize("wrapper", ["plain", "wrapped"])
-def test_equals_the_reference(
-    golden: Path, fill: ModuleType, tmp_path: Path, recorded, name, options, bound, wrapper
-) -> None:
-    facts = json.loads((golden / f"models/{recorded}.json").read_text())
-    outputs = np.load(golden / f"models/{recorded}.npz")
-    state = _state(fill, facts["state_dict"])
-    path = tmp_path / "weights.pth"
+def _saved(recorded: Recorded, path: Path, wrapper: str) -> Path:
+    state = recorded.state()
     if wrapper == "plain":
         torch.save(state, path)
     else:
         wrapped = {f"module.{key}": value for key, value in state.items()}
         torch.save({"model_state_dict": wrapped, "epoch": 3}, path)
-    encoder = encoders.create(name, path, **options)
-    assert encoder.card.dim == facts["descriptor_dim"]
-    if not recorded.startswith("casevpr"):  # that layout is accepted, and renamed
-        shapes = {key: tuple(value.shape) for key, value in encoder.module.state_dict().items()}
-        assert shapes == {key: tuple(shape) for key, shape, _ in facts["state_dict"]}
-    kinds = ("blocks",) if wrapper == "wrapped" else ("blocks", "noise")
-    for kind in kinds:
-        given = facts["inputs"][kind]
-        images = fill.block_images if kind == "blocks" else fill.noise_images
-        found = encoder.embed(torch.from_numpy(images(given["seed"], given["shape"]))).numpy()
-        expected = outputs[f"{kind}/descriptor"]
-        error = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
-        assert error.max() <= bound
+    return path
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("record", "name", "options", "bound"), MODELS, ids=lambda v: str(v))
+def test_equals_the_reference(golden, tmp_path, record, name, options, bound) -> None:
+    recorded = Recorded(golden, record)
+    wrapper = "wrapped" if record.startswith("casevpr") else "plain"
+    encoder = encoders.create(name, _saved(recorded, tmp_path / "w.pth.tar", wrapper), **options)
+    assert encoder.card.dim == recorded.facts["descriptor_dim"]
+    if record != "casevpr_ep_r18gem":  # that layout is accepted, and renamed
+        assert shapes_of(encoder.module) == recorded.shapes
+    for kind in recorded.kinds:
+        found = encoder.embed(recorded.input(kind))
+        assert recorded.error(f"{kind}/descriptor", found) <= bound
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("record", "name", "frames"),
+    [
+        ("jist_resnet18_seqgem", "jist", "frame_desc"),
+        ("casevpr_hvpr_seqnet", "seqnet", "img_desc"),
+    ],
+)
+def test_sequence_encoders_equal_the_reference(golden, tmp_path, record, name, frames) -> None:
+    recorded = Recorded(golden, record)
+    encoder = encoders.create(name, _saved(recorded, tmp_path / "w.pth", "wrapped"))
+    assert shapes_of(encoder.module) == recorded.shapes
+    for kind in recorded.kinds:
+        windows = recorded.input(kind).unflatten(0, (-1, 5))
+        found = [encoder.embed_window(window) for window in windows]
+        of_frames = torch.cat([window[0] for window in found])
+        of_sequences = torch.stack([window[1] for window in found])
+        assert recorded.error(f"{kind}/{frames}", of_frames) <= 2e-5
+        assert recorded.error(f"{kind}/seq_desc", of_sequences) <= 2e-5
+        if f"{kind}/single_img_desc" in recorded.outputs:
+            alone = encoder.embed(windows[0][:1])
+            assert recorded.error(f"{kind}/single_img_desc", alone) <= 2e-5
+    if name == "jist":  # a floor of zero for the frames' values would be noticed
+        encoder.module.seq_gem.floor = 0.0
+        for window in windows:
+            assert torch.isfinite(encoder.embed_window(window)[1]).all()
+        changed = torch.stack([encoder.embed_window(window)[1] for window in windows])
+        assert recorded.error("blocks/seq_desc", changed) > 2e-5
+
+
+@pytest.mark.real
+def test_a_wrong_epsilon_or_exponent_is_noticed(golden, tmp_path) -> None:
+    recorded = Recorded(golden, "eigenplaces_resnet50_2048")
+    path = _saved(recorded, tmp_path / "w.pth", "plain")
+    encoder = encoders.create("eigenplaces", path, backbone="resnet50", dim=2048)
+    for part in encoder.module.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.eps = 1e-3
+    found = encoder.embed(recorded.input("blocks"))
+    assert recorded.error("blocks/descriptor", found) > 1e-3
+    recorded = Recorded(golden, "casevpr_ep_r18gem")
+    encoder = encoders.create("eigenplaces", _saved(recorded, path, "plain"))
+    with torch.no_grad():
+        encoder.module.aggregation[1].p.fill_(3.0)
+    found = encoder.embed(recorded.input("blocks"))
+    assert recorded.error("blocks/descriptor", found) > 1e-2
 
 
 @pytest.mark.real
@@ -84,6 +105,7 @@ def test_equals_the_reference(
     ("recorded", "resize_on", "bound"),
     [
         ("casevpr_input_transform", "tensor", 1e-5),
+        ("casevpr_input_transform_boq", "tensor", 1e-5),
         ("casevpr_input_transform_vgt", "image", 1e-6),
         ("normalise_then_tensor_resize", "normalised", 1e-5),
     ],
@@ -91,7 +113,9 @@ def test_equals_the_reference(
 def test_preprocessing_equals_the_reference(golden: Path, size, recorded, resize_on, bound) -> None:
     arrays = np.load(golden / "preprocess/preprocess.npz")
     expected = arrays[f"{recorded}/{size}"]
-    preprocess = Preprocess(size=expected.shape[1:], resize_on=resize_on)
+    interpolation = "bicubic" if recorded.endswith("boq") else "bilinear"
+    size = expected.shape[1:]
+    preprocess = Preprocess(size=size, resize_on=resize_on, interpolation=interpolation)
     device = choose_device("cpu", "float32")
     found = device.normalised(preprocess.resize(arrays["image_rgb"])[None], preprocess)
     np.testing.assert_allclose(found[0].numpy(), expected, atol=bound)
@@ -110,11 +134,36 @@ def test_a_wrong_file_says_what_is_wrong(tmp_path: Path) -> None:
         assert part in str(caught.value)
 
 
-def test_nothing_but_tensors_is_unpickled(tmp_path: Path) -> None:
+class _Runs:
+    """What a file that was made to do harm holds."""
+
+    def __reduce__(self):
+        return os.system, ("touch harm",)
+
+
+class _Settings(dict):
+    """Something a training program keeps in its checkpoints."""
+
+
+def test_nothing_but_tensors_is_unpickled(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "weights.pth"
-    torch.save({"state_dict": {"a": torch.zeros(1)}, "path": Path("x")}, path)
-    with pytest.raises(WeightsError, match="cannot read the weights"):
+    torch.save({"state_dict": {"a": torch.zeros(1)}, "settings": _Runs()}, path)
+    with pytest.raises(WeightsError, match="could run code"):
         encoders.create("cosplace", path)
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_training_checkpoints_are_read_past_what_else_they_hold(tmp_path: Path, zipped) -> None:
+    state = {"module.a": torch.ones(2)}
+    content = {"epoch": 3, "recalls": np.array([1.5]), "best": np.float64(2.5), "state_dict": state}
+    if zipped:
+        foreign = {"settings": _Settings(a=1), "options": argparse.Namespace(b=2), "dir": tmp_path}
+        content = {**foreign, **content}
+    path = tmp_path / "last.ckpt"
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    assert read_checkpoint(path)["a"].tolist() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -144,11 +193,12 @@ def test_images_of_any_size_become_unit_descriptors(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def matlab_file(golden: Path, fill: ModuleType, tmp_path_factory) -> Path:
+def matlab_file(golden: Path, tmp_path_factory) -> Path:
     """A file in the layout of the MATLAB release, with the golden parameters."""
     scipy = pytest.importorskip("scipy.io", reason="the extra 'torch' is not installed")
-    facts = json.loads((golden / "models/hloc_netvlad.json").read_text())
-    arrays = {key: fill.fill_array(key, shape) for key, shape, _ in facts["state_dict"]}
+    recorded = Recorded(golden, "hloc_netvlad")
+    facts = recorded.facts
+    arrays = {key: value.numpy() for key, value in recorded.state().items()}
     layers = np.empty(35, dtype=object)
     for i in range(35):
         layers[i] = {"name": f"layer{i}"}
@@ -179,23 +229,15 @@ def _cell(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.real
-def test_netvlad_equals_hloc(golden: Path, fill: ModuleType, matlab_file: Path) -> None:
-    facts = json.loads((golden / "models/hloc_netvlad.json").read_text())
-    outputs = np.load(golden / "models/hloc_netvlad.npz")
+def test_netvlad_equals_hloc(golden: Path, matlab_file: Path) -> None:
+    recorded = Recorded(golden, "hloc_netvlad")
     encoder = encoders.create("netvlad", matlab_file)
-    shapes = {key: tuple(value.shape) for key, value in encoder.module.state_dict().items()}
-    assert shapes == {key: tuple(shape) for key, shape, _ in facts["state_dict"]}
-    mean = torch.tensor(facts["golden_average_image"])[:, None, None]
-    given = facts["inputs"]["blocks"]
-    images = fill.unit_range(fill.block_images(given["seed"], given["shape"]))
+    assert shapes_of(encoder.module) == recorded.shapes
+    mean = torch.tensor(recorded.facts["golden_average_image"])[:, None, None]
+    images = recorded.fill.unit_range(recorded.input("blocks").numpy())
     x = torch.from_numpy(images) * 255.0 - mean
-    for found, name in (
-        (encoder.embed(x), "descriptor"),
-        (encoder.module.vlad(x).detach(), "vlad"),
-    ):
-        expected = outputs[f"blocks/{name}"]
-        error = np.linalg.norm(found.numpy() - expected, axis=1)
-        assert error.max() <= 2e-5
+    assert recorded.error("blocks/descriptor", encoder.embed(x)) <= 2e-5
+    assert recorded.error("blocks/vlad", encoder.module.vlad(x)) <= 2e-5
     one = (images[0].transpose(1, 2, 0) * 255.0).round().astype(np.uint8)
     whole = encoder.encode([one])[0]
     cut = encoders.create("netvlad", matlab_file, dim=256).encode([one])[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -55,8 +56,13 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Download nothing; or set PLACEMEMORY_OFFLINE=1.")
     ] = False,
 ) -> None:
     """A sense of place for robots."""
+    if offline:
+        os.environ["PLACEMEMORY_OFFLINE"] = "1"

@@ -132,8 +132,8 @@ def tell_bad(bad: Sequence[tuple[str, str]]) -> None:
             say(f"  {name}: {reason}")
 
 
-def encoder_of(memory: PlaceMemory, *, device: str, precision: str) -> Encoder:
-    """The encoder that made a memory, rebuilt from its card."""
+def encoder_of(memory: PlaceMemory, *, weights: str | None, device: str, precision: str) -> Encoder:
+    """The encoder that made a memory, rebuilt from its card and its file of weights."""
     from placememory._build import UNKNOWN_ENCODER
     from placememory.encoders import from_card
 
@@ -142,7 +142,17 @@ def encoder_of(memory: PlaceMemory, *, device: str, precision: str) -> Encoder:
             f"{memory.uri} was built from a feature file that does not say its encoder, so images "
             "cannot be encoded for it; describe them with the same encoder, and use pairs"
         )
-    return from_card(memory.card, device=device, precision=precision)
+    if not memory.card.batch_invariant:
+        warn_of_batches(memory.card.name)
+    return from_card(memory.card, weights, device=device, precision=precision)
+
+
+def warn_of_batches(name: str) -> None:
+    """Say that descriptors of an encoder depend on what is encoded together."""
+    warn(
+        f"descriptors of {name} with these options depend on the images encoded together "
+        "(batch_invariant: false); the same image has other descriptors in other company"
+    )
 
 
 def options_of(pairs: Sequence[str]) -> dict[str, int | float | str | bool]:

@@ -18,6 +18,7 @@ from placememory.cli._common import (
     progress,
     say,
     tell_bad,
+    warn_of_batches,
 )
 from placememory.cli._index import use_index
 from placememory.encoders import DEFAULT_ENCODER, Encoder, create
@@ -110,8 +111,11 @@ def _encoder(
     """The encoder asked for; by default the memory's own where there is a memory."""
     if name is None and not chosen and PlaceMemory.exists(memory):
         with PlaceMemory.open(memory, readonly=True) as known:
-            return encoder_of(known, **how)
-    return create(name or DEFAULT_ENCODER, weights, **how, **chosen)
+            return encoder_of(known, weights=weights, **how)
+    made = create(name or DEFAULT_ENCODER, weights, **how, **chosen)
+    if not made.card.batch_invariant:
+        warn_of_batches(made.card.name)
+    return made
 
 
 def _from_features(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from placememory.cli._common import out, print_json, print_table, progress, say
+from placememory.cli import _options as options
+from placememory.cli._common import FrameOptions, out, print_json, print_table, progress, say
 from placememory.encoders import EncoderInfo, info, names
 from placememory.encoders._weights import find_weights, is_present
+from placememory.errors import SettingError
+from placememory.frames import FrameImages
 
 app = typer.Typer(help="List encoders, show one, fetch its weights.", invoke_without_command=True)
 
@@ -48,6 +52,51 @@ def fetch(name: Annotated[str, typer.Argument(help="Name of the encoder.")]) -> 
     with progress(f"Fetching {encoder.weights.file}") as advance:
         path = find_weights(encoder.weights, progress=advance)
     say(f"{name}: {path} ({path.stat().st_size / 1e6:.1f} MB, checked)")
+
+
+@app.command()
+def fit(
+    name: Annotated[str, typer.Argument(help="netvlad-wpca.")],
+    images: Annotated[Path, typer.Argument(help="Folder or video to fit on.")],
+    out_file: Annotated[Path, typer.Argument(metavar="OUT", help="FILE.safetensors.")],
+    trunk: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoint of NetVLAD or VGG16 with the trunk; default: published."),
+    ] = None,
+    words: Annotated[int, typer.Option(min=2, help="Clusters.")] = 64,
+    dim: Annotated[int, typer.Option(min=1, help="Values kept; fewer than images.")] = 4096,
+    seed: Annotated[int, typer.Option(min=0, help="Of the clustering.")] = 0,
+    every: options.Every = 1,
+    device: options.Device = "cpu",
+) -> None:
+    """Fit NetVLAD's clusters and whitening on your own images; the result serves as --weights.
+
+    Example: [b]placememory encoders fit netvlad-wpca run1/ own.safetensors --dim 512[/b], then
+    [b]placememory build b.memory --images run1/ --encoder netvlad-wpca --set dim=512
+    --weights own.safetensors[/b]
+    """
+    if name != "netvlad-wpca":
+        raise SettingError(f"only netvlad-wpca is fitted this way, not {name!r}")
+    from placememory.encoders._device import choose_device
+    from placememory.encoders._netvlad_fit import fit_netvlad, load_trunk, save_weights
+    from placememory.encoders.netvlad_wpca import PREPROCESS
+
+    source = info(name).weights
+    assert source is not None
+    frames = FrameOptions(every=every).load(images)
+    with progress("Fitting") as advance:
+        network = fit_netvlad(
+            load_trunk(trunk or find_weights(source)),
+            FrameImages(frames),
+            choose_device(device, "float32"),
+            PREPROCESS,
+            words=words,
+            dim=dim,
+            seed=seed,
+            progress=advance,
+        )
+    save_weights(network, out_file)
+    say(f"{out_file}: {words} words, {dim} values, fitted on {len(frames)} images")
 
 
 def _facts(encoder: EncoderInfo) -> dict[str, Any]:

@@ -41,6 +41,7 @@ def run(
     every: options.Every = 1,
     exif: options.Exif = True,
     skip_bad: options.SkipBad = False,
+    weights: options.Weights = None,
     device: options.Device = "cpu",
     precision: options.Precision = "auto",
 ) -> None:
@@ -55,7 +56,7 @@ def run(
     with PlaceMemory.open(memory, readonly=True) as opened:
         if images is not None:
             frames = chosen.load(images)
-            encoder = encoder_of(opened, device=device, precision=precision)
+            encoder = encoder_of(opened, weights=weights, device=device, precision=precision)
             with progress("Localising") as advance:
                 result = localize(
                     opened,

@@ -48,6 +48,7 @@ def _facts(memory: PlaceMemory) -> dict[str, Any]:
         "encoder": memory.card.name,
         "encoder_hash": memory.card.hash,
         "encoder_options": ", ".join(f"{k}={v}" for k, v in memory.card.options.items()) or None,
+        "descriptors_depend_on_the_batch": not memory.card.batch_invariant,
         "descriptor": f"{manifest.dim} x {manifest.dtype}",
         "sequence_descriptor": manifest.sequence_dim,
         "megabytes": _megabytes(memory.uri),

@@ -50,6 +50,7 @@ def run(
     every: options.Every = 1,
     exif: options.Exif = True,
     skip_bad: options.SkipBad = False,
+    weights: options.Weights = None,
     device: options.Device = "cpu",
     precision: options.Precision = "auto",
     as_json: options.AsJson = False,
@@ -66,7 +67,7 @@ def run(
     frames = chosen.load(images)
     where = where_of(in_session or [], near, within, floor)
     with PlaceMemory.open(memory, readonly=True) as opened:
-        encoder = encoder_of(opened, device=device, precision=precision)
+        encoder = encoder_of(opened, weights=weights, device=device, precision=precision)
         with progress("Localising") as advance:
             result = localize(
                 opened, frames, encoder, k=k, where=where, skip_bad=skip_bad, progress=advance

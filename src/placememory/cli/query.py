@@ -48,6 +48,7 @@ def run(
     floor: options.Floor = None,
     index: options.IndexKind = None,
     exif: options.Exif = True,
+    weights: options.Weights = None,
     device: options.Device = "cpu",
     precision: options.Precision = "auto",
     as_json: options.AsJson = False,
@@ -63,7 +64,7 @@ def run(
         use_index(memory, index)
     started = time.perf_counter()
     with PlaceMemory.open(memory, readonly=True) as opened:
-        encoder = encoder_of(opened, device=device, precision=precision)
+        encoder = encoder_of(opened, weights=weights, device=device, precision=precision)
         loaded = time.perf_counter()
         answers, descriptors = [], []
         for path in images:

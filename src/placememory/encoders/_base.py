@@ -53,6 +53,14 @@ class Encoder(ABC):
             EncoderError: The encoder needs to be fitted first.
         """
 
+    def graph(self) -> torch.nn.Module:
+        """The computation from normalised input (1, 3, H, W) to (1, D) as one module, for export.
+
+        Raises:
+            EncoderError: This method cannot be exported.
+        """
+        raise EncoderError(f"{self.card.name} cannot be exported")
+
     def with_fitted(self, fitted: Mapping[str, NDArray[Any]]) -> Encoder:
         """The same encoder with fitted state taken from a card.
 

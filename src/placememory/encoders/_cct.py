@@ -54,7 +54,7 @@ class Attention(nn.Module):
 
     def mix(self, qkv: Tensor) -> Tensor:
         """(N, L, 3 * 384) queries, keys and values to (N, L, 384), projected."""
-        heads = qkv.view(*qkv.shape[:2], 3, HEADS, HEAD_DIM).permute(2, 0, 3, 1, 4)
+        heads = qkv.reshape(*qkv.shape[:2], 3, HEADS, HEAD_DIM).permute(2, 0, 3, 1, 4)
         mixed = self.attend(*heads.unbind(0))
         return cast(Tensor, self.proj(mixed.transpose(1, 2).flatten(2)))
 

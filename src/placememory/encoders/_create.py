@@ -9,6 +9,7 @@ from typing import Any
 from placememory._registry import discover, load
 from placememory.encoders._base import Encoder
 from placememory.encoders._card import EncoderCard, EncoderInfo, Option
+from placememory.encoders._onnx import SUFFIX, open_onnx
 from placememory.errors import EncoderError, EncoderMismatchError
 
 _PACKAGE = __package__ or "placememory.encoders"
@@ -47,6 +48,7 @@ def create(
     Args:
         name: One of :func:`names`.
         weights: ``None`` for the published weights (checked by SHA-256), a path, or ``"random"``.
+            The path may be that of an exported encoder (``.onnx``), which needs no torch.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         precision: ``float32``, ``bfloat16`` or ``float16`` of the network, never of descriptors;
             ``auto`` takes bfloat16 on a processor that computes in it, else float32.
@@ -59,6 +61,10 @@ def create(
         MissingExtraError: torch is not installed.
     """
     known = info(name).options
+    if is_exported(weights):
+        return open_onnx(
+            Path(str(weights)), name, device=device, precision=precision, options=options
+        )
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise EncoderError(
@@ -84,7 +90,7 @@ def from_card(
         EncoderError: This installation does not know the method.
     """
     encoder = create(card.name, weights, device=device, precision=precision, **card.options)
-    if card.fitted:
+    if card.fitted and not is_exported(weights):
         encoder = encoder.with_fitted(card.fitted)
     if encoder.card.hash != card.hash:
         different = ", ".join(encoder.card.differences(card))
@@ -93,6 +99,11 @@ def from_card(
             f"({different}); use the version of placememory and the weights that made it"
         )
     return encoder
+
+
+def is_exported(weights: str | Path | None) -> bool:
+    """Whether weights are an exported encoder."""
+    return weights is not None and Path(weights).suffix.lower() == SUFFIX
 
 
 def _module(name: str) -> Any:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placememory._extras import require
-from placememory.encoders._preprocess import Preprocess, coverage
+from placememory.encoders._preprocess import Preprocess
+from placememory.encoders._resampling import weights
 from placememory.errors import SettingError
 from placememory.frames import Image
 
@@ -66,7 +67,7 @@ class Device:
             return x
         if preprocess.interpolation == "area":
             down, across = (
-                self._library.from_numpy(coverage(*sides)).to(self.torch)
+                self._library.tensor(weights(*sides, "area"), device=self.torch)
                 for sides in ((height, rows), (width, columns))
             )
             reduced: torch.Tensor = (down @ x @ across.T).contiguous()

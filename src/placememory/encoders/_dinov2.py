@@ -43,6 +43,8 @@ class DinoV2(VisionTransformer):
             block_fn=block,
             weight_init="skip",
         )
+        nn.init.trunc_normal_(cast(Tensor, self.pos_embed), std=0.02)
+        nn.init.normal_(cast(Tensor, self.cls_token), std=1e-6)
         if mask_token:
             self.mask_token = nn.Parameter(torch.zeros(1, CHANNELS))
 

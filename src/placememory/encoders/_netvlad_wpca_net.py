@@ -7,6 +7,8 @@ Recognition", RA-L 2021.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -25,6 +27,11 @@ class NetVLADWPCANet(nn.Module):
         self.encoder = vgg16_trunk()
         self.pool = NetVLADPool(CHANNELS, words)
         self.WPCA = nn.Sequential(nn.Conv2d(words * CHANNELS, dim, 1))
+
+    @property
+    def projection(self) -> Any:
+        """The whitening: weight (dim, words * 512, 1, 1) and bias (dim,)."""
+        return self.WPCA[0]
 
     def vlad(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) to (N, words * 512) of unit length, before whitening."""

@@ -41,6 +41,10 @@ class NetworkEncoder(Encoder):
         """The network, with exactly the published checkpoint's keys."""
         return self._module
 
+    def graph(self) -> torch.nn.Module:
+        """See :meth:`Encoder.graph`."""
+        return self._module
+
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """Normalised input (N, 3, H, W) to (N, D) float32 of unit norm."""
         descriptors: torch.Tensor = self._device.run(self._module, x)

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from placememory.encoders._resampling import resized
 from placememory.errors import ImageError
 from placememory.frames import Image
 
 _LEAST_STEPS = 4
+TENSOR_FILTERS = ("area", "bilinear", "bicubic")
 RESIZED_ON = ("image", "tensor", "normalised")
 Interpolation = Literal["area", "nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
@@ -70,6 +72,8 @@ class Preprocess(BaseModel):
         given = [self.longest is not None, self.pixels is not None, self.size is not None]
         if sum(given) + self.native != 1:
             raise ValueError("give either longest, pixels, size or native")
+        if self.resize_on != "image" and self.interpolation not in TENSOR_FILTERS:
+            raise ValueError(f"tensors are resized with {', '.join(TENSOR_FILTERS)}")
         if self.interpolation == "area" and self.resize_on == "image":
             raise ValueError("area interpolation works on tensors")
         return self
@@ -104,23 +108,25 @@ class Preprocess(BaseModel):
         rows, columns = self.target(*image.shape[:2])
         if self.resize_on != "image" or (rows, columns) == image.shape[:2]:
             return image
-        resized = PillowImage.fromarray(image).resize((columns, rows), _FILTERS[self.interpolation])
-        return np.array(resized)
+        smaller = PillowImage.fromarray(image).resize((columns, rows), _FILTERS[self.interpolation])
+        return np.array(smaller)
 
+    def apply(self, image: Image) -> NDArray[np.float32]:
+        """All of it without torch: (H, W, 3) uint8 RGB to (3, rows, columns) float32.
 
-def coverage(old: int, new: int) -> NDArray[np.float32]:
-    """(new, old) float32: the share of each old pixel in each new one; rows sum to one.
+        Raises:
+            ImageError: The array is no (H, W, 3) uint8 image.
+        """
+        x = self.resize(image).astype(np.float32).transpose(2, 0, 1)
+        if self.resize_on == "tensor":
+            x = self._resampled(x)
+        mean, std = (np.array(v, np.float32) * np.float32(255) for v in (self.mean, self.std))
+        normalised = (x - mean[:, None, None]) / std[:, None, None]
+        return self._resampled(normalised) if self.resize_on == "normalised" else normalised
 
-    Example:
-        >>> coverage(4, 2).tolist()
-        [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]]
-    """
-    edges = np.arange(new + 1) * (old / new)
-    starts, ends = edges[:-1, None], edges[1:, None]
-    pixels = np.arange(old)
-    shares = np.clip(np.minimum(ends, pixels + 1) - np.maximum(starts, pixels), 0.0, None)
-    rows: NDArray[np.float32] = (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
-    return rows
+    def _resampled(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        target = self.target(*x.shape[-2:])
+        return x if target == x.shape[-2:] else resized(x, *target, self.interpolation)
 
 
 def check_image(image: object) -> None:

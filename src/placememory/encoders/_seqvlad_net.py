@@ -38,6 +38,8 @@ class SeqVLADNet(SequenceNet):
         EncoderError: The backbone is unknown.
     """
 
+    reducible = True
+
     def __init__(self, backbone: str, words: int = 64) -> None:
         super().__init__()
         self._tokens = backbone == "cct384"

@@ -6,8 +6,10 @@ CVPR 2010; intra-normalisation from Arandjelović and Zisserman, "All about VLAD
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize, one_hot
 
 
@@ -50,6 +52,19 @@ def vlad(features: Tensor, words: Tensor) -> Tensor:
     sums = membership.transpose(1, 2) @ features
     residuals = sums - membership.sum(dim=1)[:, :, None] * words
     return normalize(normalize(residuals, dim=-1).flatten(1), dim=-1)
+
+
+class VladNet(nn.Module):
+    """A trunk and its vocabulary in one: normalised input (N, 3, H, W) to (N, K * C)."""
+
+    def __init__(self, trunk: nn.Module, words: Tensor) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.register_buffer("words", words)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See :func:`vlad`."""
+        return vlad(local_features(self.trunk(x)), cast(Tensor, self.words))
 
 
 def as_tensor(words: object, device: torch.device) -> Tensor:

@@ -93,6 +93,14 @@ class LiteVlad(FittableEncoder):
         """Images that a vocabulary is fitted on, at most."""
         return FIT_IMAGES
 
+    def graph(self) -> torch.nn.Module:
+        """See :meth:`Encoder.graph`.
+
+        Raises:
+            EncoderError: There is no vocabulary yet.
+        """
+        return self._vlad.VladNet(self._fast, self._vocabulary())
+
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """Normalised input (N, 3, H, W), sides multiples of 16, to (N, D) float32 of unit norm."""
         return self._vlad.vlad(self._features(x), self._vocabulary())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,6 +32,23 @@ class Interval:
     count: int
     block: int
 
+    def percent(self) -> str:
+        """Value and ends in percent.
+
+        Example:
+            >>> Interval(0.5, 0.25, 0.75, 0.95, 20, 3).percent()
+            '50.0 % [25.0, 75.0]'
+        """
+        if math.isnan(self.value):
+            return "no value"
+        return f"{100 * self.value:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """Plain values for JSON; what is not known is ``None``."""
+        ends = {"value": self.value, "low": self.low, "high": self.high}
+        known = {name: None if math.isnan(end) else end for name, end in ends.items()}
+        return {**known, "count": self.count}
+
 
 def block_bootstrap(
     values: NDArray[np.float64],
@@ -43,12 +61,13 @@ def block_bootstrap(
 ) -> Interval:
     """Percentile interval by the circular block bootstrap (Politis and Romano 1992).
 
-    Neighbouring frames of a traverse look alike and fail together; drawing blocks of consecutive
-    frames instead of single frames keeps that, so the interval is not too narrow.
+    Neighbouring frames of a traverse are alike and fail together, so single frames must not be
+    drawn independently: the interval would be too narrow.
 
     Args:
-        values: (N,) one value a frame, in the order of the traverse.
-        statistic: Maps (N,) to a number; the mean by default.
+        values: (N,) or (N, C), one value or row per frame in the order of the traverse.
+        statistic: Maps a sample of the same kind to a number; the mean by default. Draws on which
+            it is NaN are left out of the interval.
         level: Confidence.
         draws: Bootstrap samples.
         block: Frames a block; the cube-root rule max(1, N^(1/3)) by default.
@@ -69,8 +88,11 @@ def block_bootstrap(
     rng = np.random.default_rng(seed)
     starts = rng.integers(0, count, size=(draws, -(-count // length)))
     offsets = np.arange(length)
-    samples = ((starts[:, :, None] + offsets) % count).reshape(draws, -1)[:, :count]
-    drawn = [statistic(values[sample]) for sample in samples]
+    drawn = np.empty(draws)
+    for draw, first in enumerate(starts):
+        sample = ((first[:, None] + offsets) % count).ravel()[:count]
+        drawn[draw] = statistic(values[sample])
+    drawn = drawn[~np.isnan(drawn)]
     tail = (1.0 - level) / 2
-    low, high = np.quantile(drawn, [tail, 1.0 - tail])
+    low, high = np.quantile(drawn, [tail, 1.0 - tail]) if len(drawn) else (np.nan, np.nan)
     return Interval(statistic(values), float(low), float(high), level, count, length)

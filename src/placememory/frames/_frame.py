@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,3 +56,28 @@ class Frame:
         if self.read is None:
             raise ImageError(f"frame {self.name!r} has no image to read")
         return self.read()
+
+
+class FrameImages(Sequence[Image]):
+    """The images of frames as a sequence, each read when asked for.
+
+    Example:
+        >>> frame = Frame("a.png", "run1", 0, read=lambda: np.zeros((2, 3, 3), np.uint8))
+        >>> [image.shape for image in FrameImages([frame, frame])]
+        [(2, 3, 3), (2, 3, 3)]
+    """
+
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        self._frames = frames
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @overload
+    def __getitem__(self, index: int) -> Image: ...
+    @overload
+    def __getitem__(self, index: slice) -> FrameImages: ...
+    def __getitem__(self, index: int | slice) -> Image | FrameImages:
+        if isinstance(index, slice):
+            return FrameImages(self._frames[index])
+        return self._frames[index].image()

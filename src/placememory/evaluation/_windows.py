@@ -1,0 +1,172 @@
+"""Windows of consecutive frames, and which windows of the database are right for a query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from placememory.errors import InputError, SettingError
+from placememory.evaluation._inputs import (
+    PROTOCOLS,
+    Protocol,
+    choice,
+    positions_of,
+    positive,
+    rows_within,
+    same_length,
+)
+
+Strategy = Literal["lax", "strict", "last-frame"]
+STRATEGIES = {
+    "lax": "any frame of the window is within the radius of any frame of the query",
+    "strict": "every frame of the window is within the radius of some frame of the query",
+    "last-frame": "its last frame is within the radius of the query's last frame",
+}
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SequenceWindows:
+    """Windows of frames of one traverse.
+
+    Attributes:
+        frames: (W, L) int64, rows of the traverse in the order in which an encoder gets them.
+        truth: (W, L') int64, rows that ground truth looks at; the same, but in CaseVPR's protocol
+            before they were reversed and cut.
+    """
+
+    frames: Rows
+    truth: Rows
+
+    def __len__(self) -> int:
+        """How many windows there are."""
+        return len(self.frames)
+
+
+def build_windows(
+    folders: Sequence[str],
+    frame_numbers: ArrayLike,
+    length: int,
+    *,
+    reverse: bool = False,
+    cut_last_frame: bool = False,
+    protocol: Protocol = "default",
+) -> SequenceWindows:
+    """All windows of frames with consecutive numbers within a folder, one frame apart.
+
+    Args:
+        folders: (N,) folder (session) of each frame.
+        frame_numbers: (N,) number of each frame in its folder.
+        length: Frames a window, L.
+        reverse: Newest frame first, as if the folder had been driven the other way.
+        cut_last_frame: Build windows of L + 1 frames and drop the last (after reversing).
+        protocol: ``casevpr`` leaves out the last place for a window in a folder where L (before
+            cutting) is even, and keeps the whole, unreversed windows as ground truth.
+
+    Returns:
+        The windows, folder by folder in the order in which folders first occur.
+
+    Raises:
+        SettingError: The length is below 1, or the protocol is not known.
+        InputError: There is not one folder and number a frame, or a folder has a number twice.
+
+    Example:
+        >>> build_windows(["a"] * 5, [1, 2, 3, 7, 8], 2).frames.tolist()
+        [[0, 1], [1, 2], [3, 4]]
+    """
+    choice("protocol", protocol, PROTOCOLS)
+    if length < 1:
+        raise SettingError(f"a window has at least one frame, not {length}")
+    names = np.asarray(folders, dtype=str).reshape(-1)
+    numbers = np.atleast_1d(np.asarray(frame_numbers, dtype=np.int64))
+    same_length(folders=names, frame_numbers=numbers)
+    built = length + cut_last_frame
+    lost = int(protocol == "casevpr" and built % 2 == 0)
+    parts = []
+    for folder in dict.fromkeys(names.tolist()):
+        rows = np.flatnonzero(names == folder)
+        rows = rows[np.argsort(numbers[rows], kind="stable")]
+        steps = np.diff(numbers[rows])
+        if (steps == 0).any():
+            number = numbers[rows[int((steps == 0).argmax())]]
+            raise InputError(f"frame number {number} occurs twice in folder {folder!r}")
+        starts = np.arange(max(0, len(rows) - built + 1 - lost))
+        places = starts[:, None] + np.arange(built)
+        consecutive = numbers[rows][places[:, -1]] - numbers[rows][places[:, 0]] == built - 1
+        parts.append(rows[places[consecutive]])
+    whole = np.concatenate([np.empty((0, built), dtype=np.int64), *parts])
+    frames = whole[:, ::-1] if reverse else whole
+    frames = np.ascontiguousarray(frames[:, :length])
+    return SequenceWindows(frames, whole if protocol == "casevpr" else frames)
+
+
+def sequence_positives(
+    query: SequenceWindows,
+    database: SequenceWindows,
+    query_positions: ArrayLike,
+    database_positions: ArrayLike,
+    *,
+    radius: float,
+    strategy: Strategy,
+    protocol: Protocol = "default",
+) -> list[Rows]:
+    """Windows of the database that are right for each query window.
+
+    Args:
+        query: Windows of the query traverse.
+        database: Windows of the database.
+        query_positions: (M, C) positions of the frames of the query traverse.
+        database_positions: (N, C) positions of the frames of the database.
+        radius: In the unit of the positions, inclusive.
+        strategy: ``lax``: any frame is near; ``strict``: every frame of the database window is
+            near some frame of the query; ``last-frame``: the two last frames are near.
+        protocol: ``casevpr`` compares, for ``last-frame``, a frame's place among those that occur
+            in windows with a place among all frames, as the reference does.
+
+    Returns:
+        Increasing rows of ``database`` for each query window; empty where none is right.
+
+    Raises:
+        SettingError: The strategy, radius or protocol is impossible.
+        InputError: Positions have the wrong shape.
+
+    Example:
+        >>> windows = build_windows(["a"] * 4, range(4), 2)
+        >>> line = [[0, 0], [5, 0], [10, 0], [15, 0]]
+        >>> [p.tolist() for p in sequence_positives(windows, windows, line, line, radius=1,
+        ...                                         strategy="lax")]
+        [[0, 1], [0, 1, 2], [1, 2]]
+    """
+    choice("strategy", strategy, tuple(STRATEGIES))
+    choice("protocol", protocol, PROTOCOLS)
+    true = positions_of("query_positions", query_positions)
+    places = positions_of("database_positions", database_positions)
+    _check_rows(query, len(true), "query")
+    _check_rows(database, len(places), "database")
+    near = rows_within(true, places, positive("the radius", radius))
+    flags = np.zeros(len(places), dtype=bool)
+    used = np.unique(database.truth)
+    found = []
+    for window in query.truth:
+        flags[:] = False
+        if strategy == "last-frame":
+            close = near[window[-1]]
+            if protocol == "casevpr":  # rows of `used` taken for rows of all frames
+                close = np.flatnonzero(np.isin(used, close))
+            flags[close] = True
+            right = flags[database.truth[:, -1]]
+        else:
+            flags[np.concatenate([near[frame] for frame in window])] = True
+            inside = flags[database.truth]
+            right = np.any(inside, axis=1) if strategy == "lax" else np.all(inside, axis=1)
+        found.append(np.flatnonzero(right))
+    return found
+
+
+def _check_rows(windows: SequenceWindows, count: int, name: str) -> None:
+    if len(windows) and windows.truth.max() >= count:
+        raise InputError(f"{name}: windows of {windows.truth.max() + 1} frames, {count} positions")
