@@ -32,7 +32,9 @@ def test_commands_and_options_exist(page: Path) -> None:
     for line in re.findall(r"^ {4}(placememory .*)$", text, re.MULTILINE):
         words = re.sub(r"\s#.*", "", line).split()
         assert words[1] in commands, line
-        known = {name for p in commands[words[1]].params for name in (*p.opts, *p.secondary_opts)}
+        command = commands[words[1]]
+        command = getattr(command, "commands", {}).get(words[2], command)
+        known = {name for p in command.params for name in (*p.opts, *p.secondary_opts)}
         for word in words[2:]:
             if word.startswith("-"):
                 assert word.split("=")[0] in known, line

@@ -131,7 +131,7 @@ def test_extract_pairs_export_and_build_from_features(
     run_command("pairs", queries, "--db", db, "--out", tmp_path / "pairs.txt", "-k", 4)
     pairs = [line.split() for line in (tmp_path / "pairs.txt").read_text().splitlines()]
     assert len(pairs) == 4 * len({query for query, _ in pairs})
-    run_command("export", office, "--out", tmp_path / "export.h5", "--full")
+    run_command("export", office, tmp_path / "export.h5", "--full")
     with h5py.File(db) as ours, h5py.File(tmp_path / "export.h5") as exported:
         name = sorted(p.name for p in building.mapping.glob("*.png"))[3]
         np.testing.assert_allclose(

@@ -147,7 +147,7 @@ def test_missing_position_embeddings_would_be_noticed(recording, monkeypatch) ->
     network = recording("tvg_seqvlad_cct384")
     encoder = network.net.encoder
     monkeypatch.setattr(_cct.CCT, "forward", lambda self, x: self.classifier(self.tokenizer(x)))
-    states = network.net.per_frame(network.images("noise"))
+    states = network.net.per_frame(network.input("noise"))
     _, window = network.net.window(states[None])
     assert encoder.classifier.positional_emb.abs().max() > 0
     assert network.errors("noise", window) > 100 * BOUND

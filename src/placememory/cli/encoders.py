@@ -29,8 +29,10 @@ def listing(
     if as_json:
         print_json([_facts(encoder) for encoder in known])
         return
-    rows = [[e.name, e.dim, e.input, e.licence, _weights(e), e.summary] for e in known]
-    print_table(("encoder", "dim", "input", "licence", "weights", "what"), rows)
+    rows = [
+        [e.name, e.dim, e.input, e.licence, e.origin.partition(";")[0], _weights(e)] for e in known
+    ]
+    print_table(("encoder", "dim", "input", "licence", "origin", "weights"), rows)
 
 
 @app.command()
@@ -108,5 +110,5 @@ def _weights(encoder: EncoderInfo) -> str:
     if encoder.weights is None:
         return "none needed"
     if not is_present(encoder.weights):
-        return "to be fetched"
+        return "to be fetched" if encoder.weights.url else "to be fetched by hand"
     return "in a package" if encoder.weights.package else "here"

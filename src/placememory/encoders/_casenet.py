@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from placememory.encoders._card import EncoderInfo, Option
-from placememory.encoders._network import network_encoder, one_of, whole
+from placememory.encoders._network import load_weights, network_encoder, one_of, whole
 from placememory.encoders._preprocess import RESIZED_ON, Preprocess
 from placememory.encoders._sequence import SequenceEncoder
 from placememory.encoders._weights import WeightsFile
@@ -56,9 +56,8 @@ def casenet_encoder(
 
     def network(path: Path | None) -> torch.nn.Module:
         from placememory.encoders._casenet_net import CaseNet, casenet_layout
-        from placememory.encoders._checkpoint import loaded
 
-        return loaded(CaseNet(kind), path, casenet_layout)
+        return load_weights(CaseNet(kind), path, casenet_layout)
 
     return network_encoder(
         SequenceEncoder,

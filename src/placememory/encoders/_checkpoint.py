@@ -11,7 +11,7 @@ import importlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from placememory.errors import WeightsError
 
 State = dict[str, Tensor]
-N = TypeVar("N", bound=nn.Module)
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _SHOWN = 4
 _NUMPY = (
@@ -81,23 +80,6 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: Path) 
     if problems:
         raise WeightsError(f"{source}: these are weights of another network; {'; '.join(problems)}")
     module.load_state_dict(dict(state), strict=True)
-
-
-def loaded(network: N, path: Path | None, layout: Callable[[State], State] | None = None) -> N:
-    """A network with the weights of a file; random as it is where there is none.
-
-    Args:
-        network: To load into.
-        path: Of a checkpoint, or ``None``.
-        layout: Brings the keys of other releases of the same network to this network's keys.
-
-    Raises:
-        WeightsError: The file cannot be read or holds another network's weights.
-    """
-    if path is not None:
-        state = read_checkpoint(path)
-        load_strictly(network, layout(state) if layout is not None else state, path)
-    return network
 
 
 def renamed(state: Mapping[str, Tensor], rename: Callable[[str], str]) -> State:

@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from placememory.encoders._card import EncoderInfo, Option
-from placememory.encoders._network import NetworkEncoder, network_encoder, one_of, whole
+from placememory.encoders._network import (
+    NetworkEncoder,
+    load_weights,
+    network_encoder,
+    one_of,
+    whole,
+)
 from placememory.encoders._preprocess import Preprocess
 from placememory.encoders._weights import WeightsFile
 
@@ -87,10 +93,9 @@ def gem_encoder(
     dim, side = whole(options, "dim", 1), whole(options, "size", 0)
 
     def make(path: Path | None) -> torch.nn.Module:
-        from placememory.encoders._checkpoint import loaded
         from placememory.encoders._cosplace_net import CosPlaceNet, cosplace_layout
 
-        return loaded(CosPlaceNet(backbone, dim), path, cosplace_layout)
+        return load_weights(CosPlaceNet(backbone, dim), path, cosplace_layout)
 
     return network_encoder(
         NetworkEncoder,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 RANDOM = "random"
 T = TypeVar("T", bound=Encoder)
+N = TypeVar("N", bound="torch.nn.Module")
 
 
 class NetworkEncoder(Encoder):
@@ -114,6 +115,25 @@ def network_encoder(
         origin=info.origin,
     )
     return kind(module.eval().requires_grad_(requires_grad=False), chosen, card)
+
+
+def load_weights(network: N, path: Path | None, layout: Callable[[Any], Any] | None = None) -> N:
+    """A network with the weights of a file, loaded strictly; random as it is for ``None``.
+
+    Args:
+        network: To load into.
+        path: Of a ``.pth``, ``.ckpt`` or ``.safetensors`` file; wrappers are taken off.
+        layout: Brings the keys of another release of the same network to this network's keys.
+
+    Raises:
+        WeightsError: The file cannot be read or holds another network's weights.
+    """
+    from placememory.encoders._checkpoint import load_strictly, read_checkpoint
+
+    if path is not None:
+        state = read_checkpoint(path)
+        load_strictly(network, state if layout is None else layout(state), path)
+    return network
 
 
 def weights_path(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from placememory.encoders._boq import BoQEncoder
 from placememory.encoders._card import EncoderInfo, Option
-from placememory.encoders._network import network_encoder
+from placememory.encoders._network import load_weights, network_encoder
 from placememory.encoders._preprocess import Preprocess
 from placememory.encoders._weights import WeightsFile
 
@@ -51,6 +51,5 @@ def create(
 
 def _network(path: Path | None) -> torch.nn.Module:
     from placememory.encoders._boq_net import BoQNet
-    from placememory.encoders._checkpoint import loaded
 
-    return loaded(BoQNet("dinov2"), path)
+    return load_weights(BoQNet("dinov2"), path)

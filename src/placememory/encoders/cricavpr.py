@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from placememory.encoders._base import Descriptors, check_images
 from placememory.encoders._card import EncoderInfo, Option
-from placememory.encoders._network import NetworkEncoder, inputs, network_encoder, one_of, whole
+from placememory.encoders._network import (
+    NetworkEncoder,
+    inputs,
+    load_weights,
+    network_encoder,
+    one_of,
+    whole,
+)
 from placememory.encoders._preprocess import RESIZED_ON, Preprocess
 from placememory.encoders._weights import WeightsFile
 from placememory.frames import Image
@@ -63,10 +70,9 @@ def create(
     together = whole(options, "together", 1) > 1
 
     def network(path: Path | None) -> torch.nn.Module:
-        from placememory.encoders._checkpoint import loaded
         from placememory.encoders._crica_net import CricaVPRNet, cricavpr_layout
 
-        return loaded(CricaVPRNet(together=together), path, cricavpr_layout)
+        return load_weights(CricaVPRNet(together=together), path, cricavpr_layout)
 
     return network_encoder(
         CricaVPREncoder if together else NetworkEncoder,

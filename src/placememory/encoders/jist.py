@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from placememory.encoders._card import EncoderInfo, Option
-from placememory.encoders._network import network_encoder, whole
+from placememory.encoders._network import load_weights, network_encoder, whole
 from placememory.encoders._preprocess import Preprocess
 from placememory.encoders._sequence import SequenceEncoder
 from placememory.encoders._weights import WeightsFile
@@ -53,7 +53,6 @@ def create(
 
 
 def _network(path: Path | None) -> torch.nn.Module:
-    from placememory.encoders._checkpoint import loaded
     from placememory.encoders._jist_net import JISTNet
 
-    return loaded(JISTNet(), path)
+    return load_weights(JISTNet(), path)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from placememory.encoders._card import EncoderInfo, Option
-from placememory.encoders._network import NetworkEncoder, network_encoder, whole
+from placememory.encoders._network import NetworkEncoder, load_weights, network_encoder, whole
 from placememory.encoders._preprocess import Preprocess
 from placememory.encoders._weights import WeightsFile
 
@@ -56,7 +56,6 @@ def _preprocess(side: int) -> Preprocess:
 
 
 def _network(path: Path | None) -> torch.nn.Module:
-    from placememory.encoders._checkpoint import loaded
     from placememory.encoders._salad_net import MegaLocNet
 
-    return loaded(MegaLocNet(), path)
+    return load_weights(MegaLocNet(), path)

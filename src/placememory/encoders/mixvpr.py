@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from placememory.encoders._card import EncoderInfo, Option
-from placememory.encoders._network import NetworkEncoder, network_encoder
+from placememory.encoders._network import NetworkEncoder, load_weights, network_encoder
 from placememory.encoders._preprocess import Preprocess
 from placememory.encoders._weights import WeightsFile
 from placememory.errors import EncoderError
@@ -58,10 +58,9 @@ def create(
     channels, rows = _LAYOUTS[dim]
 
     def make(path: Path | None) -> torch.nn.Module:
-        from placememory.encoders._checkpoint import loaded
         from placememory.encoders._mixvpr_net import MixVPRNet
 
-        return loaded(MixVPRNet(channels, rows), path)
+        return load_weights(MixVPRNet(channels, rows), path)
 
     return network_encoder(
         NetworkEncoder,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from placememory.encoders._card import EncoderInfo, Option
-from placememory.encoders._network import NetworkEncoder, network_encoder, whole
+from placememory.encoders._network import NetworkEncoder, load_weights, network_encoder, whole
 from placememory.encoders._preprocess import Preprocess
 from placememory.encoders._weights import WeightsFile
 
@@ -46,10 +46,9 @@ def create(
     dim, words = whole(options, "dim", 1), whole(options, "words", 1)
 
     def network(path: Path | None) -> torch.nn.Module:
-        from placememory.encoders._checkpoint import loaded
         from placememory.encoders._netvlad_wpca_net import NetVLADWPCANet
 
-        return loaded(NetVLADWPCANet(words, dim), path)
+        return load_weights(NetVLADWPCANet(words, dim), path)
 
     return network_encoder(
         NetworkEncoder,

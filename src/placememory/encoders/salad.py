@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from placememory.encoders._card import EncoderInfo, Option
-from placememory.encoders._network import NetworkEncoder, network_encoder
+from placememory.encoders._network import NetworkEncoder, load_weights, network_encoder
 from placememory.encoders._preprocess import Preprocess
 from placememory.encoders._weights import WeightsFile
 
@@ -49,7 +49,6 @@ def create(
 
 
 def _network(path: Path | None) -> torch.nn.Module:
-    from placememory.encoders._checkpoint import loaded
     from placememory.encoders._salad_net import SaladNet
 
-    return loaded(SaladNet(), path)
+    return load_weights(SaladNet(), path)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from placememory.encoders._card import EncoderInfo, Option
-from placememory.encoders._network import network_encoder, one_of, whole
+from placememory.encoders._network import load_weights, network_encoder, one_of, whole
 from placememory.encoders._preprocess import Preprocess
 from placememory.encoders._sequence import SequenceEncoder
 from placememory.encoders._weights import WeightsFile
@@ -50,10 +50,9 @@ def create(
     backbone = one_of(options, "backbone", tuple(DIMS))
 
     def network(path: Path | None) -> torch.nn.Module:
-        from placememory.encoders._checkpoint import loaded
         from placememory.encoders._seqvlad_net import SeqVLADNet
 
-        return loaded(SeqVLADNet(backbone), path)
+        return load_weights(SeqVLADNet(backbone), path)
 
     return network_encoder(
         SequenceEncoder,
