@@ -104,3 +104,17 @@ def test_svpr_describes_windows_only(tmp_path) -> None:
 def test_wrong_options_are_named(name, options, message) -> None:
     with pytest.raises(EncoderError, match=message):
         encoders.create(name, "random", **options)
+
+
+def test_half_precision_keeps_unit_norms() -> None:
+    torch.manual_seed(0)
+    options = {"precision": "bfloat16", "length": 2}
+    encoder = encoders.create("seqvlad", "random", backbone="r18l3", **options)
+    rows = [encoder.encode(IMAGES[:1])[0], encoder.encode_window(IMAGES[:2]).sequence]
+    rows.append(encoders.create("cosplace", "random", precision="bfloat16").encode(IMAGES[:1])[0])
+    for row in rows:
+        assert row.dtype == np.float32
+        assert np.linalg.norm(row) == pytest.approx(1.0, abs=1e-5)
+    jist = encoders.create("jist", "random", **options)  # published without unit norm
+    assert np.linalg.norm(jist.encode_window(IMAGES[:2]).sequence) < 0.99
+    np.testing.assert_allclose(np.linalg.norm(jist.encode(IMAGES[:2]), axis=1), 1.0, atol=1e-5)

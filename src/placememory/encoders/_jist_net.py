@@ -33,6 +33,7 @@ class JISTNet(SequenceNet):
     """
 
     dim = 512
+    unit = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -49,7 +49,7 @@ class NetworkEncoder(Encoder):
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """Normalised input (N, 3, H, W) to (N, D) float32 of unit norm."""
         descriptors: torch.Tensor = self._device.run(self._module, x)
-        return descriptors.float()
+        return self._device.unit(descriptors)
 
     def encode(self, images: Sequence[Image]) -> Descriptors:
         """See :meth:`Encoder.encode`."""

@@ -176,11 +176,14 @@ class SequenceEncoder(Encoder):
 
     def _window(self, states: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
         frames, sequences = self._device.run(self._module.window, states[None])
-        return (None if frames is None else frames[0].float()), self._projected(sequences)[0]
+        if self._module.unit:
+            sequences = self._device.unit(sequences)
+        frames = None if frames is None else self._device.unit(frames[0])
+        return frames, self._projected(sequences)[0]
 
     def _alone(self, states: torch.Tensor) -> torch.Tensor | None:
         alone = self._device.run(self._module.alone, states)
-        return None if alone is None else self._projected(alone)
+        return None if alone is None else self._projected(self._device.unit(alone))
 
     def _projected(self, rows: torch.Tensor) -> torch.Tensor:
         rows = rows.float()

@@ -15,10 +15,12 @@ class SequenceNet(nn.Module, ABC):
 
     Attributes:
         dim: Length of a sequence descriptor.
+        unit: Whether sequence descriptors are of unit norm.
         reducible: Whether a PCA may stand behind it: it has no frame descriptors in context.
     """
 
     dim: int
+    unit: bool = True
     reducible: bool = False
 
     @abstractmethod
