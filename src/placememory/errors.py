@@ -5,6 +5,7 @@
     │   ├── ImageError            an image is missing, truncated or of an unknown kind
     │   ├── PoseError             a pose file or pose value is malformed
     │   ├── MapError              a map.yaml or its image is malformed
+    │   ├── DatasetError          a data set's folders, names or ground truth are malformed
     │   ├── DescriptorError       wrong size, type, NaN or zero descriptors
     │   └── SettingError          an option or setting has an impossible value
     ├── EncoderError              an encoder is unknown, not fitted, or its input is wrong
@@ -41,6 +42,10 @@ class PoseError(InputError):
 
 class MapError(InputError):
     """A ``map.yaml`` or the image it names is malformed."""
+
+
+class DatasetError(InputError):
+    """The folders, names or ground truth of a data set are missing or malformed."""
 
 
 class DescriptorError(InputError):

@@ -148,23 +148,28 @@ def sequence_positives(
     _check_rows(query, len(true), "query")
     _check_rows(database, len(places), "database")
     near = rows_within(true, places, positive("the radius", radius))
-    flags = np.zeros(len(places), dtype=bool)
     used = np.unique(database.truth)
     found = []
     for window in query.truth:
-        flags[:] = False
+        flags = np.zeros(len(places), dtype=bool)
         if strategy == "last-frame":
             close = near[window[-1]]
             if protocol == "casevpr":  # rows of `used` taken for rows of all frames
                 close = np.flatnonzero(np.isin(used, close))
             flags[close] = True
-            right = flags[database.truth[:, -1]]
         else:
             flags[np.concatenate([near[frame] for frame in window])] = True
-            inside = flags[database.truth]
-            right = np.any(inside, axis=1) if strategy == "lax" else np.all(inside, axis=1)
-        found.append(np.flatnonzero(right))
+        found.append(np.flatnonzero(_is_right(flags, database.truth, strategy)))
     return found
+
+
+def _is_right(flags: NDArray[np.bool_], windows: Rows, strategy: Strategy) -> NDArray[np.bool_]:
+    """(W,), from the frames that are near."""
+    if strategy == "last-frame":
+        return flags[windows[:, -1]]
+    inside = flags[windows]
+    near: Rows = inside.sum(axis=1)
+    return np.asarray(near >= (1 if strategy == "lax" else windows.shape[1]), dtype=bool)
 
 
 def _check_rows(windows: SequenceWindows, count: int, name: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from placememory.errors import InputError
 from placememory.evaluation._inputs import PROTOCOLS, Protocol, choice, flags_of, same_length
 from placememory.evaluation._result import MetricResult, known, share
 
@@ -146,11 +147,15 @@ class MatchDecisions:
             has_match: (Q,) whether the map holds a place within the radius.
 
         Raises:
-            InputError: Not true or false, or of different lengths.
+            InputError: Not true or false, of different lengths, or (by default) a match is right
+                although none exists.
         """
         given, right = flags_of("accepted", accepted), flags_of("correct", correct)
         there = flags_of("has_match", has_match)
         same_length(accepted=given, correct=right, has_match=there)
+        if self.protocol == "default" and (right & ~there).any():
+            first = int((right & ~there).argmax())
+            raise InputError(f"query {first} is right although it has no true match")
         np.add.at(self._seen, (given.astype(int), right.astype(int), there.astype(int)), 1)
 
     def compute(self) -> MatchDecisionsResult:

@@ -1,0 +1,185 @@
+"""Two folders of images, reference and query, with poses or with corresponding frames.
+
+Poses: a pose file for each folder, in any format that ``placememory.frames.poses`` reads, joined to
+the images as ``placememory build`` does. Correspondences: a CSV file with the columns
+``query,reference[,tolerance]``, image names or 0-based indices in natural order; an empty reference
+says that the query has no true match. Found by themselves are the folders ``reference`` and
+``query``, and beside them ``correspondences.csv``, or ``reference.csv`` and ``query.csv`` (or
+``.txt``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from placememory.datasets._files import (
+    as_dataset_error,
+    frame_of,
+    has_images,
+    images_in,
+    numbers,
+    read_table,
+)
+from placememory.datasets._traverse import Dataset, Traverse
+from placememory.errors import DatasetError, SettingError
+from placememory.frames import read_poses
+
+_SUFFIXES = (".csv", ".txt")
+
+
+def matches(root: Path) -> bool:
+    """Whether there are folders ``reference`` and ``query``."""
+    return has_images(root / "reference") and has_images(root / "query")
+
+
+class FolderPair(Dataset):
+    """A reference and a query folder; the splits are ``reference`` and ``query``.
+
+    With poses, positions are (x, y, z) in metres; with correspondences they are (index of the
+    reference frame, 0) in frames, NaN for a query without a true match.
+
+    Args:
+        root: Folder to which the other paths are relative.
+        reference: Folder of the reference images.
+        query: Folder of the query images.
+        reference_poses: Pose file of the reference.
+        query_poses: Pose file of the queries.
+        correspondences: CSV file of corresponding frames, instead of poses.
+        without_pose: What becomes of an image that finds no pose: ``error`` or ``drop``.
+
+    Raises:
+        SettingError: Poses and correspondences are both given, or ``without_pose`` is not known.
+        DatasetError: There is nothing at ``root``, or neither poses nor correspondences are found.
+    """
+
+    def __init__(
+        self,
+        root: Path | str,
+        *,
+        reference: str = "reference",
+        query: str = "query",
+        reference_poses: str | None = None,
+        query_poses: str | None = None,
+        correspondences: str | None = None,
+        without_pose: str = "error",
+    ) -> None:
+        super().__init__(root)
+        if correspondences and (reference_poses or query_poses):
+            raise SettingError("give poses or correspondences, not both")
+        if without_pose not in ("error", "drop"):
+            raise SettingError(f"without_pose is error or drop, not {without_pose!r}")
+        self.folders = {"reference": self.root / reference, "query": self.root / query}
+        self.without_pose = without_pose
+        given = {"reference": reference_poses, "query": query_poses}
+        listed = self.root / (correspondences or "correspondences.csv")
+        self.correspondences: Path | None = None
+        if correspondences or (listed.is_file() and not any(given.values())):
+            self.correspondences = listed
+            return
+        self.poses = {name: self._pose_file(name, given[name]) for name in given}
+
+    def splits(self) -> list[str]:
+        """``reference`` and ``query``."""
+        return list(self.folders)
+
+    def traverse(self, split: str) -> Traverse:
+        """One of the two folders."""
+        if split not in self.folders:
+            raise self._no_split(split)
+        images = images_in(self.folders[split])
+        if self.correspondences is None:
+            return self._posed(split, images)
+        count = len(images)
+        if split == "reference":
+            positions, tolerances = _timeline(np.arange(count)), None
+        else:
+            references = images_in(self.folders["reference"])
+            matched, tolerances = _read_correspondences(self.correspondences, images, references)
+            positions = _timeline(matched)
+        frames = (frame_of(path, self.root, split, i) for i, path in enumerate(images))
+        return Traverse(split, tuple(frames), positions, "frames", np.arange(count), tolerances)
+
+    def _pose_file(self, split: str, given: str | None) -> Path:
+        if given is not None:
+            return self.root / given
+        folder = self.folders[split]
+        beside = [folder.with_name(folder.name + suffix) for suffix in _SUFFIXES]
+        found = [path for path in beside if path.is_file()]
+        if not found:
+            raise DatasetError(
+                f"{self.root}: no ground truth for {folder.name!r}; give {split}_poses=FILE or "
+                f"correspondences=FILE (looked for {', '.join(path.name for path in beside)} and "
+                "correspondences.csv)"
+            )
+        return found[0]
+
+    def _posed(self, split: str, images: list[Path]) -> Traverse:
+        path = self.poses[split]
+        frames = [frame_of(image, self.root, split, i) for i, image in enumerate(images)]
+        with as_dataset_error():
+            joined, report = read_poses(path).join(frames)
+        if report.without and self.without_pose == "error":
+            raise DatasetError(
+                f"{path}: {len(report.without)} of {len(frames)} images have no pose, first "
+                f"{report.without[0]}; complete the file, or give without_pose='drop'"
+            )
+        kept = [i for i, frame in enumerate(joined) if frame.pose is not None]
+        if not kept:
+            raise DatasetError(f"{path}: no image of {self.folders[split]} has a pose")
+        found = [joined[i] for i in kept]
+        positions = np.array([frame.pose.position for frame in found if frame.pose is not None])
+        return Traverse(split, tuple(found), positions, "m", np.array(kept))
+
+
+def _timeline(places: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.column_stack([places, np.zeros(len(places))]).astype(np.float64)
+
+
+def _read_correspondences(
+    path: Path, queries: list[Path], references: list[Path]
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """(M,) reference index of each query, NaN where it has none; and tolerances, if listed."""
+    matched = np.full(len(queries), np.nan)
+    tolerances = np.full(len(queries), np.nan)
+    lines: dict[int, int] = {}
+    query_names = {image.name: i for i, image in enumerate(queries)}
+    reference_names = {image.name: i for i, image in enumerate(references)}
+    for line, row in read_table(path, ["query", "reference"]):
+        query = _index(path, line, row["query"], query_names)
+        if query in lines:
+            raise DatasetError(
+                f"{path}:{line}: query {row['query']!r} is already on line {lines[query]}; give "
+                "one line with a tolerance instead"
+            )
+        lines[query] = line
+        if row["reference"]:
+            matched[query] = _index(path, line, row["reference"], reference_names)
+        if row.get("tolerance"):
+            with as_dataset_error():
+                [tolerances[query]] = numbers(path, line, [row["tolerance"]])
+            if not 0 <= tolerances[query] < np.inf:
+                raise DatasetError(f"{path}:{line}: a tolerance is 0 or more frames")
+    missing = [path.name for i, path in enumerate(queries) if i not in lines]
+    if missing:
+        raise DatasetError(
+            f"{path}: {len(missing)} of {len(queries)} queries have no line, first {missing[0]}; "
+            "leave the reference empty where there is no true match"
+        )
+    return matched, None if np.isnan(tolerances).all() else tolerances
+
+
+def _index(path: Path, line: int, text: str, names: dict[str, int]) -> int:
+    if text in names:
+        return names[text]
+    if text.isascii() and text.isdecimal() and int(text) < len(names):
+        return int(text)
+    raise DatasetError(
+        f"{path}:{line}: {text!r} is neither the name of an image (such as {next(iter(names))!r}) "
+        f"nor an index from 0 to {len(names) - 1}"
+    )
+
+
+create = FolderPair
