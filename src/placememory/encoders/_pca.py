@@ -42,10 +42,10 @@ def principal_components(rows: _Floats, dim: int) -> tuple[_Floats, _Floats, _Fl
         EncoderError: There are too few rows for so many directions.
 
     Example:
-        >>> rows = np.float32([[0, 0], [4, 0], [2, 1], [2, -1]])
+        >>> rows = np.float32([[0, 0], [6, 0], [3, 0]])
         >>> mean, directions, variances = principal_components(rows, 1)
-        >>> mean.tolist(), directions.round(3).tolist(), variances.round(3).tolist()
-        ([2.0, 0.0], [[1.0, 0.0]], [2.667])
+        >>> mean.tolist(), directions.tolist(), variances.tolist()
+        ([3.0, 0.0], [[1.0, 0.0]], [9.0])
     """
     count, width = rows.shape
     if not 1 <= dim <= min(count - 1, width):
