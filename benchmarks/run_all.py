@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("recall.py", "build_speed.py", "search_speed.py")
+SCRIPTS = ("recall.py", "build_speed.py", "search_speed.py", "matchers.py", "online_step.py")
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from placememory.cli import (
     copying,
     demo,
     encoders,
+    evaluate,
     export,
     extract,
     figures,
@@ -22,6 +23,7 @@ from placememory.cli import (
     pairs,
     query,
     remove,
+    results,
 )
 
 app = typer.Typer(
@@ -39,6 +41,8 @@ app.command("query")(query.run)
 app.command("localize")(localize.run)
 app.command("figures")(figures.run)
 app.command("info")(info.run)
+app.command("evaluate")(evaluate.run)
+app.command("results")(results.run)
 app.command("extract")(extract.run)
 app.command("pairs")(pairs.run)
 app.command("export")(export.run)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from placememory.figures.matches import draw_matches
     from placememory.figures.page import write_page
     from placememory.figures.scores import draw_scores
+    from placememory.figures.sequence import draw_precision_recall, draw_sequence
     from placememory.figures.similarity import draw_similarity
     from placememory.figures.strips import draw_strip, draw_strips, strip_pages
     from placememory.figures.trajectory import draw_trajectory
@@ -42,7 +43,9 @@ _PLAIN = {
 }
 _DRAWN = {
     "draw_matches": "matches",
+    "draw_precision_recall": "sequence",
     "draw_scores": "scores",
+    "draw_sequence": "sequence",
     "draw_similarity": "similarity",
     "draw_strip": "strips",
     "draw_strips": "strips",
@@ -58,7 +61,9 @@ __all__ = [
     "ImageOf",
     "Verdict",
     "draw_matches",
+    "draw_precision_recall",
     "draw_scores",
+    "draw_sequence",
     "draw_similarity",
     "draw_strip",
     "draw_strips",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import overload
 
 import numpy as np
@@ -56,6 +57,12 @@ class Frame:
         if self.read is None:
             raise ImageError(f"frame {self.name!r} has no image to read")
         return self.read()
+
+    @property
+    def path(self) -> Path | None:
+        """The image's file, where ``read`` is ``functools.partial(read_image, path)``."""
+        arguments = getattr(self.read, "args", ())
+        return arguments[0] if arguments and isinstance(arguments[0], Path) else None
 
 
 class FrameImages(Sequence[Image]):

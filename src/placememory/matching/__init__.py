@@ -4,7 +4,7 @@ Each method is one file in this folder, found by its name. They are pure: NumPy 
 """
 
 from placememory.matching._base import Matcher, ScoreKind, SequenceMatch
-from placememory.matching._create import create, names
+from placememory.matching._create import create, names, parameters_of
 
 DEFAULT_MATCHER = "band-dp"
 """The matcher that is taken where none is named."""
@@ -16,4 +16,5 @@ __all__ = [
     "SequenceMatch",
     "create",
     "names",
+    "parameters_of",
 ]

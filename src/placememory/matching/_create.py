@@ -22,6 +22,23 @@ def names() -> list[str]:
     return list(discover(_PACKAGE))
 
 
+def parameters_of(name: str) -> list[str]:
+    """Names of the parameters of a matcher.
+
+    Raises:
+        SettingError: No matcher has this name.
+
+    Example:
+        >>> parameters_of("adaptseq")
+        ['candidates', 'search_width', 'block']
+    """
+    if name not in discover(_PACKAGE):
+        close = difflib.get_close_matches(name, names(), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise SettingError(f"no matcher is called {name!r}; known: {', '.join(names())}{hint}")
+    return list(inspect.signature(load(_PACKAGE, name).create).parameters)
+
+
 def create(name: str, **parameters: float) -> Matcher:
     """Make a matcher.
 
@@ -40,14 +57,9 @@ def create(name: str, **parameters: float) -> Matcher:
         >>> create("adaptseq", candidates=3)
         AdaptSeq(candidates=3, search_width=4, block=14)
     """
-    if name not in discover(_PACKAGE):
-        close = difflib.get_close_matches(name, names(), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise SettingError(f"no matcher is called {name!r}; known: {', '.join(names())}{hint}")
-    make = load(_PACKAGE, name).create
-    known = list(inspect.signature(make).parameters)
+    known = parameters_of(name)
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise SettingError(f"{name} has no parameter {unknown[0]!r}; it has: {', '.join(known)}")
-    matcher: Matcher = make(**parameters)
+    matcher: Matcher = load(_PACKAGE, name).create(**parameters)
     return matcher

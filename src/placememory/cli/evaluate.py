@@ -1,0 +1,137 @@
+"""``placememory evaluate``: encoders and matchers on data sets, from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from placememory.cli._common import print_json, print_table, progress, say, warn
+from placememory.cli._runs import COLUMNS, summary_row
+from placememory.errors import SettingError
+from placememory.experiments import (
+    Evaluation,
+    Outcome,
+    evaluate,
+    finished_runs,
+    read_casevpr,
+    read_evaluation,
+    runs_of,
+    write_overall,
+)
+
+
+def run(
+    config: Annotated[Path, typer.Argument(help="YAML, or CaseVPR's JSON.", show_default=False)],
+    paths: Annotated[
+        Path | None,
+        typer.Option(help="For CaseVPR's JSON: YAML that says where data sets and weights are."),
+    ] = None,
+    protocol: Annotated[
+        str, typer.Option(help="For CaseVPR's JSON: casevpr, as published, or default.")
+    ] = "casevpr",
+    workers: Annotated[int, typer.Option(min=1, help="Processes that match and score.")] = 1,
+    devices: Annotated[str, typer.Option(help="Of the encoders, as cpu or cuda:0,cuda:1.")] = "cpu",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do all again, cached or not.")] = False,
+    cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Keep descriptors.")] = True,
+    figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw each run.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, run nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Run every pipeline on every pair of traverses; what is done already is skipped.
+
+    Example: [b]placememory evaluate corridor.yaml[/b]
+
+    Example: [b]placememory evaluate batch_tests.json --paths paths.yaml[/b]
+
+    Each run has a folder with its configuration, a row for each frame, metrics and figures; all
+    together are in overall_results.csv.
+    """
+    evaluations = _read(config, paths, protocol)
+    if dry_run:
+        _plan(evaluations)
+        return
+    outcomes: list[Outcome] = []
+    for evaluation in evaluations:
+        with _Bars() as bars:
+            outcomes += evaluate(
+                evaluation,
+                workers=workers,
+                devices=[device.strip() for device in devices.split(",")],
+                fresh=fresh,
+                cached=cache,
+                figures=figures,
+                progress=bars.tell,
+            )
+    _tell(outcomes, as_json=as_json)
+
+
+class _Bars:
+    """One progress bar after another, each for what is being done."""
+
+    def __init__(self) -> None:
+        self._label: str | None = None
+        self._bar: Any = None
+
+    def __enter__(self) -> _Bars:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def tell(self, label: str, done: int, total: int) -> None:
+        """Show how far something is."""
+        if label != self._label:
+            self._close()
+            self._label, self._bar = label, progress(label)
+            self._advance = self._bar.__enter__()
+        self._advance(done, total)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
+            self._bar = self._label = None
+
+
+def _read(config: Path, paths: Path | None, protocol: str) -> list[Evaluation]:
+    if config.suffix.lower() != ".json":
+        return [read_evaluation(config)]
+    if paths is None:
+        raise SettingError(f"{config} does not say where its data sets are; give --paths FILE.yaml")
+    if protocol not in ("casevpr", "default"):
+        raise SettingError(f"--protocol is casevpr or default, not {protocol!r}")
+    return read_casevpr(config, paths, "casevpr" if protocol == "casevpr" else "default")
+
+
+def _plan(evaluations: list[Evaluation]) -> None:
+    from placememory.datasets import open_dataset
+
+    rows = []
+    for evaluation in evaluations:
+        for dataset in evaluation.datasets.values():
+            opened = open_dataset(dataset.layout, dataset.root, **dataset.options)
+            for split in {s for pair in dataset.pairs for s in (pair.reference, pair.query) if s}:
+                opened.traverse(split)
+        rows += [[run.title, run.settings.protocol, run.folder] for run in runs_of(evaluation)]
+    print_table(("run", "protocol", "folder"), rows)
+    say(f"{len(rows)} runs; all data sets, encoders and matchers are known")
+
+
+def _tell(outcomes: list[Outcome], *, as_json: bool) -> None:
+    for outcome in outcomes:
+        if outcome.error is not None:
+            warn(f"{outcome.run.title}: {outcome.error}")
+    done = [outcome for outcome in outcomes if outcome.error is None]
+    summaries = finished_runs(*(outcome.folder for outcome in done)) if done else []
+    if as_json:
+        print_json([{"folder": str(s.folder), **s.config, **s.metrics} for s in summaries])
+    elif summaries:
+        print_table(COLUMNS, [summary_row(summary) for summary in summaries])
+    for output in {outcome.folder.parent for outcome in done}:
+        say(f"all runs: {write_overall(output)}")
+    before = sum(outcome.done_before for outcome in done)
+    if before:
+        say(f"{before} of {len(outcomes)} runs were there already; --fresh does them again")
+    if len(done) < len(outcomes):
+        raise typer.Exit(1)

@@ -1,0 +1,60 @@
+"""``placememory results``: finished runs side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from placememory.cli._common import print_json, print_table, say
+from placememory.cli._runs import COLUMNS, summary_row
+from placememory.errors import SettingError
+from placememory.experiments import RunSummary, compare, finished_runs
+
+
+def run(
+    folders: Annotated[list[Path], typer.Argument(help="Outputs, or single runs.")],
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Pipeline, as encoder/matcher, that the others are compared with."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Print finished runs side by side, and how far apart two pipelines are on the same frames.
+
+    Example: [b]placememory results output/evaluation --baseline lite-vlad/nearest[/b]
+
+    A difference comes with a 95% interval over the frames that both searched, drawn in blocks.
+    """
+    runs = finished_runs(*folders)
+    runs.sort(key=lambda run: (run.question, run.answerer))
+    if as_json:
+        print_json([{"folder": str(run.folder), **run.config, **run.metrics} for run in runs])
+        return
+    print_table(COLUMNS, [summary_row(run) for run in runs])
+    if baseline is not None:
+        _differences(runs, baseline)
+
+
+def _differences(runs: list[RunSummary], baseline: str) -> None:
+    if baseline not in {run.answerer for run in runs}:
+        known = ", ".join(sorted({run.answerer for run in runs}))
+        raise SettingError(f"no run is of the pipeline {baseline!r}; there are: {known}")
+    rows = []
+    for run in runs:
+        for base in runs:
+            if base.answerer == baseline and base.question == run.question and base is not run:
+                found = compare(run, base)
+                if found is None:
+                    continue
+                name, _, query, _, _ = run.question
+                gap = found.difference
+                interval = f"[{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
+                rows.append(
+                    [name, query, run.answerer, f"{100 * gap.value:+.1f}", interval,
+                     found.first_higher, found.second_higher, "yes" if found.differs else "no"]
+                )  # fmt: skip
+    say(f"recall@1 against {baseline}, in points, over the frames that both searched:")
+    columns = ("data set", "query", "pipeline", "difference", "95%", "won", "lost", "differs")
+    print_table(columns, rows)

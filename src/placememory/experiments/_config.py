@@ -1,0 +1,244 @@
+"""What an evaluation is: data sets, encoders, matchers, pipelines of them, and the protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from placememory.encoders import names as encoder_names
+from placememory.errors import SettingError
+from placememory.matching import names as matcher_names
+
+Protocol = Literal["default", "casevpr"]
+NO_ENCODER = "none"
+"""Name that stands where a pipeline has no frame encoder."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EncoderConfig(_Model):
+    """An encoder under a name of its own.
+
+    Attributes:
+        encoder: The method.
+        weights: File, ``random``, or ``None`` for the published ones.
+        options: Of the method.
+        precision: Of the network.
+    """
+
+    encoder: str
+    weights: str | None = None
+    options: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    precision: str = "auto"
+
+    @field_validator("encoder")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return _one_of(name, [*encoder_names(), NO_ENCODER], "encoder")
+
+
+class MatcherConfig(_Model):
+    """A matcher under a name of its own, with its parameters."""
+
+    matcher: str
+    parameters: dict[str, bool | int | float] = Field(default_factory=dict)
+
+    @field_validator("matcher")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return _one_of(name, matcher_names(), "matcher")
+
+
+class Pair(_Model):
+    """Two traverses: what is in the map, and what is asked.
+
+    Without a reference the query is matched to its own past: loop closure in a single session.
+    """
+
+    query: str
+    reference: str | None = None
+
+
+class DatasetConfig(_Model):
+    """A data set and the pairs of traverses to run.
+
+    Attributes:
+        layout: One of ``placememory.datasets.layouts()``; ``None`` to find out.
+        root: Its folder or file; relative to the configuration's file.
+        options: Of the layout.
+        pairs: Traverses to run.
+        radius: A match is right within this distance, in the data set's unit (metres or frames).
+        radii: More distances for recall.
+    """
+
+    root: Path
+    layout: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    pairs: tuple[Pair, ...] = Field(min_length=1)
+    radius: float = Field(gt=0)
+    radii: tuple[float, ...] = ()
+
+
+class Pipeline(_Model):
+    """Frame encoder, sequence encoder where there is one, and matcher, by name.
+
+    Attributes:
+        encoder: Describes frames; ``none`` where only the sequences are compared.
+        sequence: Describes windows for the candidates; ``None`` for pooled frame descriptors. A
+            sequence encoder with frame descriptors may be both.
+        matcher: Matches windows.
+    """
+
+    encoder: str
+    matcher: str
+    sequence: str | None = None
+
+    @property
+    def name(self) -> str:
+        """``encoder+sequence/matcher``."""
+        both = self.encoder if self.sequence in (None, self.encoder) else self._together
+        return f"{both}/{self.matcher}"
+
+    @property
+    def _together(self) -> str:
+        return f"{self.encoder}+{self.sequence}"
+
+
+class Settings(_Model):
+    """How pipelines run and what counts, in the terms of the sequence pipeline.
+
+    Attributes:
+        window: Frames matched together.
+        candidates: Nearest sequences handed to the matcher; 0 for none.
+        similarity: ``cosine`` or ``l2``.
+        keyframe_threshold: Cosine to the last key frame, at most; 1 keeps all frames.
+        search_nonkeyframes: Whether frames that are no key frames are searched.
+        separate: Whether the query is another traverse than the reference.
+        exclusion: Frames before the window that are not searched, in a continued traverse.
+        threshold: A match is accepted if its score is below this; ``None`` accepts all.
+        ground_truth: What makes an answer right: ``frame``, its newest frame is within the radius;
+            ``strict`` or ``lax``, all or any of its frames are near some frame of the window.
+        protocol: ``default``, or ``casevpr`` for the counts of CaseVPR's programme.
+    """
+
+    window: int = Field(default=5, ge=1)
+    candidates: int = Field(default=5, ge=0)
+    similarity: Literal["cosine", "l2"] = "cosine"
+    keyframe_threshold: float = 1.0
+    search_nonkeyframes: bool = True
+    separate: bool = True
+    exclusion: int = Field(default=0, ge=0)
+    threshold: float | None = None
+    ground_truth: Literal["frame", "strict", "lax"] = "frame"
+    protocol: Protocol = "default"
+
+
+class Evaluation(_Model):
+    """A whole evaluation: every pipeline on every pair of every data set, in every variant.
+
+    Attributes:
+        name: Of the evaluation.
+        output: Folder for the runs; relative to the configuration's file.
+        cache: Folder for descriptors; ``None`` keeps none.
+        datasets: By name.
+        encoders: By name; a method may stand here without an entry, under its own name.
+        matchers: By name; likewise.
+        pipelines: What to run.
+        settings: Of all runs.
+        variants: Settings that differ, by name of the variant; ``{}`` is the settings alone.
+    """
+
+    name: str
+    output: Path = Path("output/evaluation")
+    cache: Path | None = Path("output/descriptors")
+    datasets: dict[str, DatasetConfig] = Field(min_length=1)
+    encoders: dict[str, EncoderConfig] = Field(default_factory=dict)
+    matchers: dict[str, MatcherConfig] = Field(default_factory=dict)
+    pipelines: tuple[Pipeline, ...] = Field(min_length=1)
+    settings: Settings = Settings()
+    variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _all_names_are_known(self) -> Evaluation:
+        for pipeline in self.pipelines:
+            self.encoder(pipeline.encoder)
+            self.matcher(pipeline.matcher)
+            if pipeline.sequence is not None:
+                self.encoder(pipeline.sequence)
+        for name in self.variants:
+            self.settings_of(name)
+        return self
+
+    def encoder(self, name: str) -> EncoderConfig:
+        """An encoder by the name it has here, or its method's."""
+        return self.encoders.get(name) or EncoderConfig(encoder=name)
+
+    def matcher(self, name: str) -> MatcherConfig:
+        """A matcher by the name it has here, or its method's."""
+        return self.matchers.get(name) or MatcherConfig(matcher=name)
+
+    def settings_of(self, variant: str) -> Settings:
+        """Settings of a variant; ``""`` is the settings alone."""
+        changed = self.variants.get(variant, {})
+        return Settings.model_validate({**self.settings.model_dump(), **changed})
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """Read an evaluation from YAML; paths in it are relative to its folder.
+
+    Raises:
+        SettingError: The file is no YAML, or a field is missing, unknown or of a wrong value; the
+            message names the file and the fields.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingError(f"{path}: cannot read the configuration ({error})") from error
+    return checked(values, path)
+
+
+def checked(values: Any, path: Path) -> Evaluation:
+    """Values as an evaluation, its paths made absolute.
+
+    Raises:
+        SettingError: A field is missing, unknown or of a wrong value.
+    """
+    try:
+        evaluation = Evaluation.model_validate(values)
+    except ValidationError as error:
+        raise SettingError(f"{path}: {fields_of(error)}") from error
+    base = path.resolve().parent
+    datasets = {
+        name: dataset.model_copy(update={"root": base / dataset.root})
+        for name, dataset in evaluation.datasets.items()
+    }
+    encoders = {
+        name: encoder.model_copy(update={"weights": _weights(encoder.weights, base)})
+        for name, encoder in evaluation.encoders.items()
+    }
+    cache = None if evaluation.cache is None else base / evaluation.cache
+    paths = {"output": base / evaluation.output, "cache": cache}
+    return evaluation.model_copy(update={"datasets": datasets, "encoders": encoders, **paths})
+
+
+def fields_of(error: ValidationError) -> str:
+    """What is wrong with which field, in one line."""
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}"
+        for problem in error.errors()
+    )
+
+
+def _weights(weights: str | None, base: Path) -> str | None:
+    return weights if weights in (None, "random") else str(base / weights)
+
+
+def _one_of(name: str, known: list[str], what: str) -> str:
+    if name not in known:
+        raise ValueError(f"no {what} is called {name!r}; known: {', '.join(known)}")
+    return name
