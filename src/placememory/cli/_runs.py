@@ -29,7 +29,7 @@ def summary_row(run: RunSummary) -> list[Any]:
         f"{_percent(recall['low'])} to {_percent(recall['high'])}",
         _percent(curve["average_precision"]["value"]),
         _percent(curve["recall_at_full_precision"]),
-        None if windows is None else _percent(windows["window"]["value"]),
+        None if windows is None else _percent(windows["window_precision"]["value"]),
         metrics["ms_per_query_without_encoders"],
         metrics["queries"],
         metrics["queries"] - metrics["queries_with_a_true_match"],
