@@ -14,6 +14,7 @@ from placememory.cli import (
     demo,
     encoders,
     evaluate,
+    evaluate_sequences,
     export,
     extract,
     figures,
@@ -42,6 +43,7 @@ app.command("localize")(localize.run)
 app.command("figures")(figures.run)
 app.command("info")(info.run)
 app.command("evaluate")(evaluate.run)
+app.command("evaluate-sequences")(evaluate_sequences.run)
 app.command("results")(results.run)
 app.command("extract")(extract.run)
 app.command("pairs")(pairs.run)

@@ -82,6 +82,33 @@ def progress(label: str) -> Iterator[Advance]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+class Bars:
+    """One progress bar after another, each for what is being done."""
+
+    def __init__(self) -> None:
+        self._label: str | None = None
+        self._bar: Any = None
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def tell(self, label: str, done: int, total: int) -> None:
+        """Show how far something is."""
+        if label != self._label:
+            self._close()
+            self._label, self._bar = label, progress(label)
+            self._advance = self._bar.__enter__()
+        self._advance(done, total)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
+            self._bar = self._label = None
+
+
 @dataclass(frozen=True, slots=True)
 class FrameOptions:
     """The options that say which frames to take and where their poses are."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from placememory.cli._common import print_json, print_table, progress, say, warn
+from placememory.cli._common import Bars, print_json, print_table, say, warn
 from placememory.cli._runs import COLUMNS, summary_row
 from placememory.errors import SettingError
 from placememory.experiments import (
@@ -54,7 +54,7 @@ def run(
         return
     outcomes: list[Outcome] = []
     for evaluation in evaluations:
-        with _Bars() as bars:
+        with Bars() as bars:
             outcomes += evaluate(
                 evaluation,
                 workers=workers,
@@ -65,33 +65,6 @@ def run(
                 progress=bars.tell,
             )
     _tell(outcomes, as_json=as_json)
-
-
-class _Bars:
-    """One progress bar after another, each for what is being done."""
-
-    def __init__(self) -> None:
-        self._label: str | None = None
-        self._bar: Any = None
-
-    def __enter__(self) -> _Bars:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
-    def tell(self, label: str, done: int, total: int) -> None:
-        """Show how far something is."""
-        if label != self._label:
-            self._close()
-            self._label, self._bar = label, progress(label)
-            self._advance = self._bar.__enter__()
-        self._advance(done, total)
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.__exit__(None, None, None)
-            self._bar = self._label = None
 
 
 def _read(config: Path, paths: Path | None, protocol: str) -> list[Evaluation]:

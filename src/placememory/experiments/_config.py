@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -13,15 +13,18 @@ from placememory.errors import SettingError
 from placememory.matching import names as matcher_names
 
 Protocol = Literal["default", "casevpr"]
+M = TypeVar("M", bound=BaseModel)
 NO_ENCODER = "none"
 """Name that stands where a pipeline has no frame encoder."""
 
 
-class _Model(BaseModel):
+class StrictModel(BaseModel):
+    """Base of the configurations: unknown fields are errors, values do not change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class EncoderConfig(_Model):
+class EncoderConfig(StrictModel):
     """An encoder under a name of its own.
 
     Attributes:
@@ -42,7 +45,7 @@ class EncoderConfig(_Model):
         return _one_of(name, [*encoder_names(), NO_ENCODER], "encoder")
 
 
-class MatcherConfig(_Model):
+class MatcherConfig(StrictModel):
     """A matcher under a name of its own, with its parameters."""
 
     matcher: str
@@ -54,7 +57,7 @@ class MatcherConfig(_Model):
         return _one_of(name, matcher_names(), "matcher")
 
 
-class Pair(_Model):
+class Pair(StrictModel):
     """Two traverses: what is in the map, and what is asked.
 
     Without a reference the query is matched to its own past: loop closure in a single session.
@@ -64,7 +67,7 @@ class Pair(_Model):
     reference: str | None = None
 
 
-class DatasetConfig(_Model):
+class DatasetConfig(StrictModel):
     """A data set and the pairs of traverses to run.
 
     Attributes:
@@ -84,7 +87,7 @@ class DatasetConfig(_Model):
     radii: tuple[float, ...] = ()
 
 
-class Pipeline(_Model):
+class Pipeline(StrictModel):
     """Frame encoder, sequence encoder where there is one, and matcher, by name.
 
     Attributes:
@@ -109,7 +112,7 @@ class Pipeline(_Model):
         return f"{self.encoder}+{self.sequence}"
 
 
-class Settings(_Model):
+class Settings(StrictModel):
     """How pipelines run and what counts, in the terms of the sequence pipeline.
 
     Attributes:
@@ -138,7 +141,7 @@ class Settings(_Model):
     protocol: Protocol = "default"
 
 
-class Evaluation(_Model):
+class Evaluation(StrictModel):
     """A whole evaluation: every pipeline on every pair of every data set, in every variant.
 
     Attributes:
@@ -212,18 +215,31 @@ def checked(values: Any, path: Path) -> Evaluation:
         evaluation = Evaluation.model_validate(values)
     except ValidationError as error:
         raise SettingError(f"{path}: {fields_of(error)}") from error
-    base = path.resolve().parent
-    datasets = {
-        name: dataset.model_copy(update={"root": base / dataset.root})
-        for name, dataset in evaluation.datasets.items()
+    return resolved(evaluation, path, "encoders")
+
+
+def resolved(evaluation: M, path: Path, encoders: str) -> M:
+    """A configuration whose paths are absolute: those in the file are relative to its folder.
+
+    Args:
+        evaluation: With ``output``, ``cache``, ``datasets`` and encoders.
+        path: Of the file.
+        encoders: Name of the field that holds the encoders.
+    """
+    base, fields = path.resolve().parent, dict(evaluation)
+    changed = {
+        "output": base / fields["output"],
+        "cache": None if fields["cache"] is None else base / fields["cache"],
+        "datasets": {
+            name: dataset.model_copy(update={"root": base / dataset.root})
+            for name, dataset in fields["datasets"].items()
+        },
+        encoders: {
+            name: encoder.model_copy(update={"weights": _weights(encoder.weights, base)})
+            for name, encoder in fields[encoders].items()
+        },
     }
-    encoders = {
-        name: encoder.model_copy(update={"weights": _weights(encoder.weights, base)})
-        for name, encoder in evaluation.encoders.items()
-    }
-    cache = None if evaluation.cache is None else base / evaluation.cache
-    paths = {"output": base / evaluation.output, "cache": cache}
-    return evaluation.model_copy(update={"datasets": datasets, "encoders": encoders, **paths})
+    return evaluation.model_copy(update=changed)
 
 
 def fields_of(error: ValidationError) -> str:

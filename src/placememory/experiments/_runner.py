@@ -98,7 +98,7 @@ def evaluate(
     runs = runs_of(evaluation)
     todo = {run.folder for run in runs if fresh or not is_done(evaluation.output / run.folder)}
     open_runs = [run for run in runs if run.folder in todo]
-    with _cache_folder(evaluation if cached else None) as cache:
+    with cache_folder(evaluation.cache if cached else None) as cache:
         passes = _passes(open_runs)
         found = _describe_all(passes, cache, devices, fresh=fresh, progress=progress)
         errors = {run.folder: "; ".join(e) for run in open_runs if (e := _failures(run, found))}
@@ -276,10 +276,10 @@ def _each(
 
 
 @contextmanager
-def _cache_folder(evaluation: Evaluation | None) -> Iterator[Path]:
+def cache_folder(folder: Path | None) -> Iterator[Path]:
     """Folder of the cache; one that vanishes where nothing is to be kept."""
-    if evaluation is not None and evaluation.cache is not None:
-        yield evaluation.cache
+    if folder is not None:
+        yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="placememory-") as folder:
-        yield Path(folder)
+    with tempfile.TemporaryDirectory(prefix="placememory-") as made:
+        yield Path(made)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from placememory.figures.page import write_page
     from placememory.figures.scores import draw_scores
     from placememory.figures.sequence import draw_precision_recall, draw_sequence
+    from placememory.figures.sequence_page import ShownWindow, write_sequence_page
     from placememory.figures.similarity import draw_similarity
     from placememory.figures.strips import draw_strip, draw_strips, strip_pages
     from placememory.figures.trajectory import draw_trajectory
@@ -55,10 +56,13 @@ _DRAWN = {
     "strip_pages": "strips",
     "to_png": "_style",
     "write_page": "page",
+    "write_sequence_page": "sequence_page",
+    "ShownWindow": "sequence_page",
 }
 
 __all__ = [
     "ImageOf",
+    "ShownWindow",
     "Verdict",
     "draw_matches",
     "draw_precision_recall",
@@ -77,6 +81,7 @@ __all__ = [
     "summary_rows",
     "to_png",
     "write_page",
+    "write_sequence_page",
 ]
 
 

@@ -64,7 +64,7 @@ def write_page(
     judged = worst_first(estimates, verdicts)[:limit]
     body = [f"<header><h1>{escape(title)}</h1></header>"]
     body += [bar(verdicts)] if estimates else []
-    body += [_table(summary)] if summary else []
+    body += [table(summary)] if summary else []
     body += [f'<p class="note">{escape(note)}</p>' for note in notes]
     body += ["<h2>Figures</h2>"] if figures else []
     body += [_figure(caption, figure) for caption, figure in figures]
@@ -76,11 +76,12 @@ def write_page(
         body.append('<div class="grid">\n')
         body += cards(judged, image_of, radius, heading)
         body.append(f"</div><script>{SCRIPT}</script>")
-    write_text(Path(path), _document(title, "\n".join(body)))
+    write_text(Path(path), document(title, "\n".join(body)))
     return Path(path)
 
 
-def _document(title: str, body: str) -> str:
+def document(title: str, body: str) -> str:
+    """A whole page around a body."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
@@ -90,7 +91,8 @@ def _document(title: str, body: str) -> str:
     )
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of name, value and note."""
     lines = []
     for row in rows:
         name, value, note = (*row, "", "", "")[:3]

@@ -1,0 +1,70 @@
+"""``placememory evaluate-sequences``: sequence encoders alone, by the windows they find."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from placememory.cli import _options as options
+from placememory.cli._common import Bars, print_json, print_table, say, warn
+from placememory.experiments import evaluate_sequences, read_sequence_evaluation
+
+
+def run(
+    config: Annotated[Path, typer.Argument(help="YAML file.", show_default=False)],
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do all again, cached or not.")] = False,
+    cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Keep descriptors.")] = True,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="Write pages of failures.")] = True,
+    device: options.Device = "cpu",
+    as_json: options.AsJson = False,
+) -> None:
+    """Retrieve windows by their sequence descriptors: recall@1, 5, 10 by ground-truth strategy.
+
+    Example: [b]placememory evaluate-sequences windows.yaml[/b]
+
+    Each run has a folder with its configuration, predictions.json, metrics.json and failures.html.
+    """
+    with Bars() as bars:
+        outcomes = evaluate_sequences(
+            read_sequence_evaluation(config),
+            device=device,
+            fresh=fresh,
+            cached=cache,
+            page=page,
+            progress=bars.tell,
+        )
+    for error in filter(None, outcomes.values()):
+        warn(error)
+    done = [_facts(folder) for folder, error in outcomes.items() if error is None]
+    if as_json:
+        print_json(done)
+    else:
+        print_table(_COLUMNS, [row for facts in done for row in _rows(facts)])
+        say(f"pages and predictions: {next(iter(outcomes)).parent}")
+    if len(done) < len(outcomes):
+        raise typer.Exit(1)
+
+
+_COLUMNS = ("run", "right is", "R@1 %", "R@5 %", "R@10 %", "95% of R@1", "windows", "no match")
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return {"folder": str(folder), **facts}
+
+
+def _rows(facts: dict[str, Any]) -> list[list[Any]]:
+    return [
+        [
+            facts["title"],
+            name,
+            *(f"{100 * found[f'recall@{k}']['value']:.1f}" for k in (1, 5, 10)),
+            f"{100 * found['recall@1']['low']:.1f} to {100 * found['recall@1']['high']:.1f}",
+            found["queries"],
+            found["without_match"],
+        ]
+        for name, found in facts["strategies"].items()
+    ]
