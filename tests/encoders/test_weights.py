@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from placememory import encoders
 from placememory.encoders._weights import WeightsFile, find_weights, is_present, weights_folder
 from placememory.errors import MissingExtraError, WeightsError
 
@@ -98,3 +100,13 @@ def test_a_missing_package_is_named() -> None:
     assert not is_present(weights)
     with pytest.raises(MissingExtraError, match="pip install"):
         find_weights(weights)
+
+
+def test_random_weights_are_the_same_every_time() -> None:
+    torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    before = torch.random.get_rng_state()
+    one, other = (encoders.create("cosplace", "random", dim=32) for _ in range(2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert one.card.hash == other.card.hash
+    image = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(one.encode([image]), other.encode([image]))

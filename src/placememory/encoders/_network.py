@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -85,7 +86,7 @@ def network_encoder(
     Args:
         kind: Class of the encoder: called with the network, the device and the card.
         info: Of the method.
-        weights: ``None`` for the published file, a path, or ``"random"``.
+        weights: ``None`` for the published file, a path, or ``"random"``: the same every time.
         published: The published file for these options; ``None`` if there is none.
         preprocess: Of the card.
         dim: Length of a descriptor.
@@ -103,7 +104,8 @@ def network_encoder(
     require("timm", extra="torch", purpose="Encoders")
     chosen = choose_device(device, "float32" if precision == "auto" else precision)
     path = weights_path(info.name, weights, published, options)
-    module = make(path)
+    with seeded():
+        module = make(path)
     card = EncoderCard(
         name=info.name,
         dim=dim,
@@ -115,6 +117,19 @@ def network_encoder(
         origin=info.origin,
     )
     return kind(module.eval().requires_grad_(requires_grad=False), chosen, card)
+
+
+@contextmanager
+def seeded() -> Iterator[None]:
+    """Random weights that are the same every time, so that a card stands for one network.
+
+    The generator of the caller is left as it was.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
 
 
 def load_weights(network: N, path: Path | None, layout: Callable[[Any], Any] | None = None) -> N:

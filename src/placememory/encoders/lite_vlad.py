@@ -23,6 +23,7 @@ from placememory.encoders._base import (
 from placememory.encoders._card import EncoderCard, EncoderInfo, Option
 from placememory.encoders._device import Device, choose_device
 from placememory.encoders._kmeans import kmeans
+from placememory.encoders._network import seeded
 from placememory.encoders._preprocess import Preprocess
 from placememory.encoders._weights import WeightsFile, find_weights, sha256_of
 from placememory.errors import EncoderError, WeightsError
@@ -184,7 +185,9 @@ def create(
         licence=INFO.licence,
         origin=INFO.origin,
     )
-    return LiteVlad(_lite0.load_trunk(path), choose_device(device, precision), card)
+    with seeded():
+        trunk = _lite0.load_trunk(path)
+    return LiteVlad(trunk, choose_device(device, precision), card)
 
 
 def _fit_words(features: list[NDArray[np.float32]], *, k: int, seed: int) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from placememory._extras import require
 from placememory.encoders._card import EncoderInfo, Option
-from placememory.encoders._network import RANDOM, NetworkEncoder, network_encoder, whole
+from placememory.encoders._network import RANDOM, NetworkEncoder, network_encoder, seeded, whole
 from placememory.encoders._preprocess import Preprocess
 from placememory.encoders._weights import WeightsFile, find_weights
 
@@ -38,7 +38,8 @@ def create(
     from placememory.encoders._netvlad_net import NetVLADNet, read_matlab
 
     dim = whole(options, "dim", 1, WHITENED)
-    network, mean = NetVLADNet(dim=dim), _VGG_MEAN
+    with seeded():
+        network, mean = NetVLADNet(dim=dim), _VGG_MEAN
     if weights != RANDOM:
         path = find_weights(WEIGHTS) if weights is None else Path(weights)
         state, mean = read_matlab(path)

@@ -94,7 +94,7 @@ def draw_precision_recall(result: PrecisionRecallResult, *, title: str) -> Figur
     Returns:
         A Matplotlib figure.
     """
-    figure = new_figure(5.2, 4.4)
+    figure = new_figure(7.2, 4.4)
     axes = figure.subplots()
     recall = np.concatenate([[0.0], result.recall])
     precision = np.concatenate([result.precision[:1], result.precision])
