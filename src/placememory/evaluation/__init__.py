@@ -8,6 +8,7 @@ from placememory.evaluation.correspondence import (
 )
 from placememory.evaluation.curves import PrecisionRecall, PrecisionRecallResult
 from placememory.evaluation.decisions import MatchDecisions, MatchDecisionsResult
+from placememory.evaluation.located import LocatedFrames, LocatedResult, ReliabilityBin
 from placememory.evaluation.metrics import PlaceRecall, RecallResult
 from placememory.evaluation.paired import PairedDifference, PairedDifferenceResult
 from placememory.evaluation.pose_errors import PoseErrors, PoseErrorsResult
@@ -25,6 +26,8 @@ __all__ = [
     "CorrespondencePrecisionResult",
     "FrameCheck",
     "Interval",
+    "LocatedFrames",
+    "LocatedResult",
     "MatchDecisions",
     "MatchDecisionsResult",
     "PairedDifference",
@@ -35,6 +38,7 @@ __all__ = [
     "PrecisionRecall",
     "PrecisionRecallResult",
     "RecallResult",
+    "ReliabilityBin",
     "RetrievalRecall",
     "RetrievalRecallResult",
     "SequenceRecall",

@@ -2,6 +2,7 @@
 
 from placememory.memory._memory import PlaceMemory
 from placememory.memory._place import Candidate, Place, PlaceId
+from placememory.memory._prune import PruneReport, prune
 from placememory.memory._recall import IndexRecall, index_recall
 from placememory.memory._transfer import copy, merge
 from placememory.memory._where import Where
@@ -12,8 +13,10 @@ __all__ = [
     "Place",
     "PlaceId",
     "PlaceMemory",
+    "PruneReport",
     "Where",
     "copy",
     "index_recall",
     "merge",
+    "prune",
 ]

@@ -90,15 +90,7 @@ class Place:
             "pose": None,
         }
         if self.pose is not None:
-            pose = self.pose
-            values["pose"] = {
-                "x": pose.x,
-                "y": pose.y,
-                "z": pose.z,
-                "quaternion": list(pose.quaternion) if pose.quaternion else None,
-                "frame_id": pose.frame_id,
-                "covariance": list(pose.covariance) if pose.covariance else None,
-            }
+            values["pose"] = self.pose.to_dict()
         return values
 
     @classmethod

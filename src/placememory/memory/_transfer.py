@@ -39,7 +39,7 @@ def copy(
     with PlaceMemory.open(source, readonly=True) as memory:
         if str(source) == str(target):
             raise MemoryLockedError(f"{source} cannot be copied onto itself")
-        copied = _open_or_create(target, memory)
+        copied = open_or_create(target, memory)
         try:
             _check_is_copy(copied, memory)
             _add_missing(copied, memory, progress)
@@ -77,7 +77,7 @@ def merge(
             for source in sources
             if str(source) != str(target)
         ]
-        merged = _open_or_create(target, opened[0]) if opened else PlaceMemory.open(target)
+        merged = open_or_create(target, opened[0]) if opened else PlaceMemory.open(target)
         stack.push(lambda kind, *_: merged.close() if kind else None)
         _check_mergeable([merged, *opened])
         for memory in opened:
@@ -85,7 +85,8 @@ def merge(
     return merged
 
 
-def _open_or_create(target: str | Path, like: PlaceMemory) -> PlaceMemory:
+def open_or_create(target: str | Path, like: PlaceMemory) -> PlaceMemory:
+    """The memory at an address, made like another one if it is not there."""
     if PlaceMemory.exists(target):
         return PlaceMemory.open(target, encoder=like.card)
     manifest = like.manifest

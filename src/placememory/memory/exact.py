@@ -50,19 +50,31 @@ def top_k(
         part = queries[start : start + block]
         scores = (matrix @ part[0])[None] if len(part) == 1 else part @ matrix.T
         results += [
-            _select(matrix, query, row_scores, min(k, count), rows)
+            select(matrix, query, row_scores, min(k, count), rows)
             for query, row_scores in zip(part, scores, strict=True)
         ]
     return results
 
 
-def _select(
+def select(
     matrix: NDArray[np.float32],
     query: NDArray[np.float32],
     scores: NDArray[np.float32],
     k: int,
     rows: NDArray[np.int64] | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The k best rows of a product that is there already.
+
+    Args:
+        matrix: (N, D) float32, unit rows.
+        query: (D,) float32, unit.
+        scores: (N,) float32, their product.
+        k: How many, at most as many as there are.
+        rows: Only these rows, increasing; all if ``None``.
+
+    Returns:
+        Rows and similarities (k,), as :func:`top_k` gives them.
+    """
     allowed = scores if rows is None else scores[rows]
     kth_best = np.partition(allowed, len(allowed) - k)[len(allowed) - k]
     near = np.flatnonzero(allowed >= kth_best - ROUNDING)
