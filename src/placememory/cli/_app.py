@@ -22,6 +22,7 @@ from placememory.cli import (
     localize,
     merge,
     pairs,
+    prune,
     query,
     remove,
     results,
@@ -50,6 +51,7 @@ app.command("pairs")(pairs.run)
 app.command("export")(export.run)
 app.command("copy")(copying.run)
 app.command("merge")(merge.run)
+app.command("prune")(prune.run)
 app.command("remove")(remove.run)
 app.add_typer(encoders.app, name="encoders")
 
