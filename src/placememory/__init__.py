@@ -17,11 +17,13 @@ from placememory._version import __version__
 
 if TYPE_CHECKING:
     from placememory._build import BuildReport, build
-    from placememory._localize import Estimate, Localization, localize, measure
+    from placememory._estimate import Estimate
+    from placememory._localize import Localization, localize, measure
     from placememory.encoders import Encoder, EncoderCard
     from placememory.encoders import create as create_encoder
     from placememory.errors import PlaceMemoryError
     from placememory.frames import Frame, Pose, list_frames, read_image, read_poses
+    from placememory.localizer import Localizer
     from placememory.maps import OccupancyGrid, read_map
     from placememory.memory import Candidate, Place, PlaceMemory, Where, copy, merge
 
@@ -30,9 +32,10 @@ _HOMES = {
     "Candidate": "memory",
     "Encoder": "encoders",
     "EncoderCard": "encoders",
-    "Estimate": "_localize",
+    "Estimate": "_estimate",
     "Frame": "frames",
     "Localization": "_localize",
+    "Localizer": "localizer",
     "OccupancyGrid": "maps",
     "Place": "memory",
     "PlaceMemory": "memory",
@@ -59,6 +62,7 @@ __all__ = [
     "Estimate",
     "Frame",
     "Localization",
+    "Localizer",
     "OccupancyGrid",
     "Place",
     "PlaceMemory",

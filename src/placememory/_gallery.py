@@ -8,7 +8,8 @@ from typing import TypedDict
 
 from matplotlib.figure import Figure
 
-from placememory._localize import Estimate, Localization
+from placememory._estimate import Estimate
+from placememory._localize import Localization
 from placememory.encoders._base import sample_evenly
 from placememory.figures import (
     ImageOf,

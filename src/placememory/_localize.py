@@ -6,61 +6,21 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from placememory._encoding import BATCH, BadFrames, encode_frames
+from placememory._estimate import Estimate
 from placememory.encoders import Encoder
 from placememory.evaluation import FrameCheck, PlaceRecall, RecallResult, check_frames
 from placememory.evaluation.metrics import is_right
-from placememory.frames import Frame, Pose
-from placememory.memory import Candidate, PlaceMemory, Where
+from placememory.frames import Frame
+from placememory.memory import PlaceMemory, Where
 
 Progress = Callable[[int, int], None]
 _CONFIDENT_SHARE = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """The answer for one frame.
-
-    Attributes:
-        frame: The query; its pose, where known, is the truth and was not used.
-        candidates: Most similar places, best first.
-    """
-
-    frame: Frame
-    candidates: tuple[Candidate, ...]
-
-    @property
-    def best(self) -> Candidate | None:
-        """The most similar place; ``None`` in an empty memory."""
-        return self.candidates[0] if self.candidates else None
-
-    @property
-    def pose(self) -> Pose | None:
-        """Pose of the best candidate; ``None`` if it has none."""
-        return self.best.place.pose if self.best is not None else None
-
-    def rights(self, radius: float, heading: float | None = None) -> list[bool | None]:
-        """Whether each candidate is right; ``None`` where a pose is missing on either side."""
-        true = self.frame.pose
-        return [
-            None
-            if true is None or c.place.pose is None
-            else is_right(true, c.place.pose, radius, heading)
-            for c in self.candidates
-        ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {
-            "name": self.frame.name,
-            "stamp": self.frame.stamp,
-            "candidates": [candidate.to_dict() for candidate in self.candidates],
-        }
 
 
 @dataclass(frozen=True, slots=True)

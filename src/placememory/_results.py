@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from placememory._atomic import write_csv, write_json, write_text
-from placememory._localize import Estimate, Localization, Measured
+from placememory._estimate import Estimate
+from placememory._localize import Localization, Measured
 from placememory._version import __version__
 from placememory.evaluation import RecallResult
 from placememory.frames import Pose

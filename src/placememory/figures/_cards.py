@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from placememory._localize import Estimate
+from placememory._estimate import Estimate
 from placememory.figures._images import ImageOf, frame_image, to_jpeg
 from placememory.figures._names import shorten
 from placememory.figures._verdict import Verdict, error, metres

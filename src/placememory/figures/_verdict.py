@@ -7,7 +7,7 @@ from enum import Enum
 
 import numpy as np
 
-from placememory._localize import Estimate
+from placememory._estimate import Estimate
 from placememory.evaluation.metrics import is_right
 from placememory.frames import Pose
 from placememory.memory import Place

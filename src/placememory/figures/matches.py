@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
-from placememory._localize import Estimate
+from placememory._estimate import Estimate
 from placememory.figures._map import MapSheet, Points, map_sheet, positions
 from placememory.figures._names import place_label, shorten
 from placememory.figures._spread import spread

@@ -10,7 +10,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from placememory._atomic import write_text
-from placememory._localize import Estimate
+from placememory._estimate import Estimate
 from placememory.figures._cards import bar, cards, filters, worst_first
 from placememory.figures._images import ImageOf, no_images
 from placememory.figures._page_look import CSS, SCRIPT

@@ -11,7 +11,7 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from placememory._localize import Estimate
+from placememory._estimate import Estimate
 from placememory.figures._names import counted
 from placememory.figures._style import (
     COLOURS,

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 
-from placememory._localize import Estimate
+from placememory._estimate import Estimate
 from placememory.errors import SettingError
 from placememory.figures._images import ImageOf, frame_image, shrink
 from placememory.figures._names import shorten

@@ -12,7 +12,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from placememory._localize import Estimate
+from placememory._estimate import Estimate
 from placememory.figures._map import map_sheet, positions
 from placememory.figures._names import counted
 from placememory.figures._style import (

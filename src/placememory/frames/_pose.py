@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +102,17 @@ class Pose:
             result[:3, :3] = rotation_from_quaternion(self.quaternion)
         result[:3, 3] = self.position
         return result
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "x": self.x,
+            "y": self.y,
+            "z": self.z,
+            "quaternion": list(self.quaternion) if self.quaternion else None,
+            "frame_id": self.frame_id,
+            "covariance": list(self.covariance) if self.covariance else None,
+        }
 
     def distance_to(self, other: Pose) -> float:
         """Distance between the two positions in metres."""

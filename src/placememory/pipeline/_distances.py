@@ -61,6 +61,20 @@ class DistanceWindow:
         self._squares = np.empty(2 * length, np.float32)
         self._start = self._stop = 0
 
+    @classmethod
+    def over(cls, rows: Vectors, length: int) -> DistanceWindow:
+        """A window over a map that is there already.
+
+        Args:
+            rows: (n, D) float32, C-contiguous, unit rows; not copied.
+            length: T, frames of the window.
+        """
+        window = cls(length, rows.shape[1])
+        window._map = Growing.of(rows)
+        window._map_squares = Growing.of(np.ones(len(rows), np.float32))
+        window._widen(len(rows))
+        return window
+
     def __len__(self) -> int:
         """How many frames the window holds, at most T."""
         return self._stop - self._start

@@ -30,6 +30,13 @@ class Growing(Generic[Number]):
         self._buffer: NDArray[Number] = np.empty((0, *shape), dtype)
         self._count = 0
 
+    @classmethod
+    def of(cls, rows: NDArray[Number]) -> Growing[Number]:
+        """Rows as they are, without a copy until more are added."""
+        grown = cls(rows.shape[1:], rows.dtype)
+        grown._buffer, grown._count = rows, len(rows)
+        return grown
+
     def __len__(self) -> int:
         """How many rows there are."""
         return self._count

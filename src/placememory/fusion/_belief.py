@@ -1,0 +1,106 @@
+"""Belief: what the fused frames say about where the robot is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from placememory.fusion._places import PlaceId
+
+Verdict = Literal["located", "ambiguous", "unknown", "warming-up"]
+"""``located``: trust the pose. ``ambiguous``: one of several hypotheses. ``unknown``: nothing here
+matches, or the robot is off the map. ``warming-up``: too few frames yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """One place the robot may be at.
+
+    Attributes:
+        row: Row of the place that stands for it.
+        place: Its id.
+        weight: 0 to 1; a probability in ``bayes``, a share of the votes elsewhere.
+        position: x, y (and z) in metres, map frame, of the robot now; ``None`` if unknown.
+        yaw: Radians; ``None`` if unknown.
+    """
+
+    row: int
+    place: PlaceId
+    weight: float
+    position: tuple[float, ...] | None = None
+    yaw: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "row": self.row,
+            "place": list(self.place),
+            "weight": self.weight,
+            "position": None if self.position is None else list(self.position),
+            "yaw": self.yaw,
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Belief:
+    """What several frames say together.
+
+    Attributes:
+        verdict: See :data:`Verdict`.
+        hypotheses: Distinct ones, best first; may be empty.
+        probability: That the first hypothesis is right within the method's radius, 0 to 1.
+        ambiguity: Weight of the second hypothesis over that of the first, 0 to 1; 0 if there is
+            only one.
+        off_map: Probability of being off the map; ``None`` where the method has no such state.
+        frames: Frames with evidence that went into it.
+        covariance: (3, 3) float64 of x, y, yaw of the first hypothesis, metres and radians; rows
+            of what is unknown are NaN. ``None`` without position.
+        area_90: Square metres of the smallest region with 90 % of the weight, where defined.
+        entropy: Of the normalised weights in nats, where defined.
+    """
+
+    verdict: Verdict
+    hypotheses: tuple[Hypothesis, ...]
+    probability: float
+    ambiguity: float
+    off_map: float | None
+    frames: int
+    covariance: NDArray[np.float64] | None = None
+    area_90: float | None = None
+    entropy: float | None = None
+
+    @property
+    def best(self) -> Hypothesis | None:
+        """The first hypothesis."""
+        return self.hypotheses[0] if self.hypotheses else None
+
+    @property
+    def position(self) -> tuple[float, ...] | None:
+        """Of the first hypothesis: mean of its mode, metres, map frame."""
+        return self.best.position if self.best else None
+
+    @property
+    def yaw(self) -> float | None:
+        """Of the first hypothesis, radians."""
+        return self.best.yaw if self.best else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; unknown is ``None``."""
+        covariance = None
+        if self.covariance is not None:
+            covariance = [[x if math.isfinite(x) else None for x in r] for r in self.covariance]
+        return {
+            "verdict": self.verdict,
+            "probability": self.probability,
+            "ambiguity": self.ambiguity,
+            "off_map": self.off_map,
+            "frames": self.frames,
+            "hypotheses": [hypothesis.to_dict() for hypothesis in self.hypotheses],
+            "covariance": covariance,
+            "area_90": self.area_90,
+            "entropy": self.entropy,
+        }

@@ -1,0 +1,217 @@
+"""What one frame tells: its candidates, and how far the robot moved since the last frame."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from placememory.errors import DescriptorError, InputError
+from placememory.fusion._places import Floats, Rows
+
+_FARTHEST = 1e7
+_SIGMA = 1.4826  # of a normal distribution, over its median absolute deviation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """The candidates of one frame. All arrays are checked and copied; none is changed later.
+
+    Attributes:
+        rows: (K,) int64, rows of the place table; may be empty. Of a row given twice the higher
+            similarity counts.
+        similarities: (K,) float64, cosine as a rule; more is more similar.
+        column: (N,) the similarity of the frame to every place, where known.
+        level: Centre and spread of the frame's similarities to the whole map, where known without
+            the column (a search engine that gives K candidates only).
+        match_rows: (M,) int64, rows that a sequence matcher found for this frame, best first.
+        match_scores: (M,) float64, their scores of the kind ``relative``: 0 same, 1 look-alike.
+        stamp: Seconds; ``None`` if unknown.
+
+    Raises:
+        DescriptorError: A similarity or score is NaN or infinite.
+        InputError: Shapes differ, rows are no whole numbers from 0, or the stamp is not finite.
+
+    Example:
+        >>> frame = Evidence.from_column([0.1, 0.0, 0.9, 0.05, 0.08], k=2)
+        >>> frame.rows.tolist(), frame.weights().round(1).tolist()
+        ([2, 0], [6.7, 0.2])
+    """
+
+    rows: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    similarities: Floats = field(default_factory=lambda: np.zeros(0))
+    column: Floats | None = None
+    level: tuple[float, float] | None = None
+    match_rows: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    match_scores: Floats = field(default_factory=lambda: np.zeros(0))
+    stamp: float | None = None
+
+    def __post_init__(self) -> None:
+        for rows, values in (("rows", "similarities"), ("match_rows", "match_scores")):
+            at, given = _rows(rows, getattr(self, rows)), _finite(values, getattr(self, values))
+            if len(at) != len(given):
+                raise InputError(f"{len(at)} {rows} but {len(given)} {values}")
+            object.__setattr__(self, rows, at)
+            object.__setattr__(self, values, given)
+        if self.column is not None:
+            object.__setattr__(self, "column", _finite("column", self.column))
+        if self.level is not None:
+            centre, spread = _finite("level", self.level).tolist()
+            if spread < 0:
+                raise InputError(f"the spread of similarities is {spread}; it cannot be negative")
+            object.__setattr__(self, "level", (centre, spread))
+        if self.stamp is not None and not math.isfinite(self.stamp):
+            raise InputError(f"a stamp must be finite seconds, not {self.stamp}")
+
+    @classmethod
+    def from_column(cls, column: ArrayLike, *, k: int = 10, stamp: float | None = None) -> Evidence:
+        """Evidence of a whole column (N,); its K most similar places become the candidates.
+
+        All places as similar as the K-th are candidates, so no order of places decides.
+        """
+        values = _finite("column", column)
+        if k < 1:
+            raise InputError(f"k is {k}; give at least 1")
+        least = np.partition(values, -k)[-k] if k < len(values) else -np.inf
+        rows = np.flatnonzero(values >= least)
+        rows = rows[np.argsort(-values[rows], kind="stable")]
+        return cls(rows, values[rows], column=values, stamp=stamp)
+
+    def usual(self) -> tuple[float, float]:
+        """Centre and spread of the bulk of this frame's similarities.
+
+        Of the column, the median and the geometric mean of two deviations, the standard one and
+        the scaled median absolute one: the first alone shrinks true matches where the map is
+        small, the second alone inflates chance ones where places are alike. Without column the
+        given level; else the lowest candidate and the mean excess over it, which cannot tell a
+        frame off the map from one on it.
+        """
+        values = self.column
+        if values is not None and len(values):
+            values = np.sort(values)  # so that sums do not depend on the order of places
+            centre = float(np.median(values))
+            robust, plain = _SIGMA * float(np.median(np.abs(values - centre))), float(values.std())
+            return centre, math.sqrt(robust * plain) if robust > 1e-9 else plain
+        if self.level is not None:
+            return self.level
+        if not len(self.similarities):
+            return 0.0, 0.0
+        least = float(self.similarities.min())
+        return least, float(self.similarities.mean()) - least
+
+    def normalised(self, values: Floats) -> Floats:
+        """Similarities as spreads above the centre; 0 where the frame is equally like all."""
+        centre, spread = self.usual()
+        return (values - centre) / spread if spread > 1e-9 else np.zeros(len(values))
+
+    def weights(self) -> Floats:
+        """(K,) max(0, (s - centre) / spread) of the candidates."""
+        return np.maximum(0.0, self.normalised(self.similarities))
+
+    def check_rows(self, count: int) -> None:
+        """Refuse evidence that is not of a map with ``count`` places.
+
+        Raises:
+            InputError: A row is out of range, or the column has another length.
+        """
+        for name in ("rows", "match_rows"):
+            rows = getattr(self, name)
+            if len(rows) and int(rows.max()) >= count:
+                raise InputError(f"{name} name row {int(rows.max())} of a map of {count} places")
+        if self.column is not None and len(self.column) != count:
+            raise InputError(f"the column has {len(self.column)} values, the map {count} places")
+
+
+def _rows(name: str, values: ArrayLike) -> Rows:
+    rows = np.array(values)
+    if rows.ndim != 1 or (rows.size and (rows.dtype.kind not in "iu" or int(rows.min()) < 0)):
+        raise InputError(f"{name} are {rows.dtype} of shape {rows.shape}; give row numbers (K,)")
+    return rows.astype(np.int64)
+
+
+def _finite(name: str, values: ArrayLike) -> Floats:
+    given = np.array(values)
+    if given.ndim != 1 or (given.size and given.dtype.kind not in "iuf"):
+        raise InputError(f"{name} are {given.dtype} of shape {given.shape}; give numbers (K,)")
+    result: NDArray[np.float64] = given.astype(np.float64)
+    if not np.isfinite(result).all():
+        bad = int(np.flatnonzero(~np.isfinite(result))[0])
+        raise DescriptorError(
+            f"{name}: value {bad} is {result[bad]}; check the descriptors for NaN and zero vectors"
+        )
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Odometry:
+    """Motion since the frame before, in the robot's frame of then: x forward, y left (REP-103).
+
+    Attributes:
+        dx: Metres forward.
+        dy: Metres to the left.
+        dyaw: Radians counter-clockwise.
+        std_xy: Standard deviation of dx and of dy, metres.
+        std_yaw: Standard deviation of dyaw, radians.
+
+    Raises:
+        InputError: A value is not finite, above ten million, or a deviation negative.
+
+    Example:
+        >>> turn = Odometry(1.0, 0.0, math.pi / 2)
+        >>> square = turn.then(turn).then(turn).then(turn)
+        >>> abs(round(square.dx, 6)), abs(round(square.dy, 6)), abs(round(square.dyaw, 6))
+        (0.0, 0.0, 0.0)
+    """
+
+    dx: float
+    dy: float
+    dyaw: float
+    std_xy: float = 0.05
+    std_yaw: float = 0.02
+
+    def __post_init__(self) -> None:
+        values = (self.dx, self.dy, self.dyaw, self.std_xy, self.std_yaw)
+        if not all(math.isfinite(value) for value in values):
+            raise InputError(f"odometry must be finite, not {values}")
+        if max(map(abs, values)) > _FARTHEST:
+            raise InputError(f"odometry of more than {_FARTHEST:.0e} metres or radians: {values}")
+        if self.std_xy < 0 or self.std_yaw < 0:
+            raise InputError("the deviations of odometry cannot be negative")
+
+    @classmethod
+    def between(
+        cls,
+        first: tuple[float, float, float],
+        second: tuple[float, float, float],
+        *,
+        std_xy: float = 0.05,
+        std_yaw: float = 0.02,
+    ) -> Odometry:
+        """Motion between two poses (x, y, yaw) of one odometry frame, metres and radians."""
+        dx, dy = second[0] - first[0], second[1] - first[1]
+        cosine, sine = math.cos(first[2]), math.sin(first[2])
+        return cls(
+            cosine * dx + sine * dy,
+            cosine * dy - sine * dx,
+            math.remainder(second[2] - first[2], math.tau),
+            std_xy,
+            std_yaw,
+        )
+
+    def then(self, later: Odometry) -> Odometry:
+        """Both motions as one; variances add."""
+        cosine, sine = math.cos(self.dyaw), math.sin(self.dyaw)
+        return Odometry(
+            self.dx + cosine * later.dx - sine * later.dy,
+            self.dy + sine * later.dx + cosine * later.dy,
+            math.remainder(self.dyaw + later.dyaw, math.tau),
+            math.hypot(self.std_xy, later.std_xy),
+            math.hypot(self.std_yaw, later.std_yaw),
+        )
+
+    @property
+    def distance(self) -> float:
+        """Metres."""
+        return math.hypot(self.dx, self.dy)

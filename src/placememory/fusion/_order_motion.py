@@ -1,0 +1,163 @@
+"""Motion without odometry: along the order of the mapping runs, at a speed that is learned."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from placememory.fusion._motion import wrapped
+from placememory.fusion._near import NearIndex
+from placememory.fusion._places import Floats, PlaceTable, Rows
+
+_FACING = math.radians(60.0)
+_NEIGHBOURS = 8
+_GAP = 5.0
+_STAYS = 0.5
+
+
+class OrderMotion:
+    """Steps along the runs, with a learned distribution, and over to places nearby.
+
+    The places are those of the table in the order of its chain. A step goes -max_step to max_step
+    rows on within a run. Of the mass that goes past its end half stays there and half leaves the
+    map. A run ends where its session does, and where it has a gap: five times the usual step, in
+    metres where positions are known, else in order. The distribution of steps starts as
+    a broad one that prefers going forward and is learned while the robot moves (expected counts,
+    forgotten over ``memory`` frames), so twice the speed, a stop and the way back are all found.
+
+    Args:
+        table: Sorted by session and order.
+        index: Of its positions.
+        max_step: Rows.
+        cross: Share of the mass that goes over to near places, which may be of another run.
+        memory: Frames.
+    """
+
+    def __init__(
+        self,
+        table: PlaceTable,
+        index: NearIndex,
+        *,
+        max_step: int,
+        cross: float,
+        memory: float,
+    ) -> None:
+        self._steps = np.arange(-max_step, max_step + 1, dtype=np.int64)
+        self._keep = 1.0 - 1.0 / memory
+        self._prior = _prior(self._steps)
+        last = np.flatnonzero(_run_ends(table))
+        first = np.concatenate(([0], last[:-1] + 1))
+        run = np.repeat(np.arange(len(last)), last - first + 1)
+        row = np.arange(len(table))
+        self._beyond: list[
+            tuple[Rows, Rows]
+        ] = []  # for each step: rows whose run ends before it, and where it ends
+        for step in self._steps:
+            end = (last if step > 0 else first)[run]
+            out = np.flatnonzero(row + step > end if step > 0 else row + step < end)
+            self._beyond.append((out, end[out]))
+        self._cross = cross
+        self._links = _links(table, index, max_step)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the speed."""
+        self._counts = 4.0 * self._prior
+
+    @property
+    def steps(self) -> Floats:
+        """(2 max_step + 1,) probability of each step, from -max_step on."""
+        result: Floats = self._counts / self._counts.sum()
+        return result
+
+    def predict(self, mass: Floats) -> Floats:
+        """Mass (N,) one usual step later; what is missing has left the map."""
+        result = np.zeros(len(mass))
+        for step, share, beyond in zip(self._steps, self.steps, self._beyond, strict=True):
+            _shift(result, share * mass, int(step), beyond)
+        source, target, share = self._links
+        if len(source):
+            over = self._cross * result[source] * share
+            result -= np.bincount(source, over, len(mass))
+            result += np.bincount(target, over, len(mass))
+            np.maximum(result, 0.0, out=result)
+        return result
+
+    def learn(self, before: Floats, likelihood: Floats) -> None:
+        """Count the steps that the newest frame makes likely.
+
+        Args:
+            before: (N,) mass before the step; what it lacks to 1 is off the map.
+            likelihood: (N,) of the newest frame.
+        """
+        found = np.zeros(len(self._steps))
+        for i, step in enumerate(self._steps.tolist()):
+            here = before[max(0, -step) : len(before) - max(0, step)]
+            there = likelihood[max(0, step) : len(before) - max(0, -step)]
+            found[i] = here @ there
+        found *= self.steps
+        total = float(found.sum())
+        if total > 0:
+            on = float(before.sum())
+            rows = on**2 / max(float((before**2).sum()), 1e-300)  # that the mass is spread over
+            sure = on * min(1.0, self._steps[-1] / rows)
+            counts = self._keep * (self._counts - 4.0 * self._prior) + found / total * sure
+            self._counts = counts + 4.0 * self._prior
+
+
+def _shift(result: Floats, mass: Floats, step: int, beyond: tuple[Rows, Rows]) -> None:
+    """Add mass, moved ``step`` rows on, to the result; at the end of a run half of it stays."""
+    out, end = beyond
+    np.add.at(result, end, _STAYS * mass[out])
+    mass[out] = 0.0
+    if abs(step) < len(mass):
+        result[max(0, step) : len(mass) - max(0, -step)] += mass[
+            max(0, -step) : len(mass) - max(0, step)
+        ]
+
+
+def _run_ends(table: PlaceTable) -> NDArray[np.bool_]:
+    """(N,) bool: whether no step leads on from a place."""
+    other: NDArray[np.bool_] = np.diff(table.session, append=-1) != 0
+    apart = np.diff(table.order, append=0)
+    metres = np.linalg.norm(np.diff(table.positions, axis=0), axis=1)
+    if other.all():
+        return other
+    skipped = apart > _GAP * float(np.median(apart[~other]))
+    far = np.append(metres, np.nan)
+    if not math.isfinite(table.spacing):
+        return other | skipped
+    return other | np.where(np.isfinite(far), far > _GAP * table.spacing, skipped)
+
+
+def _prior(steps: Rows) -> Floats:
+    """Stop 0.2, forward 0.6, back 0.2; half as likely for each row more."""
+    forward, back = np.maximum(steps, 0), np.maximum(-steps, 0)
+    weight = np.where(steps > 0, 0.5**forward, np.where(steps < 0, 0.5**back, 0.0))
+    ahead = 0.6 * np.where(steps > 0, weight, 0.0) / weight[steps > 0].sum()
+    behind = 0.2 * np.where(steps < 0, weight, 0.0) / weight[steps < 0].sum()
+    result: Floats = ahead + behind + np.where(steps == 0, 0.2, 0.0)
+    return result
+
+
+def _links(table: PlaceTable, index: NearIndex, max_step: int) -> tuple[Rows, Rows, Floats]:
+    """Source, target and share of the passages to near places that no step along a run reaches."""
+    none = np.zeros(0, np.int64)
+    if not math.isfinite(table.spacing):
+        return none, none, np.zeros(0)
+    source, target, metres = index.pairs(table.positions, 2.0 * table.spacing, 50 * len(table))
+    turn = np.abs(wrapped(table.yaw[source] - table.yaw[target]))
+    reached = (table.session[source] == table.session[target]) & (
+        np.abs(source - target) <= max_step
+    )
+    use = ~reached & ~(turn > _FACING)
+    source, target, metres = source[use], target[use], metres[use]
+    order = np.lexsort((target, metres, source))
+    source, target = source[order], target[order]
+    start = np.searchsorted(source, source)
+    use = np.arange(len(source)) - start < _NEIGHBOURS
+    source, target = source[use], target[use]
+    counts = np.bincount(source, minlength=len(table))
+    return source, target, 1.0 / counts[source]

@@ -1,0 +1,177 @@
+"""What the window methods share: the last frames' votes, moved to where the robot is now."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from placememory.fusion._belief import Belief, Hypothesis, Verdict
+from placememory.fusion._evidence import Evidence, Odometry
+from placememory.fusion._motion import Clock, moved
+from placememory.fusion._places import Floats, PlaceTable, Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """Candidates of one frame, heaviest first, ties by session and order.
+
+    Attributes:
+        rows: (K,) rows of the table.
+        weights: (K,) normalised similarities, at least 0.
+        positions: (K, 2 or 3) where the robot would be now, NaN where unknown.
+        yaw: (K,) the same for the heading.
+        trust: (K,) halved with each later frame that came without odometry: where the robot would
+            be now is less and less known. It weighs positions, never votes.
+    """
+
+    rows: Rows
+    weights: Floats
+    positions: Floats
+    yaw: Floats
+    trust: Floats
+
+    def taken(self, use: NDArray[np.bool_]) -> Votes:
+        """Some of the votes."""
+        return Votes(
+            self.rows[use],
+            self.weights[use],
+            self.positions[use],
+            self.yaw[use],
+            self.trust[use],
+        )
+
+
+class VoteWindow:
+    """The votes of the last frames. An empty frame counts as a frame without votes.
+
+    Args:
+        places: The map.
+        window: Frames to keep.
+        candidates: Votes to keep of a frame.
+    """
+
+    def __init__(self, places: PlaceTable, window: int, candidates: int) -> None:
+        self.places = places
+        self.window, self.candidates = window, candidates
+        self._rank = np.argsort(places.chain())
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        self.frames: deque[Votes] = deque(maxlen=self.window)
+        self._clock = Clock()
+
+    def push(self, evidence: Evidence, odometry: Odometry | None) -> None:
+        """Move the older votes and add the newest.
+
+        Raises:
+            InputError: Rows are not of this map, or the stamp is before the last; nothing changed.
+        """
+        evidence.check_rows(len(self.places))
+        self._clock.check(evidence.stamp)
+        still = self._clock.tick(evidence.stamp) == 0
+        for i, votes in enumerate(self.frames):
+            if odometry is not None:
+                there, yaw = moved(votes.positions, votes.yaw, odometry)
+                self.frames[i] = replace(votes, positions=there, yaw=yaw)
+            elif not still:
+                self.frames[i] = replace(votes, trust=0.5 * votes.trust)
+        self.frames.append(self._votes(evidence))
+
+    def _votes(self, evidence: Evidence) -> Votes:
+        weights = evidence.weights()
+        best = np.lexsort((self._rank[evidence.rows], -weights))
+        _, first = np.unique(evidence.rows[best], return_index=True)  # a row votes once
+        best = best[np.sort(first)][: self.candidates]
+        rows = evidence.rows[best]
+        place, yaw = self.places.positions[rows], self.places.yaw[rows]
+        return Votes(rows, weights[best], place, yaw, np.ones(len(rows)))
+
+    @property
+    def weighed(self) -> int:
+        """Frames in the window that have votes."""
+        return sum(1 for votes in self.frames if len(votes.rows))
+
+    def flat(self) -> tuple[Votes, Rows]:
+        """All votes of the window as one, and the number of the frame of each."""
+        dim = self.places.positions.shape[1]
+        empty = Votes(
+            np.zeros(0, np.int64), np.zeros(0), np.zeros((0, dim)), np.zeros(0), np.zeros(0)
+        )
+        frames = [*self.frames, empty]
+        frame = np.repeat(np.arange(len(frames)), [len(votes.rows) for votes in frames])
+        return Votes(
+            np.concatenate([votes.rows for votes in frames]),
+            np.concatenate([votes.weights for votes in frames]),
+            np.concatenate([votes.positions for votes in frames]),
+            np.concatenate([votes.yaw for votes in frames]),
+            np.concatenate([votes.trust for votes in frames]),
+        ), frame
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When the best hypothesis of a window is trusted.
+
+    Attributes:
+        warm_up: Frames before there is an answer.
+        support: Share of the frames that must vote for it, and one frame more.
+        ratio: The second score over the first must not be above.
+        level: Normalised similarity, mean over the frames, that the hypothesis must reach.
+        slope, middle: Probability = 1 / (1 + exp(-slope (margin - middle))), where margin is the
+            mean weight a frame gives to the first hypothesis more than to the second.
+    """
+
+    warm_up: int
+    support: float
+    ratio: float
+    level: float
+    slope: float = 1.5
+    middle: float = 2.0
+
+    def verdict(self, frames: int, support: int, score: float, ambiguity: float) -> Verdict:
+        """The verdict on the best hypothesis; ``score`` is its sum of weights."""
+        if frames < self.warm_up:
+            return "warming-up"
+        if support < min(frames, math.ceil(self.support * frames) + 1):
+            return "unknown"
+        if score < self.level * frames:
+            return "unknown"
+        return "ambiguous" if ambiguity > self.ratio else "located"
+
+    def probability(self, margin: float) -> float:
+        """Calibrated probability; ``margin`` per frame."""
+        return 1.0 / (1.0 + math.exp(min(700.0, -self.slope * (margin - self.middle))))
+
+
+def believe(
+    rule: Rule,
+    window: VoteWindow,
+    hypotheses: list[Hypothesis],
+    scores: list[float],
+    supports: list[int],
+    covariance: Floats | None = None,
+    **extra: float | None,
+) -> Belief:
+    """The belief of a window method; hypotheses best first with their scores and supports."""
+    frames = window.weighed
+    if not hypotheses or scores[0] <= 0:
+        early: Verdict = "warming-up" if len(window.frames) < rule.warm_up else "unknown"
+        return Belief(early, (), 0.0, 0.0, None, frames)
+    second = scores[1] if len(scores) > 1 else 0.0
+    ambiguity = min(1.0, second / scores[0])
+    count = len(window.frames)
+    return Belief(
+        rule.verdict(count, supports[0], scores[0], ambiguity),
+        tuple(hypotheses),
+        rule.probability((scores[0] - second) / count),
+        ambiguity,
+        None,
+        frames,
+        covariance,
+        **extra,
+    )

@@ -1,0 +1,242 @@
+"""Bayes filter over the places and a state off the map."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from placememory.fusion import _checks
+from placememory.fusion._belief import Belief, Hypothesis, Verdict
+from placememory.fusion._evidence import Evidence, Odometry
+from placememory.fusion._modes import Modes
+from placememory.fusion._motion import Clock, moved, pose_of
+from placememory.fusion._near import NearIndex
+from placememory.fusion._observation import ObservationModel
+from placememory.fusion._odometry_motion import OdometryMotion
+from placememory.fusion._order_motion import OrderMotion
+from placememory.fusion._places import Floats, PlaceTable
+
+_STILL = Odometry(0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+class Bayes:
+    """Recursive filter: belief <- likelihood x motion x belief (Thrun, Burgard, Fox 2005, ch. 8).
+
+    The states are the N places and one off the map. With odometry, mass goes where the motion
+    leads, or off the map where no place is; without, along the order of the runs at a learned
+    speed. Then a share leaves the map, enters it anywhere, or is kidnapped. A frame multiplies
+    each state by its :class:`ObservationModel`. Being off the map is a state as in FAB-MAP
+    (Cummins and Newman 2008) and in Xu et al. (2020), who filter over a map's images likewise.
+
+    Args:
+        places: The map.
+        observation: How similarities become likelihoods.
+        radius: Metres within which an answer is right: of a mode, and of its probability.
+        reach: Steps of a run that stand for the radius where places have no position.
+        leave: Probability of leaving the map in a step.
+        enter: Probability of entering it again, anywhere.
+        kidnap: Probability of being carried elsewhere on the map.
+        start_off_map: Probability of starting off the map.
+        max_step: Rows that a step without odometry may go, forward or back.
+        cross: Share of a step without odometry that goes over to places nearby.
+        speed_memory: Frames over which the speed is learned.
+        slack: Standard deviation of the robot's distance to a place, in spacings of the map.
+        turn: Standard deviation of the robot's heading to the place's, degrees; ``None`` where it
+            says nothing (panoramas).
+        still: Share of its evidence that a frame has when the robot did not move.
+        confident: Probability from which an answer is ``located``.
+        ratio: The second probability over the first must not be above for it.
+        warm_up: Frames with evidence before there is an answer.
+
+    A frame without candidates, or equally like every place, only moves the mass.
+
+    Raises:
+        SettingError: A setting has an impossible value.
+
+    Example:
+        >>> table = PlaceTable.from_arrays([[float(i), 0.0] for i in range(30)], yaw=[0.0] * 30)
+        >>> fusion = Bayes(table)
+        >>> for i in range(4):
+        ...     column = np.random.default_rng(i).normal(0.1, 0.02, 30)
+        ...     column[i + 7] = 0.3
+        ...     belief = fusion.update(Evidence.from_column(column), Odometry(1.0, 0.0, 0.0))
+        >>> belief.verdict, belief.best.row
+        ('located', 10)
+    """
+
+    def __init__(
+        self,
+        places: PlaceTable,
+        *,
+        observation: ObservationModel | None = None,
+        radius: float = 2.0,
+        reach: int = 2,
+        leave: float = 0.02,
+        enter: float = 0.05,
+        kidnap: float = 0.002,
+        start_off_map: float = 0.3,
+        max_step: int = 8,
+        cross: float = 0.1,
+        speed_memory: float = 30.0,
+        slack: float = 0.5,
+        turn: float | None = 20.0,
+        still: float = 0.1,
+        confident: float = 0.9,
+        ratio: float = 0.5,
+        warm_up: int = 2,
+    ) -> None:
+        _checks.positive(radius=radius, slack=slack, turn=1.0 if turn is None else turn)
+        _checks.positive(speed_memory=speed_memory - 1)
+        _checks.whole(max_step=max_step, reach=reach + 1, warm_up=warm_up)
+        _checks.shares(leave=leave, enter=enter, kidnap=kidnap, start_off_map=start_off_map)
+        _checks.shares(cross=cross, still=still, confident=confident, ratio=ratio)
+        _checks.shares(leave_and_kidnap=leave + kidnap)
+        self.places = places
+        self.observation = observation or ObservationModel()
+        self._chain = places.chain()
+        table = places.taken(self._chain)
+        index = NearIndex(table.positions, radius)
+        self._table = table
+        self._posed = table.posed
+        self._modes = Modes(table, index, radius, reach)
+        self._order = OrderMotion(table, index, max_step=max_step, cross=cross, memory=speed_memory)
+        self._odometry = OdometryMotion(table, index, slack=slack, turn=turn)
+        self._anywhere = _anywhere(table, index)
+        self._rates = (leave, enter, kidnap)
+        self._start, self._still = start_off_map, still
+        self._confident, self._ratio, self._warm_up = confident, ratio, warm_up
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        self._clock = Clock()
+        self._mass = (1.0 - self._start) * self._anywhere
+        self._off = self._start
+        self._pending = _STILL
+        self._moved = 1.0  # since the last evidence, in parts of what makes a view a new one
+        self._frames = 0
+        self._order.reset()
+
+    @property
+    def probabilities(self) -> Floats:
+        """(N + 1,) float64: of each row of the table, then of being off the map. Their sum is 1."""
+        result = np.empty(len(self._mass) + 1)
+        result[self._chain] = self._mass
+        result[-1] = self._off
+        return result
+
+    def update(self, evidence: Evidence, odometry: Odometry | None = None) -> Belief:
+        """Take in the next frame; see :meth:`placememory.fusion.Fusion.update`."""
+        evidence.check_rows(len(self.places))
+        self._clock.check(evidence.stamp)
+        steps = self._clock.tick(evidence.stamp)
+        before = self._mass
+        along = self._move(steps, odometry)
+        nats = self.observation.of_frame(evidence, len(self.places))[self._chain]
+        if nats.any():
+            trust = max(self._still, min(1.0, self._moved))
+            likelihood = np.exp(trust * nats)
+            self._mass = self._mass * likelihood
+            self._off *= math.exp(trust * self.observation.off_map_level)
+            if along:
+                self._order.learn(before, likelihood)
+            self._moved, self._frames = 0.0, self._frames + 1
+        total = float(self._mass.sum()) + self._off
+        self._mass, self._off = self._mass / total, self._off / total
+        return self._belief()
+
+    def _move(self, steps: int, odometry: Odometry | None) -> bool:
+        """Predict; tells whether it was one step along the order, from which speed is learned."""
+        if odometry is None:
+            for _ in range(steps):
+                total = float(self._mass.sum())
+                self._mass = self._order.predict(self._mass)
+                self._off += max(0.0, total - float(self._mass.sum()))
+                self._pass(1.0)
+            self._moved += float(steps)
+            self._pending = _STILL
+            return steps == 1
+        self._pending = self._pending.then(odometry)
+        share = self._odometry.share_moved(odometry)
+        self._moved += share
+        if self._odometry.enough(self._pending):
+            total = float(self._mass.sum())
+            posed = np.where(self._posed, self._mass, 0.0)
+            rest = self._mass - posed
+            self._mass = self._odometry.predict(posed, self._pending)
+            if rest.any():
+                self._mass += self._order.predict(rest)
+            self._off += max(0.0, total - float(self._mass.sum()))
+            self._pending = _STILL
+        self._pass(share)
+        return False
+
+    def _pass(self, share: float) -> None:
+        """Leave the map, enter it (in a part of a step, by that part), be kidnapped."""
+        leave, enter, kidnap = self._rates
+        leave, enter = leave * share, enter * share  # a robot that stands can be carried still
+        on = float(self._mass.sum())
+        self._mass = (1.0 - leave - kidnap) * self._mass + (
+            kidnap * on + enter * self._off
+        ) * self._anywhere
+        self._off = (1.0 - enter) * self._off + leave * on
+
+    def _belief(self) -> Belief:
+        modes = self._modes.find(self._mass, 5)
+        probability = min(1.0, modes[0][1]) if modes else 0.0
+        second = modes[1][1] if len(modes) > 1 else 0.0
+        ambiguity = second / probability if probability > 0 else 0.0
+        poses = [self._pose(members) for _, _, members in modes]
+        some = self._mass[self._mass > 1e-300]
+        off = self._off * math.log(max(self._off, 1e-300))
+        return Belief(
+            self._verdict(probability, ambiguity, sum(mode[1] for mode in modes)),
+            tuple(
+                Hypothesis(int(self._chain[row]), self._table.ids[row], min(1.0, p), at, yaw)
+                for (row, p, _), (at, yaw, _) in zip(modes, poses, strict=True)
+            ),
+            probability,
+            ambiguity,
+            min(1.0, self._off),
+            self._frames,
+            poses[0][2] if poses else None,
+            entropy=max(0.0, float(-(some @ np.log(some))) - off),
+        )
+
+    def _verdict(self, probability: float, ambiguity: float, named: float) -> Verdict:
+        if self._frames < self._warm_up:
+            return "warming-up"
+        if probability >= self._confident and ambiguity <= self._ratio:
+            return "located"
+        return "unknown" if self._off >= 0.5 or named < 0.5 else "ambiguous"
+
+    def _pose(
+        self, members: np.ndarray
+    ) -> tuple[tuple[float, ...] | None, float | None, Floats | None]:
+        """Mean pose of a mode with what the robot moved since, and its covariance."""
+        members = members[self._posed[members]]
+        weight = self._mass[members]
+        if not weight.any():
+            return None, None, None
+        spacing = self._table.spacing if math.isfinite(self._table.spacing) else 0.0
+        floor = math.hypot(0.1, spacing / math.sqrt(12), self._pending.std_xy)
+        mean, yaw, covariance = pose_of(
+            self._table.positions[members], self._table.yaw[members], weight, floor_xy=floor
+        )
+        there, heading = moved(mean[None], np.array([yaw]), self._pending)
+        known = float(heading[0]) if math.isfinite(yaw) else None
+        return tuple(there[0].tolist()), known, covariance
+
+
+def _anywhere(table: PlaceTable, index: NearIndex) -> Floats:
+    """(N,) the same for every spot of the map, however often it was passed; sums to 1."""
+    count = np.ones(len(table))
+    if math.isfinite(table.spacing):
+        source, _, _ = index.pairs(table.positions, 0.5 * table.spacing, 200 * len(table))
+        count = np.maximum(1.0, np.bincount(source, minlength=len(table)))
+    result: Floats = (1.0 / count) / (1.0 / count).sum()
+    return result
+
+
+create = Bayes

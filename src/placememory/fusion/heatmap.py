@@ -1,0 +1,201 @@
+"""C: a map of evidence. Each frame adds the outline of its candidates, the peak is the answer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from placememory.errors import SettingError
+from placememory.fusion import _checks
+from placememory.fusion._belief import Belief, Hypothesis
+from placememory.fusion._cells import climb, heights, spread, sum_of_frames
+from placememory.fusion._evidence import Evidence, Odometry
+from placememory.fusion._motion import pose_of
+from placememory.fusion._places import Floats, PlaceTable, Rows
+from placememory.fusion._window import Rule, Votes, VoteWindow, believe
+from placememory.maps import FREE, OccupancyGrid
+
+_TINY = 1e-12
+_MOST = 5
+
+
+def _fading(trust: Floats, frame: Rows) -> Floats:
+    """(V,) factor, mean 1 over the frames: the less is known of the motion since, the lower."""
+    fade: Floats = np.sqrt(trust)
+    first = np.flatnonzero(np.diff(frame, prepend=-1))
+    return fade / float(fade[first].mean())
+
+
+class _Peak(NamedTuple):
+    at: tuple[float, float]
+    hypothesis: Hypothesis
+    score: float
+    support: int
+    covariance: Floats
+
+
+class Heatmap:
+    """Heatmap over x and y.
+
+    H(x) = sum over frames t of max over candidates k of w_tk exp(-|x - p'_tk|^2 / 2 sigma^2), with
+    candidates moved by the odometry since. Only cells within three sigmas of a candidate are
+    looked at, so neither the size of the map nor the number of its places costs anything. Cells
+    that the occupancy grid does not call free count ``walls`` times. Peaks are climbed to from the
+    candidates by the mean shift, so they do not depend on where cells begin. Without odometry the
+    weight of a frame falls by 0.7 with each later one.
+
+    Args:
+        places: The map.
+        window: Frames.
+        candidates: Votes of a frame.
+        sigma: Metres.
+        resolution: Side of a cell, metres; at most sigma.
+        grid: Occupancy grid; ``None`` masks nothing.
+        walls: Factor 0 to 1 on cells that are occupied, unknown or outside the grid.
+        radius: Metres between distinct peaks, and within which an answer is right.
+        warm_up: Frames before there is an answer.
+        support: Share of the frames that must agree, and one frame more.
+        ratio: The second peak over the first must not be above.
+        level: Mean normalised similarity that the peak must reach.
+        pose_noise: Standard deviation of the map's positions, metres.
+
+    Raises:
+        SettingError: A setting has an impossible value.
+
+    Example:
+        >>> table = PlaceTable.from_arrays([[0.0, 0.0], [1.0, 0.0], [9.0, 0.0]])
+        >>> fusion = Heatmap(table, warm_up=1)
+        >>> belief = fusion.update(Evidence([0, 1], [0.9, 0.9], level=(0.0, 0.1)))
+        >>> [round(x, 3) for x in belief.position], belief.area_90 > 5
+        ([0.0, 0.0], True)
+    """
+
+    def __init__(
+        self,
+        places: PlaceTable,
+        *,
+        window: int = 5,
+        candidates: int = 5,
+        sigma: float = 1.0,
+        resolution: float = 0.5,
+        grid: OccupancyGrid | None = None,
+        walls: float = 0.0,
+        radius: float = 2.0,
+        warm_up: int = 3,
+        support: float = 0.5,
+        ratio: float = 0.7,
+        level: float = 2.5,
+        pose_noise: float = 0.1,
+    ) -> None:
+        _checks.whole(window=window, candidates=candidates, warm_up=warm_up)
+        _checks.positive(
+            sigma=sigma, resolution=resolution, radius=radius, level=level, pose_noise=pose_noise
+        )
+        _checks.shares(walls=walls, support=support, ratio=ratio)
+        if not sigma / 50 <= resolution <= sigma:
+            raise SettingError(f"resolution is {resolution} m; give sigma / 50 to sigma ({sigma})")
+        self.sigma, self.radius, self.walls, self.grid = sigma, radius, walls, grid
+        self.resolution = resolution
+        self._open = None if grid is None else grid.occupancy() == FREE
+        self._rank = np.argsort(places.chain())
+        self._window = VoteWindow(places, window, candidates)
+        self._rule = Rule(min(warm_up, window), support, ratio, level)
+        spacing = places.spacing if math.isfinite(places.spacing) else 0.0
+        self._floor = math.hypot(spacing / math.sqrt(12), pose_noise)
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        self._window.reset()
+
+    def update(self, evidence: Evidence, odometry: Odometry | None = None) -> Belief:
+        """Take in the next frame; see :meth:`placememory.fusion.Fusion.update`."""
+        self._window.push(evidence, odometry)
+        votes, frame = self._window.flat()
+        use = np.isfinite(votes.positions[:, 0]) & (votes.weights > 0)
+        votes = votes.taken(use)
+        frame = frame[use]
+        if not len(frame):
+            return believe(self._rule, self._window, [], [], [])
+        votes = replace(votes, weights=votes.weights * _fading(votes.trust, frame))
+        cells = sum_of_frames(
+            votes.positions[:, :2], votes.weights, frame, self.sigma, self.resolution
+        )
+        heat = cells.heat * self._factor(cells.centres)
+        area, entropy = spread(heat, self.resolution)
+        found = self._peaks(votes, frame)
+        return believe(
+            self._rule,
+            self._window,
+            [peak.hypothesis for peak in found],
+            [peak.score for peak in found],
+            [peak.support for peak in found],
+            found[0].covariance if found else None,
+            area_90=area,
+            entropy=entropy,
+        )
+
+    def _total(self) -> float:
+        """The highest peak there could be."""
+        return max(_TINY, sum(float(v.weights.max(initial=0.0)) for v in self._window.frames))
+
+    def _factor(self, points: Floats) -> Floats:
+        """(M,) 1 where free, ``walls`` elsewhere."""
+        if self.grid is None or self._open is None:
+            return np.ones(len(points))
+        inside = self.grid.contains(points)
+        column, row = self.grid.to_cell(points[inside]).T
+        free = np.zeros(len(points), dtype=np.bool_)
+        free[inside] = self._open[row, column]
+        return np.where(free, 1.0, self.walls)
+
+    def _peaks(self, votes: Votes, frame: Rows) -> list[_Peak]:
+        """Highest peaks more than two radii from each other: non-maximum suppression.
+
+        The climbs start at votes, not at cells, so that the grid decides nothing.
+        """
+        points = votes.positions[:, :2]
+        left = heights(points, votes.weights, frame, self.sigma) * self._factor(points)
+        least = max(_TINY, 1e-3 * float(left.max()))
+        order = np.lexsort((self._rank[votes.rows], -left.round(9)))
+        found: list[_Peak] = []
+        for start in order:
+            if left[start] < least:
+                continue
+            here = points[start]
+            left[((points - here) ** 2).sum(axis=1) <= self.radius**2] = 0.0
+            peak = self._peak(votes, frame, here)
+            if all(math.dist(peak.at, other.at) > 2 * self.radius for other in found):
+                left[((points - peak.at) ** 2).sum(axis=1) <= 4 * self.radius**2] = 0.0
+                found.append(peak)
+            if len(found) == _MOST:
+                break
+        return sorted(found, key=lambda peak: -round(peak.score, 9))
+
+    def _peak(self, votes: Votes, frame: Rows, start: Floats) -> _Peak:
+        """The peak above a point; it does not climb into a wall."""
+        points = votes.positions[:, :2]
+        at, height, given = climb(start, points, votes.weights, frame, self.sigma)
+        factor = self._factor(at[None])[0]
+        if factor < self._factor(start[None])[0]:
+            at, factor = start, self._factor(start[None])[0]
+            _, height, given = climb(start, points, votes.weights, frame, self.sigma, most=0)
+        fresh = given * votes.trust
+        mean, yaw, covariance = pose_of(votes.positions, votes.yaw, fresh, floor_xy=self._floor)
+        if (votes.trust == 1.0).all():
+            mean[:2] = at  # without odometry the older votes lag behind, the mean less so
+        row = int(votes.rows[np.lexsort((self._rank[votes.rows], -given.round(9)))[0]])
+        near = (given > 0) & (((points - at) ** 2).sum(axis=1) <= self.radius**2)
+        place = self._window.places.ids[row]
+        known = yaw if math.isfinite(yaw) else None
+        score = float(factor) * height
+        weight = min(1.0, score / self._total())
+        hypothesis = Hypothesis(row, place, weight, tuple(mean.tolist()), known)
+        return _Peak(
+            (float(at[0]), float(at[1])), hypothesis, score, len(np.unique(frame[near])), covariance
+        )
+
+
+create = Heatmap
