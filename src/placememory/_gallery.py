@@ -23,6 +23,7 @@ from placememory.figures import (
     strip_pages,
 )
 from placememory.frames import Frame, list_frames
+from placememory.frames.bags import is_bag
 from placememory.frames.video import is_video
 from placememory.maps import OccupancyGrid
 from placememory.memory import PlaceMemory
@@ -118,7 +119,7 @@ def _frames_below(memory: PlaceMemory, session: str, source: Path) -> list[Frame
     """A session's frames with images; none where the source has gone."""
     if not source.exists():
         return []
-    if source.is_file() and is_video(source):
+    if is_bag(source) or (source.is_file() and is_video(source)):
         return list_frames(source, session=session)
     root = source if source.is_dir() else source.parent
     known = [p for p in memory.places if p.session == session and (root / p.name).is_file()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,9 +14,18 @@ from numpy.typing import NDArray
 from placememory._encoding import BATCH, BadFrames, encode_frames
 from placememory._estimate import Estimate
 from placememory.encoders import Encoder
-from placememory.evaluation import FrameCheck, PlaceRecall, RecallResult, check_frames
+from placememory.errors import ImageError
+from placememory.evaluation import (
+    FrameCheck,
+    LocatedFrames,
+    LocatedResult,
+    PlaceRecall,
+    RecallResult,
+    check_frames,
+)
 from placememory.evaluation.metrics import is_right
 from placememory.frames import Frame
+from placememory.localizer import Localizer
 from placememory.memory import PlaceMemory, Where
 
 Progress = Callable[[int, int], None]
@@ -100,6 +109,69 @@ def localize(
         np.concatenate(kept) if kept else None,
         time.perf_counter() - started,
     )
+
+
+def localize_online(
+    localizer: Localizer,
+    frames: Iterable[Frame],
+    *,
+    skip_bad: bool = False,
+    told: Callable[[Estimate], None] | None = None,
+) -> Localization:
+    """Localise a stream frame by frame, each with what came before.
+
+    Args:
+        localizer: Ready; it is not reset.
+        frames: In the order they were taken.
+        skip_bad: Go on where an image cannot be read; otherwise the first one ends it.
+        told: Called with each estimate as it is made.
+
+    Returns:
+        An estimate for each frame.
+
+    Raises:
+        ImageError: An image cannot be read, and ``skip_bad`` is not set.
+    """
+    started = time.perf_counter()
+    bad = BadFrames(skip_bad)
+    estimates: list[Estimate] = []
+    for frame in frames:
+        estimate = localizer.observe(frame)
+        if estimate.note == "unreadable":
+            bad.note(frame, ImageError(f"{frame.name}: the image cannot be read"))
+        estimates.append(estimate)
+        if told is not None:
+            told(estimate)
+    seconds = time.perf_counter() - started
+    return Localization(tuple(estimates), tuple(bad.names), None, seconds)
+
+
+def measure_verdicts(
+    estimates: Sequence[Estimate], memory: PlaceMemory, *, radius: float
+) -> LocatedResult | None:
+    """Score verdicts of frames that have true poses; ``None`` if there are none.
+
+    Args:
+        estimates: With beliefs.
+        memory: The memory that answered.
+        radius: Metres within which an answer is right.
+    """
+    positions = memory.rows.positions
+    true = [e for e in estimates if e.frame.pose is not None and e.belief is not None]
+    if not true or np.isnan(positions).all():
+        return None
+    metric = LocatedFrames(radius)
+    for estimate in true:
+        assert estimate.frame.pose is not None
+        likely = estimate.likely_pose
+        near = np.linalg.norm(positions - estimate.frame.pose.position, axis=1) <= radius
+        metric.update(
+            located=estimate.verdict == "located",
+            probability=estimate.probability or 0.0,
+            error=None if likely is None else estimate.frame.pose.distance_to(likely),
+            on_map=bool(near.any()),
+        )
+    return metric.compute()
 
 
 def measure(

@@ -33,6 +33,9 @@ _COLUMNS = (
     "error_m",
     "error_deg",
     "right",
+    "verdict",
+    "probability",
+    "note",
 )
 
 
@@ -198,6 +201,9 @@ def _estimate_row(estimate: Estimate, radius: float, heading: float | None) -> l
         error,
         angle,
         None if right is None else int(right),
+        estimate.verdict,
+        None if estimate.probability is None else round(estimate.probability, 6),
+        estimate.note or None,
     ]
 
 

@@ -3,6 +3,7 @@
     PlaceMemoryError
     ├── InputError                what the user gave cannot be used (exit code 2)
     │   ├── ImageError            an image is missing, truncated or of an unknown kind
+    │   ├── BagError              a ROS bag is damaged, or lacks what is asked of it
     │   ├── PoseError             a pose file or pose value is malformed
     │   ├── MapError              a map.yaml or its image is malformed
     │   ├── DatasetError          a data set's folders, names or ground truth are malformed
@@ -34,6 +35,10 @@ class InputError(PlaceMemoryError):
 
 class ImageError(InputError):
     """An image is missing, truncated, unreadable or of an unknown kind."""
+
+
+class BagError(InputError):
+    """A ROS bag is damaged, or does not hold the topic or the frame asked for."""
 
 
 class PoseError(InputError):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from placememory import fusion as fusions
 from placememory import matching
+from placememory._calibrate import Calibration
 from placememory._estimate import Estimate, FrameMatch
 from placememory.encoders import Encoder, SequenceEncoder, SequenceStream
 from placememory.errors import DescriptorError, ImageError, InputError
@@ -54,7 +55,7 @@ class Localizer:
         encoder: The memory's encoder.
         matcher: Sequence matcher, or its name; ``None`` for none.
         fusion: Name of a method of :mod:`placememory.fusion`; ``None`` answers each frame alone.
-        settings: Of the fusion.
+        settings: Of the fusion; by default those of the memory's calibration, where it has one.
         k: Candidates a frame.
         window: Frames that the matcher matches together.
 
@@ -93,7 +94,9 @@ class Localizer:
         self._sessions = _runs(self.places.session)
         self._fusion: Fusion | None = None
         if fusion is not None:
-            self._fusion = fusions.create(fusion, self.places, **(settings or {}))
+            self._fusion = fusions.create(
+                fusion, self.places, **_settings(memory, fusion, settings)
+            )
         self._names: deque[str] = deque(maxlen=window)
         self._lock = Lock()
         self._latest: Estimate | None = None
@@ -277,6 +280,11 @@ def shows_something(image: Image) -> bool:
     step = max(1, min(image.shape[:2]) // _SAMPLES)
     grey = image[::step, ::step].mean(axis=2)
     return bool(grey.std() >= LEAST_CONTRAST)
+
+
+def _settings(memory: PlaceMemory, fusion: str, given: dict[str, Any] | None) -> dict[str, Any]:
+    kept = Calibration.of(memory) if fusion == fusions.DEFAULT_FUSION else None
+    return {**({} if kept is None else kept.settings()), **(given or {})}
 
 
 def _runs(session: NDArray[np.int64]) -> list[tuple[int, int]]:

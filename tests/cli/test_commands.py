@@ -88,7 +88,14 @@ def test_localize_writes_its_files(office: Path, building: Building, tmp_path: P
     for row in table:
         assert int(row["rank_1_vertex"]) == vertices[row["rank_1_train_img"]]
     trajectory = read_poses(tmp_path / "out/trajectory.tum")
-    assert len(trajectory.records) == count
+    located = [row for row in rows if row["verdict"] == "located"]
+    assert len(trajectory.records) == len(located) > count / 2
+    assert all(row["x"] == "" for row in rows if row["verdict"] != "located")
+    lines = (tmp_path / "out/estimates.jsonl").read_text().splitlines()
+    assert [json.loads(line)["verdict"] for line in lines] == [row["verdict"] for row in rows]
+    verdicts = metrics["verdicts"]
+    assert verdicts["on_map"] == recall["queries_with_a_true_match"]
+    assert verdicts["precision"]["value"] > 0.9
     assert trajectory.records[0].pose is not None
     assert trajectory.records[0].pose.x == pytest.approx(float(rows[0]["x"]), abs=1e-5)
 

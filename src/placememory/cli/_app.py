@@ -10,6 +10,7 @@ import typer
 from placememory._version import __version__
 from placememory.cli import (
     build,
+    calibrate,
     copying,
     demo,
     encoders,
@@ -41,6 +42,7 @@ app.command("demo")(demo.run)
 app.command("build")(build.run)
 app.command("query")(query.run)
 app.command("localize")(localize.run)
+app.command("calibrate")(calibrate.run)
 app.command("figures")(figures.run)
 app.command("info")(info.run)
 app.command("evaluate")(evaluate.run)

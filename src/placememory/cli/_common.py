@@ -22,8 +22,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from placememory.errors import EncoderError, SettingError
-from placememory.frames import Frame, JoinReport, list_frames, read_poses
+from placememory.errors import BagError, EncoderError, SettingError
+from placememory.frames import Frame, JoinReport, list_frames, read_poses, select_keyframes
+from placememory.frames.bags import bag_to_join, is_bag
 from placememory.memory import Where
 
 if TYPE_CHECKING:
@@ -115,12 +116,18 @@ class FrameOptions:
 
     poses: Path | None = None
     pose_format: str | None = None
-    max_gap: float = 0.05
+    max_gap: float | None = None
     session: str | None = None
     names: Path | None = None
     globs: Sequence[str] | None = None
     every: int = 1
     exif: bool = True
+    topic: str | None = None
+    pose_topic: str | None = None
+    pose_frames: str | None = None
+    keyframe_distance: float | None = None
+    keyframe_angle: float | None = None
+    skip_bad: bool = False
 
     def load(self, source: Path) -> list[Frame]:
         """List the frames of a source and join their poses; says what was found."""
@@ -131,17 +138,53 @@ class FrameOptions:
             globs=tuple(self.globs or ()),
             exif=self.exif,
             every=self.every,
+            topic=self.topic,
+            on_damage=self._on_damage(),
         )
-        return self.join(frames)
+        return self._keyframes(self.join(frames, source))
 
-    def join(self, frames: list[Frame]) -> list[Frame]:
-        """Join poses to frames; says what was found."""
-        if self.poses is None:
+    def join(self, frames: list[Frame], source: Path | None = None) -> list[Frame]:
+        """Join poses, those of the options or of the bag the frames come from; says what it found.
+
+        Raises:
+            SettingError: There is a topic of poses, but no bag.
+        """
+        bag = self.poses or source
+        gap = {} if self.max_gap is None else {"max_gap": self.max_gap}
+        if bag is not None and is_bag(bag):
+            found = bag_to_join(
+                bag,
+                self.pose_topic or ("none" if self.poses is None else None),
+                self.pose_frames,
+                on_damage=self._on_damage(),
+            )
+            if found is None:
+                return frames
+            say(f"poses of {found.source}")
+            joined, report = found.join(frames, **gap)
+        elif self.pose_topic not in (None, "auto", "none"):
+            raise SettingError(
+                f"--pose-topic {self.pose_topic} is a topic of a ROS bag; there is none"
+            )
+        elif self.poses is None:
             return frames
-        table = read_poses(self.poses, self.pose_format)
-        joined, report = table.join(frames, max_gap=self.max_gap)
+        else:
+            joined, report = read_poses(self.poses, self.pose_format).join(frames, **gap)
         tell_join(report)
         return joined
+
+    def _keyframes(self, frames: list[Frame]) -> list[Frame]:
+        if self.keyframe_distance is None and self.keyframe_angle is None:
+            return frames
+        chosen = select_keyframes(frames, self.keyframe_distance, self.keyframe_angle)
+        if not chosen:
+            raise SettingError("key frames are chosen by their poses, and no frame has one")
+        say(f"{len(chosen)} of {len(frames)} frames are key frames")
+        return chosen
+
+    def _on_damage(self) -> Callable[[BagError], None] | None:
+        """What to do about a damaged bag: go on with what was read, if bad images are skipped."""
+        return (lambda error: warn(str(error))) if self.skip_bad else None
 
 
 def tell_join(report: JoinReport) -> None:

@@ -21,7 +21,7 @@ Memory = Annotated[
 Poses = Annotated[
     Path | None,
     typer.Option(
-        help="Pose file: maplab, TUM, KITTI, EuRoC, COLMAP, CSV table, bare coordinates.",
+        help="Pose file: maplab, TUM, KITTI, EuRoC, COLMAP, CSV table, bare coordinates, ROS bag.",
         rich_help_panel=_FRAMES,
     ),
 ]
@@ -30,8 +30,37 @@ PoseFormat = Annotated[
     typer.Option(help="Name of the format, where it is not found out.", rich_help_panel=_FRAMES),
 ]
 MaxGap = Annotated[
-    float,
-    typer.Option(help="Seconds between two stamps that count as one.", rich_help_panel=_FRAMES),
+    float | None,
+    typer.Option(
+        help="Seconds between two stamps that count as one (0.05); for the poses of a bag, between "
+        "the two around an image (0.5).",
+        show_default=False,
+        rich_help_panel=_FRAMES,
+    ),
+]
+Topic = Annotated[
+    str | None,
+    typer.Option(help="Images of a ROS bag, if it has several topics.", rich_help_panel=_FRAMES),
+]
+PoseTopic = Annotated[
+    str | None,
+    typer.Option(
+        help="Poses of a ROS bag: odometry, stamped poses, or tf.", rich_help_panel=_FRAMES
+    ),
+]
+PoseFrames = Annotated[
+    str | None,
+    typer.Option(
+        help="For tf: PARENT:CHILD; default: map or odom, and the base.", rich_help_panel=_FRAMES
+    ),
+]
+KeyframeDistance = Annotated[
+    float | None,
+    typer.Option(help="Metres: leave out frames that are nearer.", rich_help_panel=_FRAMES),
+]
+KeyframeAngle = Annotated[
+    float | None,
+    typer.Option(help="Degrees: but keep those turned this far.", rich_help_panel=_FRAMES),
 ]
 Session = Annotated[
     str | None,
@@ -119,7 +148,9 @@ Features = Annotated[
 ]
 Images = Annotated[
     Path | None,
-    typer.Option(help="Folder (searched recursively), video, or one image.", show_default=False),
+    typer.Option(
+        help="Folder (searched recursively), video, ROS bag, or one image.", show_default=False
+    ),
 ]
 Queries = Annotated[
     Path | None, typer.Argument(help="Queries to localise and draw.", show_default=False)

@@ -23,6 +23,7 @@ from placememory.cli._common import (
 from placememory.cli._index import use_index
 from placememory.encoders import DEFAULT_ENCODER, Encoder, create
 from placememory.errors import SettingError
+from placememory.frames.bags import is_bag
 from placememory.maps import read_map
 from placememory.memory import PlaceMemory
 
@@ -36,15 +37,23 @@ def run(
     encoder: options.EncoderName = None,
     set_option: options.EncoderOptions = None,
     weights: options.Weights = None,
-    frame_id: Annotated[str, typer.Option(help="Name of the map frame.")] = "map",
+    frame_id: Annotated[
+        str | None,
+        typer.Option(help="Name of the map frame; default: map, or that of a bag's poses."),
+    ] = None,
     dtype: Annotated[str, typer.Option(help="Keep descriptors as float32 or float16.")] = "float32",
     session: options.Session = None,
     pose_format: options.PoseFormat = None,
-    max_gap: options.MaxGap = 0.05,
+    max_gap: options.MaxGap = None,
     names: options.NameList = None,
     globs: options.Globs = None,
     every: options.Every = 1,
     exif: options.Exif = True,
+    topic: options.Topic = None,
+    pose_topic: options.PoseTopic = "auto",
+    pose_frames: options.PoseFrames = None,
+    keyframe_distance: options.KeyframeDistance = None,
+    keyframe_angle: options.KeyframeAngle = None,
     skip_bad: options.SkipBad = False,
     index: options.IndexKind = None,
     device: options.Device = "cpu",
@@ -58,28 +67,26 @@ def run(
     Run the same command again after an interruption: it goes on where it stopped. Places without a
     pose are kept, and counted.
     """
-    chosen = FrameOptions(poses, pose_format, max_gap, session, names, globs, every, exif)
+    chosen = FrameOptions(
+        poses, pose_format, max_gap, session, names, globs, every, exif, topic, pose_topic,
+        pose_frames, keyframe_distance, keyframe_angle, skip_bad,
+    )  # fmt: skip
     common: dict[str, Any] = {
-        "frame_id": frame_id,
+        "frame_id": frame_id or "map",
         "map_yaml": _checked_map(map_yaml),
         "dtype": _checked(dtype),
     }
     if features:
         report = _from_features(memory, features, chosen, common)
     elif images is not None:
-        how: dict[str, Any] = {"device": device, "precision": precision}
         frames = chosen.load(images)
+        if frame_id is None and is_bag(images):
+            common["frame_id"] = next((f.pose.frame_id for f in frames if f.pose), "map")
+        how: dict[str, Any] = {"device": device, "precision": precision}
         made = _encoder(memory, encoder, weights, options_of(set_option or []), how)
         with progress("Building") as advance:
-            report = build(
-                memory,
-                frames,
-                made,
-                source=images,
-                skip_bad=skip_bad,
-                progress=advance,
-                **common,
-            )
+            common |= {"source": images, "skip_bad": skip_bad, "progress": advance}
+            report = build(memory, frames, made, **common)
     else:
         raise SettingError("give --images, or --features")
     _tell(memory, report, as_json=as_json)

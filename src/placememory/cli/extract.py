@@ -15,7 +15,7 @@ from placememory.encoders import DEFAULT_ENCODER
 
 def run(
     images: Annotated[
-        Path, typer.Argument(help="Folder, video, or one image.", show_default=False)
+        Path, typer.Argument(help="Folder, video, ROS bag, or one image.", show_default=False)
     ],
     out: Annotated[Path, typer.Option("--out", help="The .h5 file.", show_default=False)],
     encoder: Annotated[str, typer.Option(help="See: placememory encoders.")] = DEFAULT_ENCODER,
@@ -33,6 +33,7 @@ def run(
     globs: options.Globs = None,
     every: options.Every = 1,
     exif: options.Exif = True,
+    topic: options.Topic = None,
     skip_bad: options.SkipBad = False,
     device: options.Device = "cpu",
     precision: options.Precision = "auto",
@@ -42,7 +43,9 @@ def run(
     Example: [b]placememory extract db/ --out db.h5[/b], then
     [b]placememory extract queries/ --out q.h5 --like db.h5[/b]
     """
-    chosen = FrameOptions(names=names, globs=globs, every=every, exif=exif)
+    chosen = FrameOptions(
+        names=names, globs=globs, every=every, exif=exif, topic=topic, skip_bad=skip_bad
+    )
     frames = chosen.load(images)
     how: dict[str, Any] = {"device": device, "precision": precision}
     made = encoder_like(like, out, encoder, weights, options=options_of(set_option or []), **how)

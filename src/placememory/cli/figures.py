@@ -35,11 +35,14 @@ def run(
     k: Annotated[int, typer.Option("-k", min=1, help="Candidates shown.")] = 5,
     session: options.Session = None,
     pose_format: options.PoseFormat = None,
-    max_gap: options.MaxGap = 0.05,
+    max_gap: options.MaxGap = None,
     names: options.NameList = None,
     globs: options.Globs = None,
     every: options.Every = 1,
     exif: options.Exif = True,
+    topic: options.Topic = None,
+    pose_topic: options.PoseTopic = None,
+    pose_frames: options.PoseFrames = None,
     skip_bad: options.SkipBad = False,
     weights: options.Weights = None,
     device: options.Device = "cpu",
@@ -51,7 +54,10 @@ def run(
     """
     from placememory._gallery import draw_gallery, images_of_memory
 
-    chosen = FrameOptions(poses, pose_format, max_gap, session, names, globs, every, exif)
+    chosen = FrameOptions(
+        poses, pose_format, max_gap, session, names, globs, every, exif, topic, pose_topic,
+        pose_frames, skip_bad=skip_bad,
+    )  # fmt: skip
     result: Localization | None = None
     with PlaceMemory.open(memory, readonly=True) as opened:
         if images is not None:

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from placememory.figures._style import save, to_png
     from placememory.figures._summary import summary_rows
     from placememory.figures._verdict import Verdict, judge
+    from placememory.figures.beliefs import draw_beliefs, draw_timeline
     from placememory.figures.matches import draw_matches
     from placememory.figures.page import write_page
+    from placememory.figures.reliability import draw_reliability
     from placememory.figures.scores import draw_scores
     from placememory.figures.sequence import draw_precision_recall, draw_sequence
     from placememory.figures.sequence_page import ShownWindow, write_sequence_page
@@ -43,11 +45,14 @@ _PLAIN = {
     "summary_rows": "_summary",
 }
 _DRAWN = {
+    "draw_beliefs": "beliefs",
     "draw_matches": "matches",
     "draw_precision_recall": "sequence",
+    "draw_reliability": "reliability",
     "draw_scores": "scores",
     "draw_sequence": "sequence",
     "draw_similarity": "similarity",
+    "draw_timeline": "beliefs",
     "draw_strip": "strips",
     "draw_strips": "strips",
     "draw_trajectory": "trajectory",
@@ -64,13 +69,16 @@ __all__ = [
     "ImageOf",
     "ShownWindow",
     "Verdict",
+    "draw_beliefs",
     "draw_matches",
     "draw_precision_recall",
+    "draw_reliability",
     "draw_scores",
     "draw_sequence",
     "draw_similarity",
     "draw_strip",
     "draw_strips",
+    "draw_timeline",
     "draw_trajectory",
     "draw_vertices",
     "images_of",

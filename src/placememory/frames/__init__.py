@@ -2,12 +2,16 @@
 
 from placememory.frames._frame import Frame, FrameImages, Image
 from placememory.frames._pose import Pose
+from placememory.frames.bags import BagInfo, list_bag, read_bag_info, read_bag_poses, stream_bag
 from placememory.frames.images import read_image
+from placememory.frames.keyframes import select_keyframes
 from placememory.frames.poses import JoinReport, PoseRecord, PoseTable, read_poses
 from placememory.frames.reading import read_ahead
 from placememory.frames.sources import list_frames
+from placememory.frames.trajectory import PoseTrack, RelativeMotion, Trajectory
 
 __all__ = [
+    "BagInfo",
     "Frame",
     "FrameImages",
     "Image",
@@ -15,8 +19,16 @@ __all__ = [
     "Pose",
     "PoseRecord",
     "PoseTable",
+    "PoseTrack",
+    "RelativeMotion",
+    "Trajectory",
+    "list_bag",
     "list_frames",
     "read_ahead",
+    "read_bag_info",
+    "read_bag_poses",
     "read_image",
     "read_poses",
+    "select_keyframes",
+    "stream_bag",
 ]

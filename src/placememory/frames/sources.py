@@ -1,13 +1,14 @@
-"""List the frames of a folder, a glob, a list file, a video or a single image."""
+"""List the frames of a folder, a glob, a list file, a video, a ROS bag or a single image."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from placememory.errors import ImageError, InputError
+from placememory.errors import BagError, ImageError, InputError
 from placememory.frames._frame import Frame
+from placememory.frames.bags import is_bag, list_bag
 from placememory.frames.images import is_image, read_image
 from placememory.frames.names import facts_of_name, natural_key
 from placememory.frames.video import is_video, list_video
@@ -21,11 +22,14 @@ def list_frames(
     globs: Sequence[str] = (),
     exif: bool = True,
     every: int = 1,
+    topic: str | None = None,
+    on_damage: Callable[[BagError], None] | None = None,
 ) -> list[Frame]:
     """List the frames of a source in natural order; no image is read yet.
 
     Args:
-        source: A folder (searched recursively), a video file, or one image.
+        source: A folder (searched recursively), a video file, a ROS bag (file or folder), or one
+            image. A folder given with ``names`` or ``globs`` is one of images.
         session: Name of the session; default is the name of the folder or file.
         names: Only these, in this order: names relative to the folder, or a file with one name
             per line (``#`` starts a comment line).
@@ -33,6 +37,8 @@ def list_frames(
             (``"cam0/*.jpg"``, ``"**/*.png"``).
         exif: Honour the EXIF orientation.
         every: Keep every n-th frame. The index of a frame does not depend on it.
+        topic: For a bag: the topic of the images, where there is more than one.
+        on_damage: For a bag: called where it is damaged; the frames before are then listed.
 
     Returns:
         Frames with vertex id, stamp and UTM pose where their names carry them.
@@ -40,18 +46,21 @@ def list_frames(
     Raises:
         InputError: The source does not exist, holds no frame, or ``every`` is below 1.
         ImageError: A listed name does not exist.
+        BagError: The bag is damaged, or has not one topic to choose.
     """
     path = Path(source)
     if every < 1:
         raise InputError(f"every must be at least 1, not {every}")
     if not path.exists():
-        raise InputError(f"{path}: there is no such folder, video or image")
+        raise InputError(f"{path}: there is no such folder, video, bag or image")
     label = (
         session
         if session is not None
         else (path.resolve().stem if path.is_file() else path.resolve().name)
     )
-    if path.is_file() and is_video(path):
+    if names is None and not globs and is_bag(path):
+        frames = list_bag(path, topic, label, on_damage=on_damage)
+    elif path.is_file() and is_video(path):
         frames = list_video(path, label)
     elif path.is_file():
         frames = [_frame(path.parent, path.name, label, 0, exif)]

@@ -319,6 +319,10 @@ class PlaceMemory:
         if sources != known:
             self._store.update(sources=sources)
 
+    def set_calibration(self, values: Mapping[str, float]) -> None:
+        """Keep what similarities are worth on this map; see ``placememory calibrate``."""
+        self._store.update(calibration=dict(values))
+
     def close(self) -> None:
         """Let go of files and connections. May be called twice."""
         self._store.close()

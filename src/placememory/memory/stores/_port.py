@@ -39,6 +39,7 @@ class Manifest(BaseModel):
         index: The store's own index, where it has one.
         map_yaml: The map drawn under the places, as given when the memory was built.
         sources: Where the images of each session lay then; a hint for figures, nothing more.
+        calibration: What similarities are worth on this map, where that was measured.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -56,6 +57,7 @@ class Manifest(BaseModel):
     index: StoreIndex | None = None
     map_yaml: str | None = None
     sources: dict[str, str] = Field(default_factory=dict)
+    calibration: dict[str, float] | None = None
 
 
 class Store(ABC):

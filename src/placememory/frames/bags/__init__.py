@@ -1,0 +1,23 @@
+"""ROS bags: frames, poses and odometry of rosbag2 (SQLite, MCAP) and ROS 1 recordings.
+
+What follows the data comes from the package ``rosbags``; no ROS is needed.
+"""
+
+from placememory.frames.bags._find import is_bag
+from placememory.frames.bags._images import list_bag, stream_bag
+from placememory.frames.bags._info import BagInfo, BagTopic
+from placememory.frames.bags._open import OpenBag, read_bag_info
+from placememory.frames.bags._poses import bag_to_join, pose_topics, read_bag_poses
+
+__all__ = [
+    "BagInfo",
+    "BagTopic",
+    "OpenBag",
+    "bag_to_join",
+    "is_bag",
+    "list_bag",
+    "pose_topics",
+    "read_bag_info",
+    "read_bag_poses",
+    "stream_bag",
+]

@@ -1,0 +1,63 @@
+"""Key frames by distance and angle: a robot that stands still should not fill its map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+from placememory.errors import SettingError
+from placememory.frames._frame import Frame
+from placememory.frames._pose import Pose
+
+_SLACK = 1e-9  # so that five steps of 0.1 m are 0.5 m
+
+
+def select_keyframes(
+    frames: Iterable[Frame],
+    distance: float | None = None,
+    angle: float | None = None,
+    *,
+    without_pose: Literal["drop", "keep"] = "drop",
+) -> list[Frame]:
+    """Keep a frame when the robot has moved, or turned, far enough since the last one kept.
+
+    The first frame with a pose of each session and floor is kept. Turns count where both
+    rotations are known.
+
+    Args:
+        frames: In the order they were taken; their indices are not changed.
+        distance: Metres; ``None``: distance does not matter.
+        angle: Degrees; ``None``: turns do not matter. Where both are ``None``, all are kept.
+        without_pose: Whether frames without a pose are kept or dropped.
+
+    Raises:
+        SettingError: The distance or the angle is no finite number of zero or more.
+
+    Example:
+        >>> frames = [Frame(f"{i}.png", "run", i, pose=Pose(0.4 * i, 0.0)) for i in range(6)]
+        >>> [frame.index for frame in select_keyframes(frames, distance=0.8)]
+        [0, 2, 4]
+    """
+    for name, value in (("distance", distance), ("angle", angle)):
+        if value is not None and not 0 <= value < math.inf:
+            raise SettingError(f"the {name} between key frames is zero or more, not {value}")
+    chosen: list[Frame] = []
+    last: dict[tuple[str, str | None], Pose] = {}
+    for frame in frames:
+        if frame.pose is None:
+            if without_pose == "keep":
+                chosen.append(frame)
+            continue
+        track = (frame.session, frame.floor)
+        if track not in last or _moved(last[track], frame.pose, distance, angle):
+            last[track] = frame.pose
+            chosen.append(frame)
+    return chosen
+
+
+def _moved(before: Pose, now: Pose, distance: float | None, angle: float | None) -> bool:
+    if distance is None and angle is None:
+        return True
+    far = distance is not None and now.distance_to(before) >= distance - _SLACK
+    return far or (angle is not None and now.angle_to(before) >= angle - _SLACK)
