@@ -94,10 +94,10 @@ def test_localize_writes_its_files(office: Path, building: Building, tmp_path: P
     lines = (tmp_path / "out/estimates.jsonl").read_text().splitlines()
     assert [json.loads(line)["verdict"] for line in lines] == [row["verdict"] for row in rows]
     verdicts = metrics["verdicts"]
-    assert verdicts["on_map"] == recall["queries_with_a_true_match"]
+    assert verdicts["on_map"] >= recall["queries_with_a_true_match"]  # position alone
     assert verdicts["precision"]["value"] > 0.9
     assert trajectory.records[0].pose is not None
-    assert trajectory.records[0].pose.x == pytest.approx(float(rows[0]["x"]), abs=1e-5)
+    assert trajectory.records[0].pose.x == pytest.approx(float(located[0]["x"]), abs=1e-5)
 
 
 def test_localize_without_poses_names_places(office: Path, building: Building, tmp_path) -> None:
