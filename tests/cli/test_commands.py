@@ -67,8 +67,14 @@ def test_localize_writes_its_files(office: Path, building: Building, tmp_path: P
     shown = run_command(
         "localize", office, building.query, "--out", tmp_path / "out",
         "--poses", building.query_vertices, "--radius", 3, "--heading", 60,
+        "--matcher", "band-dp", "--report", tmp_path / "report",
     )  # fmt: skip
     assert "recall@1" in shown.out
+    names = {path.name for path in (tmp_path / "report").iterdir()}
+    assert names == {"index.html", "map.png", "timeline.png", "reliability.png"}
+    page = (tmp_path / "report/index.html").read_text()
+    assert "Precision of located" in page
+    assert page.count('class="card') == len(list(building.query.glob("*.png")))
     count = len(list(building.query.glob("*.png")))
     with (tmp_path / "out/estimates.csv").open() as file:
         rows = list(csv.DictReader(file))
