@@ -16,6 +16,7 @@ from placememory.encoders import Encoder
 from placememory.errors import EncoderMismatchError, ImageError, InputError, SettingError
 from placememory.fusion import Odometry
 from placememory.localizer import Step
+from placememory.verification import Policy, Verification, Verified
 from tests.conftest import make_card
 
 SIDE = 4
@@ -85,7 +86,7 @@ def test_a_walk_is_located(memory: PlaceMemory, fusion: str) -> None:
     assert [place.index for place in last.match.places] == [20, 21, 22, 23, 24]
     assert last.match.frames == tuple(f"{i}.png" for i in range(15, 20))
     assert estimates[0].verdict in ("warming-up", "ambiguous", "unknown")
-    assert set(last.milliseconds) == {"read", "encode", "search", "match", "fuse"}
+    assert set(last.milliseconds) == {"read", "encode", "search", "match", "verify", "fuse"}
     text = json.dumps(last.to_dict(), allow_nan=False)
     assert '"verdict": "located"' in text
 
@@ -108,6 +109,37 @@ def test_without_fusion_each_frame_is_answered_alone(memory: PlaceMemory) -> Non
     assert len(estimate.candidates) == 3
     direct = memory.search(ToyEncoder().encode([_frame(7, 0).image()]), 3)[0]
     assert [c.place.id for c in estimate.candidates] == [c.place.id for c in direct]
+
+
+class _Checks:
+    """Stands for the local features: says that the right place alone fits, and counts its work."""
+
+    policy = Policy(top=5, min_inliers=20)
+
+    def __init__(self, right: int) -> None:
+        self.right, self.calls = right, 0
+
+    def check(self, image, candidates, count):
+        self.calls += 1
+        verified = [
+            Verified(c, matches=80, inliers=60 if c.place.index == self.right else 2)
+            for c in candidates[:count]
+        ]
+        return Verification(tuple(verified), len(verified), 1.0)
+
+
+def test_candidates_are_checked_only_while_it_is_not_clear(memory: PlaceMemory) -> None:
+    checks = _Checks(right=5)
+    localizer = Localizer(memory, ToyEncoder(), verify=checks)
+    first = localizer.observe(_frame(500, 0))  # nowhere on the map, so nothing stands out
+    assert first.checked == 5
+    for i in range(1, 12):
+        checks.right = 5 + i
+        last = localizer.observe(_frame(5 + i, i))
+    assert last.verdict == "located"
+    assert last.checked == 0
+    assert checks.calls < 12
+    assert json.loads(json.dumps(first.to_dict()))["checked"] == 5
 
 
 def _unreadable() -> np.ndarray:

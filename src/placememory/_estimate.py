@@ -60,6 +60,7 @@ class Estimate:
         match: The sequence matched frame by frame, where a matcher runs and its window is full.
         frame_id: Name of the map frame that poses are in.
         note: Why the image was not used, if so: ``unreadable``, ``featureless``, ``out of order``.
+        checked: Candidates that were checked by local features.
         milliseconds: What the parts of the answer took.
     """
 
@@ -69,6 +70,7 @@ class Estimate:
     match: FrameMatch | None = None
     frame_id: str = "map"
     note: str = ""
+    checked: int = 0
     milliseconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -138,6 +140,7 @@ class Estimate:
             "belief": None if self.belief is None else self.belief.to_dict(),
             "match": None if self.match is None else self.match.to_dict(),
             "note": self.note,
+            "checked": self.checked,
             "milliseconds": dict(self.milliseconds),
             "candidates": [candidate.to_dict() for candidate in self.candidates],
         }

@@ -23,6 +23,7 @@ from placememory.fusion import Evidence, Fusion, Odometry, PlaceTable
 from placememory.memory import Candidate, PlaceMemory
 from placememory.memory.exact import select
 from placememory.pipeline._distances import DistanceWindow
+from placememory.verification import Verifier, weigh
 
 LEAST_CONTRAST = 2.0
 """Standard deviation of grey levels (0 to 255) below which an image shows nothing."""
@@ -56,6 +57,8 @@ class Localizer:
         matcher: Sequence matcher, or its name; ``None`` for none.
         fusion: Name of a method of :mod:`placememory.fusion`; ``None`` answers each frame alone.
         settings: Of the fusion; by default those of the memory's calibration, where it has one.
+        verify: Checks candidates by local features where the belief is not clear; what looks alike
+            but does not fit loses weight in the fusion. ``k`` bounds how many it can check.
         k: Candidates a frame.
         window: Frames that the matcher matches together.
 
@@ -78,6 +81,7 @@ class Localizer:
         matcher: matching.Matcher | str | None = None,
         fusion: str | None = fusions.DEFAULT_FUSION,
         settings: dict[str, Any] | None = None,
+        verify: Verifier | None = None,
         k: int = 10,
         window: int = 5,
     ) -> None:
@@ -92,6 +96,7 @@ class Localizer:
         self._matcher = matching.create(matcher) if isinstance(matcher, str) else matcher
         self._window = DistanceWindow.over(self._descriptors, window if self._matcher else 1)
         self._sessions = _runs(self.places.session)
+        self._verify = verify
         self._fusion: Fusion | None = None
         if fusion is not None:
             self._fusion = fusions.create(
@@ -155,11 +160,12 @@ class Localizer:
         except DescriptorError:
             return self._without(frame, "no descriptor", odometry, clock)
         clock.lap("encode")
-        return self._answer(frame, row, odometry, stamp, clock)
+        return self._answer(frame, image, row, odometry, stamp, clock)
 
     def _answer(
         self,
         frame: Frame,
+        image: Image,
         row: NDArray[np.float32],
         odometry: Odometry | None,
         stamp: float | None,
@@ -172,7 +178,12 @@ class Localizer:
         clock.lap("search")
         match, best, score = self._match()
         clock.lap("match")
-        belief = None
+        places = self.memory.places
+        candidates = tuple(
+            Candidate(places[int(r)], float(s), rank)
+            for rank, (r, s) in enumerate(zip(rows, similarities, strict=True), start=1)
+        )
+        belief, checked = None, 0
         if self._fusion is not None:
             relative = match is not None and match.score_kind == _RELATIVE
             evidence = Evidence(
@@ -183,16 +194,32 @@ class Localizer:
                 match_scores=np.array([score] if relative else []),
                 stamp=stamp,
             )
+            evidence, checked = self._verified(image, candidates, evidence)
+            clock.lap("verify")
             belief = self._fusion.update(evidence, odometry)
         clock.lap("fuse")
-        places = self.memory.places
-        candidates = tuple(
-            Candidate(places[int(r)], float(s), rank)
-            for rank, (r, s) in enumerate(zip(rows, similarities, strict=True), start=1)
-        )
         return Estimate(
-            frame, candidates, belief, match, self._frame_id, milliseconds=clock.milliseconds
+            frame,
+            candidates,
+            belief,
+            match,
+            self._frame_id,
+            checked=checked,
+            milliseconds=clock.milliseconds,
         )
+
+    def _verified(
+        self, image: Image, candidates: tuple[Candidate, ...], evidence: Evidence
+    ) -> tuple[Evidence, int]:
+        """Evidence weighed by a check of the candidates, where it pays, and how many it checked."""
+        if self._verify is None:
+            return evidence, 0
+        before = None if self._latest is None else self._latest.belief
+        due = self._verify.policy.count(candidates, before)
+        if not due:
+            return evidence, 0
+        found = self._verify.check(image, candidates, due)
+        return weigh(evidence, found.candidates), found.checked
 
     def _without(
         self,

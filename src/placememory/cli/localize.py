@@ -38,6 +38,9 @@ from placememory.frames import Frame
 from placememory.fusion import DEFAULT_FUSION
 from placememory.localizer import Localizer
 from placememory.memory import PlaceMemory, Where
+from placememory.verification import Policy, Verifier
+
+_CHECKED = 20
 
 
 def run(
@@ -76,6 +79,10 @@ def run(
     matcher: Annotated[
         str | None, typer.Option(help="Sequence matcher, for frame-to-frame matches.")
     ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Check candidates by local features where it is not clear."),
+    ] = False,
     report_dir: Annotated[
         Path | None, typer.Option("--report", help="Folder for figures and one HTML page.")
     ] = None,
@@ -110,7 +117,14 @@ def run(
                 )
         else:
             method = _method(fusion, where)
-            localizer = Localizer(opened, encoder, fusion=method, matcher=matcher, k=k)
+            localizer = Localizer(
+                opened,
+                encoder,
+                fusion=method,
+                matcher=matcher,
+                verify=_verifier(opened) if verify else None,
+                k=max(k, _CHECKED) if verify else k,
+            )
             result = _stream(localizer, frames, out_dir, skip_bad=skip_bad)
         measured = measure(result.estimates, opened, radius=radius, heading=heading)
         verdicts = measure_verdicts(result.estimates, opened, radius=radius)
@@ -132,6 +146,13 @@ def run(
         if verdicts is not None:
             out.print(str(verdicts), markup=False)
     say(f"wrote {', '.join(path.name for path in written)} to {out_dir}")
+
+
+def _verifier(memory: PlaceMemory) -> Verifier:
+    """Local features on the memory's own images, where they lie."""
+    from placememory._gallery import images_of_memory
+
+    return Verifier(images_of_memory(memory), policy=Policy(top=_CHECKED))
 
 
 def _method(fusion: str | None, where: Where | None) -> str | None:
