@@ -110,13 +110,13 @@ def run(
     where = where_of(in_session or [], near, within, floor)
     with PlaceMemory.open(memory, readonly=True) as opened:
         encoder = encoder_of(opened, weights=weights, device=device, precision=precision)
-        if _method(fusion, where) is None:
+        method = _method(fusion, where)
+        if method is None:
             with progress("Localising") as advance:
                 result = localize(
                     opened, frames, encoder, k=k, where=where, skip_bad=skip_bad, progress=advance
                 )
         else:
-            method = _method(fusion, where)
             localizer = Localizer(
                 opened,
                 encoder,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -74,19 +74,12 @@ class DescriptorCache:
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, tuple[Row | None, Row | None]]:
         """Frame and sequence descriptors that are there, by key."""
-        found: dict[bytes, tuple[Row | None, Row | None]] = {}
-        for start in range(0, len(keys), _BATCH):
-            part = keys[start : start + _BATCH]
-            marks = ",".join("?" * len(part))
-            query = f"SELECT key, frame, sequence FROM descriptors WHERE key IN ({marks})"
-            with closing(self._file.execute(query, part)) as rows:
-                found.update({key: (_row(frame), _row(window)) for key, frame, window in rows})
-        return found
+        rows = self._of("key, frame, sequence", keys)
+        return {key: (_row(frame), _row(window)) for key, frame, window in rows}
 
     def present(self, keys: Sequence[bytes]) -> set[bytes]:
         """Which of the keys are there."""
-        there = {key for (key,) in self._file.execute("SELECT key FROM descriptors")}
-        return there & set(keys)
+        return {key for (key,) in self._of("key", keys)}
 
     def put(self, rows: Iterable[tuple[bytes, Row | None, Row | None]]) -> None:
         """Keep descriptors, all of them or, after an error, none.
@@ -105,6 +98,15 @@ class DescriptorCache:
     def put_fitted(self, key: bytes, card: EncoderCard) -> None:
         """Keep the card of a fitted encoder."""
         self._write("INSERT OR REPLACE INTO fits VALUES (?, ?)", [(key, card.to_bytes())])
+
+    def _of(self, columns: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
+        """Columns of the rows that have one of the keys."""
+        for start in range(0, len(keys), _BATCH):
+            part = keys[start : start + _BATCH]
+            marks = ",".join("?" * len(part))
+            query = f"SELECT {columns} FROM descriptors WHERE key IN ({marks})"
+            with closing(self._file.execute(query, part)) as rows:
+                yield from rows
 
     def _write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
         try:

@@ -73,12 +73,21 @@ class Run:
     @property
     def folder(self) -> str:
         """Name of the run's folder: readable, and unique for the configuration."""
-        text = json.dumps(self.to_dict(), sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         parts = (self.dataset_name, self.map_name, self.pair.query, self.pipeline.name)
         words = "-".join((*parts, *([self.variant] if self.variant else [])))
         plain = "".join(c if c.isalnum() or c in "-+._" else "_" for c in words)
-        return f"{plain[:120]}-{digest}"
+        return with_digest(plain, self.to_dict())
+
+
+def with_digest(words: str, configuration: dict[str, Any]) -> str:
+    """A folder's name: words for people, cut to 120 letters, and a hash of the configuration.
+
+    Example:
+        >>> with_digest("town-map", {"window": 5})
+        'town-map-86c58b3020'
+    """
+    text = json.dumps(configuration, sort_keys=True)
+    return f"{words[:120]}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
 def runs_of(evaluation: Evaluation) -> list[Run]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +17,7 @@ from placememory.evaluation import sequence_positives
 from placememory.experiments._config import DatasetConfig, Pair
 from placememory.experiments._describe import fit_on
 from placememory.experiments._output import CONFIG, METRICS, is_done
+from placememory.experiments._plan import with_digest
 from placememory.experiments._runner import cache_folder, read_traverse
 from placememory.experiments._window_config import ModelConfig, SequenceEvaluation, WindowSettings
 from placememory.experiments._windows import (
@@ -71,13 +70,11 @@ class SequenceRun:
     @property
     def folder(self) -> str:
         """Name of the run's folder."""
-        text = json.dumps(self.to_dict(), sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         words = (self.dataset_name, self.database, self.pair.query, self.model_name, self.variant)
         plain = "-".join(
             "".join(c if c.isalnum() or c in "+._" else "_" for c in w) for w in words if w
         )
-        return f"{plain[:120]}-{digest}"
+        return with_digest(plain, self.to_dict())
 
 
 def sequence_runs(evaluation: SequenceEvaluation) -> list[SequenceRun]:
