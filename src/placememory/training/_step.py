@@ -1,0 +1,171 @@
+"""The gradient of one batch, whatever fits into memory at a time and on however many processes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from placememory.training._images import Inputs, Seed
+from placememory.training._losses import Cost
+from placememory.training._network import Parts
+from placememory.training._sampling import Batch
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a batch said.
+
+    Attributes:
+        loss: Mean over the batch.
+        active: Share of triplets (or windows) that still cost something.
+    """
+
+    loss: float
+    active: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stepper:
+    """Adds the gradient of a batch to the parameters.
+
+    Triplets cost each for itself and pass one after another. Where every window costs with every
+    other, all are described first, the cost's gradient by descriptor is kept, and the windows pass
+    again (Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup",
+    2021). Either way the result does not depend on ``micro`` or the number of processes but for
+    rounding: dropout is seeded by part, and no layer sees more than its own window.
+
+    Attributes:
+        parts: The network.
+        inputs: Gives images or features.
+        cost: The loss.
+        group: Windows that belong together: those of a triplet, else 1.
+        micro: Groups in the network at a time; ``None`` for all.
+        accelerator: Processes and precision.
+    """
+
+    parts: Parts
+    inputs: Inputs
+    cost: Cost
+    group: int
+    micro: int | None
+    accelerator: Accelerator
+
+    def run(self, batch: Batch, seed: Seed) -> StepResult:
+        """Gradients of a batch, of all processes together.
+
+        Args:
+            batch: The same on all processes.
+            seed: Of the step: of the changes to images, and of dropout.
+        """
+        self.parts.train()
+        self.inputs.load(batch.windows)
+        chunks = list(self._chunks(len(batch.windows)))
+        if self.cost.separable:
+            result = self._separately(batch, chunks, seed)
+        elif len(chunks) == 1:
+            result = self._at_once(batch, chunks[0], seed)
+        else:
+            result = self._twice(batch, chunks, seed)
+        self._together()
+        return result
+
+    def _at_once(self, batch: Batch, chunk: slice, seed: Seed) -> StepResult:
+        frames, windows = self._described(batch, chunk, seed)
+        loss, active = self.cost((frames, windows), self._labels(batch))
+        self.accelerator.backward(loss / self.accelerator.num_processes)
+        return StepResult(float(loss.detach()), active)
+
+    def _separately(self, batch: Batch, chunks: list[slice], seed: Seed) -> StepResult:
+        sums = torch.zeros(2)
+        for chunk in self._mine(chunks):
+            frames, windows = self._described(batch, chunk, seed)
+            loss, active = self.cost((frames, windows), self._labels(batch)[chunk])
+            share = len(windows) / len(batch.windows)
+            self.accelerator.backward(loss * share)
+            sums += share * torch.tensor([float(loss.detach()), active])
+        loss, active = self._summed(sums).tolist()
+        return StepResult(loss, active)
+
+    def _twice(self, batch: Batch, chunks: list[slice], seed: Seed) -> StepResult:
+        with torch.no_grad():
+            found = {i: self._described(batch, chunks[i], seed) for i in self._own(chunks)}
+        frames, windows = (
+            self._whole([f[side] for f in found.values()], chunks, list(found)) for side in (0, 1)
+        )
+        assert windows is not None
+        leaves = [None if x is None else x.requires_grad_() for x in (frames, windows)]
+        with torch.enable_grad():
+            loss, active = self.cost((leaves[0], windows), self._labels(batch))
+            loss.backward()  # type: ignore[no-untyped-call]
+        for chunk in self._mine(chunks):
+            again = self._described(batch, chunk, seed)
+            pulls = [
+                (now.float() * leaf.grad[chunk]).sum()
+                for now, leaf in zip(again, leaves, strict=True)
+                if now is not None and leaf is not None and leaf.grad is not None
+            ]
+            self.accelerator.backward(torch.stack(pulls).sum())
+        return StepResult(float(loss.detach()), active)
+
+    def _described(self, batch: Batch, chunk: slice, seed: Seed) -> tuple[Tensor | None, Tensor]:
+        """Frames and windows of a part, in float32; the same dropout whenever it passes."""
+        torch.manual_seed(_number((*seed, chunk.start)))
+        x = self.inputs(batch.windows[chunk], seed, chunk.start)
+        with self.accelerator.autocast():
+            frames, windows = self.parts.net(x)
+        return (None if frames is None else frames.float()), windows.float()
+
+    def _chunks(self, count: int) -> Iterator[slice]:
+        groups = count // self.group
+        processes = self.accelerator.num_processes
+        size = self.group * (self.micro or -(-groups // processes))
+        for first in range(0, count, size):
+            yield slice(first, min(first + size, count))
+
+    def _own(self, chunks: list[slice]) -> range:
+        return range(self.accelerator.process_index, len(chunks), self.accelerator.num_processes)
+
+    def _mine(self, chunks: list[slice]) -> list[slice]:
+        return [chunks[i] for i in self._own(chunks)]
+
+    def _labels(self, batch: Batch) -> Tensor:
+        return torch.from_numpy(batch.labels).to(self.accelerator.device)
+
+    def _whole(
+        self, found: list[Tensor | None], chunks: list[slice], own: list[int]
+    ) -> Tensor | None:
+        """Rows of all processes in the order of the batch."""
+        first = found[0]
+        if first is None:
+            return None
+        whole = first.new_zeros((chunks[-1].stop, *first.shape[1:]))
+        for i, rows in zip(own, found, strict=True):
+            assert rows is not None
+            whole[chunks[i]] = rows
+        return self._summed(whole)
+
+    def _summed(self, x: Tensor) -> Tensor:
+        summed: Tensor = self.accelerator.reduce(x, "sum")
+        return summed
+
+    def _together(self) -> None:
+        """Gradients of all processes, added up."""
+        if self.accelerator.num_processes == 1:
+            return
+        for _, parameter in self.parts.named_trained():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            parameter.grad = self._summed(parameter.grad)
+
+
+def _number(seed: Seed) -> int:
+    """A seed of 63 bits."""
+    return int.from_bytes(hashlib.sha256(repr(seed).encode()).digest()[:8], "big") >> 1
