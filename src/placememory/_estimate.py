@@ -13,6 +13,7 @@ from placememory.evaluation.metrics import is_right
 from placememory.frames import Frame, Pose
 from placememory.fusion import Belief, Verdict
 from placememory.memory import Candidate, Place
+from placememory.posing import CameraPose, RelativePose
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,14 @@ class Estimate:
             answered alone.
         match: The sequence matched frame by frame, where a matcher runs and its window is full.
         frame_id: Name of the map frame that poses are in.
-        note: Why the image was not used, if so: ``unreadable``, ``featureless``, ``out of order``.
+        note: Why the image was not used (``unreadable``, ``featureless``, ``out of order``, ``no
+            descriptor``), or what is wrong with it (``blurred``).
         checked: Candidates that were checked by local features.
+        relative: Rotation and direction to the place with the most inliers, where candidates were
+            checked by a verifier with a camera.
+        camera_pose: Pose of the query's camera, where there is a poser and enough points fit.
+        refined: Pose of the body that follows from it, if it is sure and the belief agrees; see
+            :attr:`pose`.
         milliseconds: What the parts of the answer took.
     """
 
@@ -71,6 +78,9 @@ class Estimate:
     frame_id: str = "map"
     note: str = ""
     checked: int = 0
+    relative: RelativePose | None = None
+    camera_pose: CameraPose | None = None
+    refined: Pose | None = None
     milliseconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -93,16 +103,21 @@ class Estimate:
         """Where the robot is, in the map frame.
 
         Of a belief, its best hypothesis, if the verdict is ``located``; of a frame alone, the pose
-        of the best candidate. ``None`` if there is no such answer, or no pose is known.
+        of the best candidate. ``None`` if there is no such answer, or no pose is known. Where the
+        camera's pose is known from 40 inliers and, of a belief, within 3 m of its best hypothesis
+        (``SURE`` and ``REACH`` of :mod:`placememory.posing`), it is that of the body, with its
+        covariance.
         """
+        if self.refined is not None:
+            return self.refined
         if self.belief is None:
             return self.best.place.pose if self.best is not None else None
         return self.likely_pose if self.belief.verdict == "located" else None
 
     @property
     def likely_pose(self) -> Pose | None:
-        """Pose of the best hypothesis, trusted or not."""
-        if self.belief is None:
+        """Pose of the best hypothesis, trusted or not; the refined one where there is one."""
+        if self.belief is None or self.refined is not None:
             return self.pose
         position, yaw = self.belief.position, self.belief.yaw
         if position is None:
@@ -141,6 +156,8 @@ class Estimate:
             "match": None if self.match is None else self.match.to_dict(),
             "note": self.note,
             "checked": self.checked,
+            "relative": None if self.relative is None else self.relative.to_dict(),
+            "camera_pose": None if self.camera_pose is None else self.camera_pose.to_dict(),
             "milliseconds": dict(self.milliseconds),
             "candidates": [candidate.to_dict() for candidate in self.candidates],
         }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from placememory._encoding import BATCH, BadFrames, encode_frames
 from placememory._estimate import Estimate
 from placememory.encoders import Encoder
-from placememory.errors import ImageError
+from placememory.errors import ImageError, InputError
 from placememory.evaluation import (
     FrameCheck,
     LocatedFrames,
@@ -25,10 +25,11 @@ from placememory.evaluation import (
 )
 from placememory.evaluation.metrics import is_right
 from placememory.frames import Frame
-from placememory.localizer import Localizer
+from placememory.localizer import Localizer, Step
 from placememory.memory import PlaceMemory, Where
 
 Progress = Callable[[int, int], None]
+Keep = Literal["all", "no images", "nothing"]
 _CONFIDENT_SHARE = 0.5
 
 
@@ -41,12 +42,15 @@ class Localization:
         bad: Names and reasons of frames that could not be read.
         descriptors: (N, D) float32 of the frames, where they were asked for.
         seconds: Time it took, reading included.
+        ended: What ended a stream before its frames did: a bag or image that cannot be read, a
+            camera that is gone.
     """
 
     estimates: tuple[Estimate, ...]
     bad: tuple[tuple[str, str], ...]
     descriptors: NDArray[np.float32] | None
     seconds: float
+    ended: InputError | None = None
 
 
 class Measured(NamedTuple):
@@ -113,37 +117,47 @@ def localize(
 
 def localize_online(
     localizer: Localizer,
-    frames: Iterable[Frame],
+    steps: Iterable[Step | Frame],
     *,
     skip_bad: bool = False,
+    keep: Keep = "all",
     told: Callable[[Estimate], None] | None = None,
 ) -> Localization:
     """Localise a stream frame by frame, each with what came before.
 
     Args:
         localizer: Ready; it is not reset.
-        frames: In the order they were taken.
-        skip_bad: Go on where an image cannot be read; otherwise the first one ends it.
+        steps: Frames in the order they were taken, with odometry where there is any.
+        skip_bad: Go on where an image cannot be read; otherwise the first one ends the stream.
+        keep: What the result keeps of the estimates. ``"no images"`` lets go of images that the
+            frames hold; ``"nothing"`` is for streams without end.
         told: Called with each estimate as it is made.
 
     Returns:
-        An estimate for each frame.
-
-    Raises:
-        ImageError: An image cannot be read, and ``skip_bad`` is not set.
+        An estimate for each frame, as far as they are kept. Where the source fails, those before,
+        and the failure as ``ended``.
     """
     started = time.perf_counter()
     bad = BadFrames(skip_bad)
     estimates: list[Estimate] = []
-    for frame in frames:
-        estimate = localizer.observe(frame)
-        if estimate.note == "unreadable":
-            bad.note(frame, ImageError(f"{frame.name}: the image cannot be read"))
-        estimates.append(estimate)
-        if told is not None:
-            told(estimate)
+    ended: InputError | None = None
+    try:
+        for estimate in localizer.run(steps):
+            frame = estimate.frame
+            if estimate.note == "unreadable":
+                bad.note(frame, ImageError(f"{frame.name}: the image cannot be read"))
+            if told is not None:
+                told(estimate)
+            if keep != "nothing":
+                estimates.append(estimate if keep == "all" else _without_image(estimate))
+    except InputError as error:
+        ended = error
     seconds = time.perf_counter() - started
-    return Localization(tuple(estimates), tuple(bad.names), None, seconds)
+    return Localization(tuple(estimates), tuple(bad.names), None, seconds, ended)
+
+
+def _without_image(estimate: Estimate) -> Estimate:
+    return replace(estimate, frame=replace(estimate.frame, read=None))
 
 
 def measure_verdicts(

@@ -11,13 +11,17 @@ import numpy as np
 from placememory._atomic import write_csv, write_json, write_text
 from placememory._estimate import Estimate
 from placememory._localize import Localization, Measured
+from placememory._tally import Tally
 from placememory._version import __version__
 from placememory.evaluation import RecallResult
 from placememory.frames import Pose
 from placememory.memory import PlaceMemory
 
+TRAJECTORY, ESTIMATES = "trajectory.tum", "estimates.csv"
+MATCHES, METRICS = "test_to_vertex_matches.csv", "metrics.json"
 TABLE_RANKS = 5
 _NANOSECONDS = 1_000_000_000
+_UNSTAMPED = "# frames without a stamp have their index in place of seconds\n"
 _POSE = ("x", "y", "z", "qx", "qy", "qz", "qw")
 _COLUMNS = (
     "name",
@@ -63,37 +67,45 @@ def write_results(
     Raises:
         PlaceMemoryError: The folder cannot be written to.
     """
-    paths = [
-        folder / name
-        for name in (
-            "trajectory.tum",
-            "estimates.csv",
-            "test_to_vertex_matches.csv",
-            "metrics.json",
-        )
-    ]
-    write_text(paths[0], "".join(trajectory_lines(estimates)))
-    write_csv(paths[1], _COLUMNS, (_estimate_row(e, radius, heading) for e in estimates))
-    write_csv(paths[2], match_columns(), (match_row(estimate) for estimate in estimates))
-    write_json(paths[3], {**metrics, "similarity_per_rank": similarity_per_rank(estimates)})
-    return paths
+    trajectory, table, matches = (folder / name for name in (TRAJECTORY, ESTIMATES, MATCHES))
+    write_text(trajectory, "".join(trajectory_lines(estimates)))
+    write_csv(table, estimate_columns(), (estimate_row(e, radius, heading) for e in estimates))
+    write_csv(matches, match_columns(), (match_row(estimate) for estimate in estimates))
+    return [trajectory, table, matches, write_metrics(folder, metrics, Tally.of(estimates))]
+
+
+def write_metrics(folder: Path, metrics: dict[str, Any], tally: Tally) -> Path:
+    """Write ``metrics.json`` alone, with the similarity statistics; its path."""
+    path = folder / METRICS
+    write_json(path, {**metrics, "similarity_per_rank": tally.similarity_per_rank()})
+    return path
 
 
 def metrics_of(
-    memory: PlaceMemory, result: Localization, measured: Measured | None
+    memory: PlaceMemory,
+    result: Localization,
+    measured: Measured | None,
+    tally: Tally | None = None,
 ) -> dict[str, Any]:
-    """Numbers of a localised run as plain values, with what they were made with."""
-    estimates, check = result.estimates, measured.map_frames if measured else None
+    """Numbers of a localised run as plain values, with what they were made with.
+
+    Args:
+        memory: That answered.
+        result: The run.
+        measured: How right it is.
+        tally: Of all frames, where the result does not keep them.
+    """
+    tally = tally or Tally.of(result.estimates)
+    check = measured.map_frames if measured else None
     return {
         "software": f"placememory {__version__}",
         "memory": memory.uri,
         "encoder": memory.card.name,
         "encoder_hash": memory.card.hash,
         "places": len(memory),
-        "frames": len(estimates),
-        "frames_with_a_pose_found": sum(e.pose is not None for e in estimates),
+        **tally.to_dict(),
         "bad_images": [name for name, _ in result.bad],
-        "ms_per_frame": 1e3 * result.seconds / max(1, len(estimates)),
+        "ms_per_frame": 1e3 * result.seconds / max(1, tally.frames),
         "recall": measured.recall.to_dict() if measured else None,
         "map_frames": {"differ": check.differs, "text": str(check)} if check else None,
     }
@@ -115,21 +127,38 @@ def recall_rows(recall: RecallResult) -> list[tuple[str, str, str]]:
 def trajectory_lines(estimates: Sequence[Estimate]) -> Iterator[str]:
     """Lines of a TUM trajectory: seconds, x y z in metres, quaternion x y z w.
 
-    Frames without a stamp get their index as seconds; unknown rotations are written as none.
+    Frames without a stamp get their index as seconds, and the first of them a comment before it;
+    unknown rotations are written as none.
     """
-    if any(estimate.frame.stamp is None for estimate in estimates):
-        yield "# frames without a stamp have their index in place of seconds\n"
+    marked = False
     for estimate in estimates:
-        pose, frame = estimate.pose, estimate.frame
-        if pose is None:
-            continue
-        whole, part = divmod(
-            frame.stamp if frame.stamp is not None else frame.index * _NANOSECONDS, _NANOSECONDS
-        )
-        quaternion = pose.quaternion or (0.0, 0.0, 0.0, 1.0)
-        numbers = " ".join(f"{value:.6f}" for value in (pose.x, pose.y, pose.z))
-        turns = " ".join(f"{value:.9f}" for value in quaternion)
-        yield f"{whole}.{part:09d} {numbers} {turns}\n"
+        line, marked = trajectory_line(estimate, marked)
+        yield line
+
+
+def trajectory_line(estimate: Estimate, marked: bool) -> tuple[str, bool]:
+    """The line of one estimate, empty without a pose, and whether the comment is written now.
+
+    Args:
+        estimate: The newest.
+        marked: Whether the comment on frames without a stamp was written before.
+    """
+    pose, frame = estimate.pose, estimate.frame
+    comment = "" if marked or frame.stamp is not None else _UNSTAMPED
+    marked = marked or bool(comment)
+    if pose is None:
+        return comment, marked
+    stamp = frame.stamp if frame.stamp is not None else frame.index * _NANOSECONDS
+    whole, part = divmod(stamp, _NANOSECONDS)
+    quaternion = pose.quaternion or (0.0, 0.0, 0.0, 1.0)
+    numbers = " ".join(f"{value:.6f}" for value in (pose.x, pose.y, pose.z))
+    turns = " ".join(f"{value:.9f}" for value in quaternion)
+    return f"{comment}{whole}.{part:09d} {numbers} {turns}\n", marked
+
+
+def estimate_columns() -> tuple[str, ...]:
+    """Columns of ``estimates.csv``."""
+    return _COLUMNS
 
 
 def match_columns() -> list[str]:
@@ -162,23 +191,14 @@ def match_row(estimate: Estimate) -> list[Any]:
     return row
 
 
-def similarity_per_rank(estimates: Sequence[Estimate]) -> dict[str, dict[str, float]]:
-    """Mean, least and largest similarity of each rank over all frames."""
-    ranks: dict[int, list[float]] = {}
-    for estimate in estimates:
-        for candidate in estimate.candidates:
-            ranks.setdefault(candidate.rank, []).append(candidate.similarity)
-    return {
-        str(rank): {
-            "mean": float(np.mean(values)),
-            "min": float(np.min(values)),
-            "max": float(np.max(values)),
-        }
-        for rank, values in sorted(ranks.items())
-    }
+def estimate_row(estimate: Estimate, radius: float, heading: float | None = None) -> list[Any]:
+    """One row of ``estimates.csv``.
 
-
-def _estimate_row(estimate: Estimate, radius: float, heading: float | None) -> list[Any]:
+    Args:
+        estimate: Of a frame.
+        radius: Metres within which an answer is right.
+        heading: Degrees within which its rotation must be, too.
+    """
     frame, best = estimate.frame, estimate.best
     place = best.place if best is not None else None
     right = estimate.rights(radius, heading)[0] if best is not None else None

@@ -4,6 +4,7 @@
     ├── InputError                what the user gave cannot be used (exit code 2)
     │   ├── ImageError            an image is missing, truncated or of an unknown kind
     │   ├── BagError              a ROS bag is damaged, or lacks what is asked of it
+    │   ├── CameraError           a camera cannot be opened, or it stopped sending
     │   ├── PoseError             a pose file or pose value is malformed
     │   ├── MapError              a map.yaml or its image is malformed
     │   ├── DatasetError          a data set's folders, names or ground truth are malformed
@@ -39,6 +40,10 @@ class ImageError(InputError):
 
 class BagError(InputError):
     """A ROS bag is damaged, or does not hold the topic or the frame asked for."""
+
+
+class CameraError(InputError):
+    """A camera cannot be opened, or it stopped sending images."""
 
 
 class PoseError(InputError):

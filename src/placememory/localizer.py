@@ -16,20 +16,18 @@ from placememory import fusion as fusions
 from placememory import matching
 from placememory._calibrate import Calibration
 from placememory._estimate import Estimate, FrameMatch
+from placememory._image_quality import is_blurred, shows_something
 from placememory.encoders import Encoder, SequenceEncoder, SequenceStream
 from placememory.errors import DescriptorError, ImageError, InputError
 from placememory.frames import Frame, Image
-from placememory.fusion import Evidence, Fusion, Odometry, PlaceTable
+from placememory.fusion import Belief, Evidence, Fusion, Odometry, PlaceTable
 from placememory.memory import Candidate, PlaceMemory
 from placememory.memory.exact import select
 from placememory.pipeline._distances import DistanceWindow
-from placememory.verification import Verifier, weigh
-
-LEAST_CONTRAST = 2.0
-"""Standard deviation of grey levels (0 to 255) below which an image shows nothing."""
+from placememory.posing import Poser, Refined, Refinement, RelativePose
+from placememory.verification import Verification, Verifier, weigh
 
 _RELATIVE = "relative"
-_SAMPLES = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +57,13 @@ class Localizer:
         settings: Of the fusion; by default those of the memory's calibration, where it has one.
         verify: Checks candidates by local features where the belief is not clear; what looks alike
             but does not fit loses weight in the fusion. ``k`` bounds how many it can check.
+        poser: Gives the pose of the camera, where the belief is not ``unknown``.
         k: Candidates a frame.
         window: Frames that the matcher matches together.
 
     Raises:
         EncoderMismatchError: The encoder is not the memory's.
-        InputError: The memory is empty.
+        InputError: The memory is empty, or the poser's model does not fit it.
         SettingError: A name or setting is unknown.
 
     Example:
@@ -82,6 +81,7 @@ class Localizer:
         fusion: str | None = fusions.DEFAULT_FUSION,
         settings: dict[str, Any] | None = None,
         verify: Verifier | None = None,
+        poser: Poser | None = None,
         k: int = 10,
         window: int = 5,
     ) -> None:
@@ -97,6 +97,7 @@ class Localizer:
         self._window = DistanceWindow.over(self._descriptors, window if self._matcher else 1)
         self._sessions = _runs(self.places.session)
         self._verify = verify
+        self._refinement = None if poser is None else Refinement(poser, memory.places)
         self._fusion: Fusion | None = None
         if fusion is not None:
             self._fusion = fusions.create(
@@ -183,7 +184,7 @@ class Localizer:
             Candidate(places[int(r)], float(s), rank)
             for rank, (r, s) in enumerate(zip(rows, similarities, strict=True), start=1)
         )
-        belief, checked = None, 0
+        belief, found = None, None
         if self._fusion is not None:
             relative = match is not None and match.score_kind == _RELATIVE
             evidence = Evidence(
@@ -194,32 +195,53 @@ class Localizer:
                 match_scores=np.array([score] if relative else []),
                 stamp=stamp,
             )
-            evidence, checked = self._verified(image, candidates, evidence)
+            evidence, found = self._verified(image, candidates, evidence)
             clock.lap("verify")
             belief = self._fusion.update(evidence, odometry)
         clock.lap("fuse")
+        refined = self._refined(image, candidates, found, belief, clock)
         return Estimate(
             frame,
             candidates,
             belief,
             match,
             self._frame_id,
-            checked=checked,
+            note="blurred" if is_blurred(image) else "",
+            checked=0 if found is None else found.checked,
+            relative=None if found is None else RelativePose.of(found.candidates),
+            camera_pose=refined.camera,
+            refined=refined.body,
             milliseconds=clock.milliseconds,
         )
 
     def _verified(
         self, image: Image, candidates: tuple[Candidate, ...], evidence: Evidence
-    ) -> tuple[Evidence, int]:
-        """Evidence weighed by a check of the candidates, where it pays, and how many it checked."""
+    ) -> tuple[Evidence, Verification | None]:
+        """Evidence weighed by a check of the candidates, where it pays, and the check."""
         if self._verify is None:
-            return evidence, 0
+            return evidence, None
         before = None if self._latest is None else self._latest.belief
         due = self._verify.policy.count(candidates, before)
         if not due:
-            return evidence, 0
+            return evidence, None
         found = self._verify.check(image, candidates, due)
-        return weigh(evidence, found.candidates), found.checked
+        return weigh(evidence, found.candidates), found
+
+    def _refined(
+        self,
+        image: Image,
+        candidates: tuple[Candidate, ...],
+        found: Verification | None,
+        belief: Belief | None,
+        clock: _Clock,
+    ) -> Refined:
+        """The camera's pose, from verified candidates where there are some."""
+        if self._refinement is None:
+            return Refined()
+        ordered = candidates if found is None else [row.candidate for row in found.candidates]
+        refined = self._refinement.refine(image, ordered, belief, self._frame_id)
+        clock.lap("pose")
+        return refined
 
     def _without(
         self,
@@ -295,18 +317,6 @@ class _Clock:
         now = time.perf_counter()
         self.milliseconds[part] = round(1e3 * (now - self._last), 3)
         self._last = now
-
-
-def shows_something(image: Image) -> bool:
-    """Whether an image has any contrast: a covered or dead camera has none.
-
-    Example:
-        >>> shows_something(np.zeros((48, 64, 3), np.uint8))
-        False
-    """
-    step = max(1, min(image.shape[:2]) // _SAMPLES)
-    grey = image[::step, ::step].mean(axis=2)
-    return bool(grey.std() >= LEAST_CONTRAST)
 
 
 def _settings(memory: PlaceMemory, fusion: str, given: dict[str, Any] | None) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from placememory.cli import (
     query,
     remove,
     results,
+    train,
 )
 
 app = typer.Typer(
@@ -47,6 +48,7 @@ app.command("figures")(figures.run)
 app.command("info")(info.run)
 app.command("evaluate")(evaluate.run)
 app.command("evaluate-sequences")(evaluate_sequences.run)
+app.command("train")(train.run)
 app.command("results")(results.run)
 app.command("extract")(extract.run)
 app.command("pairs")(pairs.run)

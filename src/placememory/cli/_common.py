@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 from rich.console import Console
@@ -23,7 +23,15 @@ from rich.progress import (
 from rich.table import Table
 
 from placememory.errors import BagError, EncoderError, SettingError
-from placememory.frames import Frame, JoinReport, list_frames, read_poses, select_keyframes
+from placememory.frames import (
+    Frame,
+    JoinReport,
+    PoseTable,
+    Trajectory,
+    list_frames,
+    read_poses,
+    select_keyframes,
+)
 from placememory.frames.bags import bag_to_join, is_bag
 from placememory.memory import Where
 
@@ -34,7 +42,13 @@ if TYPE_CHECKING:
 _WIDE = None if sys.stdout is not None and sys.stdout.isatty() else 200
 out = Console(highlight=False, soft_wrap=True, width=_WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
-Advance = Callable[[int, int], None]
+OnDamage = Callable[[BagError], None]
+
+
+class Advance(Protocol):
+    """Tells a progress bar how far something is; a total of ``None`` is not known."""
+
+    def __call__(self, done: int, total: int | None, text: str = "", /) -> None: ...
 
 
 def say(text: str) -> None:
@@ -75,12 +89,18 @@ def _cell(value: Any) -> str:
 def progress(label: str) -> Iterator[Advance]:
     """A progress bar on standard error; nothing where that is no terminal."""
     if not err.is_terminal:
-        yield lambda _done, _total: None
+        yield lambda _done, _total, _text="": None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=err, transient=True) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}", markup=False),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(label, total=None, text="")
+        yield lambda done, total, text="": bar.update(task, completed=done, total=total, text=text)
 
 
 class Bars:
@@ -139,7 +159,7 @@ class FrameOptions:
             exif=self.exif,
             every=self.every,
             topic=self.topic,
-            on_damage=self._on_damage(),
+            on_damage=self.on_damage(),
         )
         return self._keyframes(self.join(frames, source))
 
@@ -149,29 +169,38 @@ class FrameOptions:
         Raises:
             SettingError: There is a topic of poses, but no bag.
         """
+        found = self.find_poses(source, self.on_damage())
+        if found is None:
+            return frames
+        joined, report = found.join(frames, **self.gap)
+        tell_join(report)
+        return joined
+
+    def find_poses(
+        self, source: Path | None, on_damage: OnDamage | None = None
+    ) -> Trajectory | PoseTable | None:
+        """Poses to join, those of the options or of the bag the frames come from.
+
+        Raises:
+            SettingError: There is a topic of poses, but no bag.
+        """
         bag = self.poses or source
-        gap = {} if self.max_gap is None else {"max_gap": self.max_gap}
         if bag is not None and is_bag(bag):
-            found = bag_to_join(
-                bag,
-                self.pose_topic or ("none" if self.poses is None else None),
-                self.pose_frames,
-                on_damage=self._on_damage(),
-            )
-            if found is None:
-                return frames
-            say(f"poses of {found.source}")
-            joined, report = found.join(frames, **gap)
-        elif self.pose_topic not in (None, "auto", "none"):
+            topic = self.pose_topic or ("none" if self.poses is None else None)
+            found = bag_to_join(bag, topic, self.pose_frames, on_damage=on_damage)
+            if found is not None:
+                say(f"poses of {found.source}")
+            return found
+        if self.pose_topic not in (None, "auto", "none"):
             raise SettingError(
                 f"--pose-topic {self.pose_topic} is a topic of a ROS bag; there is none"
             )
-        elif self.poses is None:
-            return frames
-        else:
-            joined, report = read_poses(self.poses, self.pose_format).join(frames, **gap)
-        tell_join(report)
-        return joined
+        return None if self.poses is None else read_poses(self.poses, self.pose_format)
+
+    @property
+    def gap(self) -> dict[str, float]:
+        """The largest gap, where one was asked for, as the joins take it."""
+        return {} if self.max_gap is None else {"max_gap": self.max_gap}
 
     def _keyframes(self, frames: list[Frame]) -> list[Frame]:
         if self.keyframe_distance is None and self.keyframe_angle is None:
@@ -182,7 +211,7 @@ class FrameOptions:
         say(f"{len(chosen)} of {len(frames)} frames are key frames")
         return chosen
 
-    def _on_damage(self) -> Callable[[BagError], None] | None:
+    def on_damage(self) -> OnDamage | None:
         """What to do about a damaged bag: go on with what was read, if bad images are skipped."""
         return (lambda error: warn(str(error))) if self.skip_bad else None
 

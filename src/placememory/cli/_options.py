@@ -54,6 +54,37 @@ PoseFrames = Annotated[
         help="For tf: PARENT:CHILD; default: map or odom, and the base.", rich_help_panel=_FRAMES
     ),
 ]
+Odometry = Annotated[
+    Path | None,
+    typer.Option(
+        help="Pose file or ROS bag with the odometry, in a frame of its own; may drift.",
+        rich_help_panel=_FRAMES,
+    ),
+]
+OdomTopic = Annotated[
+    str | None,
+    typer.Option(
+        help="Odometry of a ROS bag, or none; default: its first nav_msgs/Odometry.",
+        show_default=False,
+        rich_help_panel=_FRAMES,
+    ),
+]
+MaxSpeed = Annotated[
+    float,
+    typer.Option(
+        help="Metres a second; odometry that is faster is a jump and left out.",
+        rich_help_panel=_FRAMES,
+    ),
+]
+Seconds = Annotated[
+    float | None,
+    typer.Option(
+        help="End a camera's stream after this time; default: Ctrl-C ends it.",
+        min=0.0,
+        show_default=False,
+        rich_help_panel=_FRAMES,
+    ),
+]
 KeyframeDistance = Annotated[
     float | None,
     typer.Option(help="Metres: leave out frames that are nearer.", rich_help_panel=_FRAMES),

@@ -10,7 +10,7 @@ import typer
 
 from placememory._extras import require
 from placememory.cli._common import out, progress, say
-from placememory.cli.localize import tell_result
+from placememory.cli._localizing import tell_result
 
 
 def run(

@@ -2,51 +2,39 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from placememory._estimate import Estimate
-from placememory._localize import (
-    Localization,
-    Measured,
-    localize,
-    localize_online,
-    measure,
-    measure_verdicts,
-)
-from placememory._results import metrics_of, recall_rows, write_results
+from placememory._odometry import DEFAULT_SPEED
 from placememory.cli import _options as options
-from placememory.cli._common import (
-    FrameOptions,
-    encoder_of,
-    out,
-    peak_megabytes,
-    print_json,
-    print_table,
-    progress,
-    say,
-    tell_bad,
-    warn,
-    where_of,
+from placememory.cli._common import FrameOptions, encoder_of, where_of
+from placememory.cli._localizing import (
+    CHECKED,
+    Answers,
+    finish,
+    geometry_of,
+    localize_alone,
+    localize_stream,
+    refuse_live,
 )
+from placememory.cli._sources import MotionOptions, open_source
 from placememory.errors import SettingError
-from placememory.frames import Frame
 from placememory.fusion import DEFAULT_FUSION
 from placememory.localizer import Localizer
 from placememory.memory import PlaceMemory, Where
-from placememory.verification import Policy, Verifier
-
-_CHECKED = 20
 
 
 def run(
     memory: options.Memory,
     images: Annotated[
-        Path, typer.Argument(help="Folder, video, ROS bag, or one image.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Folder, video, ROS bag, one image, or a camera: 0, 1, /dev/video0.",
+            show_default=False,
+        ),
     ],
     out_dir: Annotated[
         Path, typer.Option("--out", help="Folder for the results.", show_default=False)
@@ -69,6 +57,10 @@ def run(
     topic: options.Topic = None,
     pose_topic: options.PoseTopic = None,
     pose_frames: options.PoseFrames = None,
+    odometry: options.Odometry = None,
+    odom_topic: options.OdomTopic = None,
+    max_speed: options.MaxSpeed = DEFAULT_SPEED,
+    seconds: options.Seconds = None,
     fusion: Annotated[
         str | None,
         typer.Option(
@@ -83,6 +75,14 @@ def run(
         bool,
         typer.Option("--verify", help="Check candidates by local features where it is not clear."),
     ] = False,
+    intrinsics: Annotated[
+        Path | None,
+        typer.Option(help="The camera's intrinsics: camera_info YAML, COLMAP line or JSON."),
+    ] = None,
+    colmap: Annotated[
+        Path | None,
+        typer.Option(help="COLMAP model of the mapping images: 6-DoF poses. Needs --intrinsics."),
+    ] = None,
     report_dir: Annotated[
         Path | None, typer.Option("--report", help="Folder for figures and one HTML page.")
     ] = None,
@@ -96,113 +96,49 @@ def run(
 
     Example: [b]placememory localize office.memory run2/ --out answers/ --poses truth.csv[/b]
 
-    The folder gets estimates.jsonl, line by line as the frames come, and at the end
-    trajectory.tum, estimates.csv, test_to_vertex_matches.csv and metrics.json. A frame is located,
-    ambiguous or unknown; the trajectory holds the located ones.
+    The folder gets estimates.jsonl, trajectory.tum, estimates.csv and test_to_vertex_matches.csv,
+    line by line as the frames come, and at the end metrics.json. A frame is located, ambiguous or
+    unknown; the trajectory holds the located ones.
     Without poses or a map it names places. The poses of the queries, if given, are the truth that
-    the answers are measured against; they are not used to answer.
+    the answers are measured against; they are not used to answer. Odometry is.
+    A camera streams until Ctrl-C, --seconds, or until it is unplugged; images that come while one
+    is localised are dropped.
     """
     chosen = FrameOptions(
         poses, pose_format, max_gap, session, names, globs, every, exif, topic, pose_topic,
         pose_frames, skip_bad=skip_bad,
     )  # fmt: skip
-    frames = chosen.load(images)
     where = where_of(in_session or [], near, within, floor)
+    method = _method(fusion, where)
+    moving = MotionOptions(odometry, odom_topic, max_speed)
+    source = open_source(images, chosen, moving, seconds=seconds, listed=method is None)
+    refuse_live(source, where, report_dir)
+    answers = Answers(out_dir, radius, heading, report_dir, as_json)
     with PlaceMemory.open(memory, readonly=True) as opened:
         encoder = encoder_of(opened, weights=weights, device=device, precision=precision)
-        method = _method(fusion, where)
-        if method is None:
-            with progress("Localising") as advance:
-                result = localize(
-                    opened, frames, encoder, k=k, where=where, skip_bad=skip_bad, progress=advance
-                )
+        if method is None and source.camera is None:
+            done = localize_alone(opened, encoder, source, k=k, where=where, skip_bad=skip_bad)
         else:
             localizer = Localizer(
                 opened,
                 encoder,
                 fusion=method,
                 matcher=matcher,
-                verify=_verifier(opened) if verify else None,
-                k=max(k, _CHECKED) if verify else k,
+                k=max(k, CHECKED) if verify else k,
+                **geometry_of(opened, verify=verify, intrinsics=intrinsics, colmap=colmap),
             )
-            result = _stream(localizer, frames, out_dir, skip_bad=skip_bad)
-        measured = measure(result.estimates, opened, radius=radius, heading=heading)
-        verdicts = measure_verdicts(result.estimates, opened, radius=radius)
-        metrics = {
-            **metrics_of(opened, result, measured),
-            "verdicts": None if verdicts is None else verdicts.to_dict(),
-            "peak_mb": peak_megabytes(),
-        }
-        if report_dir is not None:
-            from placememory.cli._report import write_report
-
-            say(f"report: {write_report(report_dir, opened, result, measured, verdicts, radius)}")
-    written = write_results(out_dir, result.estimates, metrics, radius=radius, heading=heading)
-    tell_bad(result.bad)
-    if as_json:
-        print_json(metrics)
-    else:
-        tell_result(result, measured)
-        if verdicts is not None:
-            out.print(str(verdicts), markup=False)
-    say(f"wrote {', '.join(path.name for path in written)} to {out_dir}")
+            done = localize_stream(localizer, source, answers, skip_bad=skip_bad)
+        finish(opened, done, source, answers)
 
 
-def _verifier(memory: PlaceMemory) -> Verifier:
-    """Local features on the memory's own images, where they lie."""
-    from placememory._gallery import images_of_memory
-
-    return Verifier(images_of_memory(memory), policy=Policy(top=_CHECKED))
-
-
-def _method(fusion: str | None, where: Where | None) -> str | None:
+def _method(name: str | None, where: Where | None) -> str | None:
     """Name of the fusion; ``None`` answers each frame alone.
 
     Raises:
         SettingError: Places are left out of the search, which the fusion cannot do.
     """
-    if fusion is None:
+    if name is None:
         return DEFAULT_FUSION if where is None else None
-    if fusion != "none" and where is not None:
+    if name != "none" and where is not None:
         raise SettingError("filters of places go with --fusion none")
-    return None if fusion == "none" else fusion
-
-
-def _stream(
-    localizer: Localizer, frames: list[Frame], folder: Path, *, skip_bad: bool
-) -> Localization:
-    """Localise frame by frame; a line for each is on disk before the next frame is read."""
-    folder.mkdir(parents=True, exist_ok=True)
-    counts: Counter[str] = Counter()
-    with (
-        (folder / "estimates.jsonl").open("w", encoding="utf-8") as lines,
-        progress("Localising") as advance,
-    ):
-
-        def told(estimate: Estimate) -> None:
-            lines.write(json.dumps(estimate.to_dict(), allow_nan=False) + "\n")
-            lines.flush()
-            counts[estimate.verdict or "alone"] += 1
-            advance(counts.total(), len(frames))
-
-        result = localize_online(localizer, frames, skip_bad=skip_bad, told=told)
-    words = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
-    say(f"{len(frames)} frames: {words}")
-    return result
-
-
-def tell_result(result: Localization, measured: Measured | None) -> None:
-    """Print how many frames were answered, and how right the answers are."""
-    estimates = result.estimates
-    found = sum(estimate.pose is not None for estimate in estimates)
-    out.print(
-        f"{len(estimates)} frames, {found} answered with a pose, "
-        f"{1e3 * result.seconds / max(1, len(estimates)):.0f} ms a frame (reading included)"
-    )
-    if measured is None:
-        out.print("no true poses to compare with: the answers are not measured")
-        return
-    print_table(("", "value", "95% interval"), recall_rows(measured.recall))
-    out.print(measured.recall.protocol, markup=False)
-    if measured.map_frames is not None and measured.map_frames.differs:
-        warn(str(measured.map_frames))
+    return None if name == "none" else name

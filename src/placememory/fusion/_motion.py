@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import statistics
+from collections import deque
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from placememory.errors import InputError
 from placememory.fusion._evidence import Odometry
 from placememory.fusion._places import Floats
+
+_STEPS = 15  # whose median is the usual step: a burst or a gap does not change it
 
 
 def wrapped(angle: ArrayLike) -> Floats:
@@ -107,7 +112,7 @@ class Clock:
     def __init__(self, most: int = 10) -> None:
         self._most = most
         self._last: float | None = None
-        self._usual: float | None = None
+        self._steps: deque[float] = deque(maxlen=_STEPS)
 
     def check(self, stamp: float | None) -> None:
         """Refuse a stamp before the last one; nothing changes.
@@ -131,9 +136,6 @@ class Clock:
         self._last = stamp
         if step <= 0:
             return 0
-        count = 1 if self._usual is None else round(step / self._usual)
-        if self._usual is None:
-            self._usual = step
-        elif count <= 2:  # a gap says nothing about the usual step
-            self._usual += 0.1 * (step - self._usual)
+        count = round(step / statistics.median(self._steps)) if self._steps else 1
+        self._steps.append(step)
         return min(max(count, 1), self._most)

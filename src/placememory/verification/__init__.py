@@ -5,8 +5,10 @@ when it pays. Needs the extra ``verify``.
 """
 
 from placememory.verification._border import inside
+from placememory.verification._camera import Camera
+from placememory.verification._camera_files import read_camera
 from placememory.verification._features import Extractor, Features, mutual
-from placememory.verification._geometry import Camera, Geometry, relate
+from placememory.verification._geometry import Geometry, relate
 from placememory.verification._policy import Policy
 from placememory.verification._verified import FLOOR, Verified, rerank
 from placememory.verification._verifier import ImageOf, Verification, Verifier
@@ -27,6 +29,7 @@ __all__ = [
     "XFeat",
     "inside",
     "mutual",
+    "read_camera",
     "relate",
     "rerank",
     "weigh",

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory.errors import SettingError
 from placememory.verification._border import opencv
+from placememory.verification._camera import Camera
 from placememory.verification._features import Floats
 
 LEAST = 8
@@ -23,50 +22,6 @@ _DRAWS = 1000
 _CONFIDENCE = 0.999
 
 Kind = Literal["none", "fundamental", "essential", "homography"]
-
-
-@dataclass(frozen=True, slots=True)
-class Camera:
-    """A pinhole camera: intrinsics in pixels of the images as they are given.
-
-    Attributes:
-        fx: Focal length along x.
-        fy: Focal length along y.
-        cx: Principal point, x.
-        cy: Principal point, y.
-        distortion: k1, k2, p1, p2 (and k3) as in OpenCV and ROS ``plumb_bob``; empty for none.
-
-    Raises:
-        SettingError: A value is not finite, a focal length not positive, or a count impossible.
-
-    Example:
-        >>> Camera(500.0, 500.0, 320.0, 240.0).matrix.shape
-        (3, 3)
-    """
-
-    fx: float
-    fy: float
-    cx: float
-    cy: float
-    distortion: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        values = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
-        if not all(map(math.isfinite, values)) or min(self.fx, self.fy) <= 0:
-            raise SettingError(f"a camera needs finite numbers and fx, fy above 0, not {values}")
-        if len(self.distortion) not in (0, 4, 5):
-            raise SettingError(f"give 0, 4 or 5 numbers of distortion, not {len(self.distortion)}")
-
-    @property
-    def matrix(self) -> Floats:
-        """(3, 3) K."""
-        return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
-
-    def rays(self, points: Floats) -> Floats:
-        """(N, 2) pixels as x / z and y / z of their rays."""
-        bent = np.array(self.distortion) if self.distortion else None
-        found = opencv().undistortPoints(points.reshape(-1, 1, 2), self.matrix, bent)
-        return np.asarray(found, np.float64).reshape(-1, 2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +77,7 @@ def relate(
             cv2, cv2.findFundamentalMat, *views, cv2.USAC_MAGSAC, threshold, _CONFIDENCE, _DRAWS
         )
     else:
-        near = threshold / math.sqrt(camera.fx * camera.fy)
+        near = threshold / camera.focal
         settings = (np.eye(3), cv2.USAC_MAGSAC, _CONFIDENCE, near)
         epipolar, kept = _tried(cv2, cv2.findEssentialMat, *views, *settings)
     count, flat = int(kept.sum()), int(planar.sum())

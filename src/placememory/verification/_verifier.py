@@ -12,8 +12,9 @@ from placememory.errors import SettingError
 from placememory.frames import Image
 from placememory.memory import Candidate, Place
 from placememory.memory._place import PlaceId
+from placememory.verification._camera import Camera
 from placememory.verification._features import Extractor, Features, mutual
-from placememory.verification._geometry import Camera, relate
+from placememory.verification._geometry import relate
 from placememory.verification._policy import Policy
 from placememory.verification._verified import Verified, rerank
 from placememory.verification.xfeat import XFeat
@@ -58,7 +59,7 @@ class Verifier:
         image_of: The image of a place, (H, W, 3) uint8 RGB; ``None`` if there is none, which means
             "not checked".
         extractor: Of local features; :class:`XFeat` by default.
-        camera: Of the query and of the places; gives rotation and direction.
+        camera: Of the query and of the places, which have one size; gives rotation and direction.
         policy: How many candidates, for how long, and from which inliers on.
         cosine: Matches of features less alike are left out.
         pixels: A point may be off by this many, of those the features were taken on.
@@ -123,11 +124,14 @@ class Verifier:
 
         Raises:
             MissingExtraError: The extra ``verify`` is not installed.
+            SettingError: The query has another aspect than the camera's images.
         """
         started = time.perf_counter()
         due = min(self.policy.top if count is None else count, len(candidates))
         found: list[Verified] = []
         features = self.extractor.extract(query) if due > 0 else None
+        height, width = query.shape[:2]
+        camera = None if self.camera is None else self.camera.fitted(width, height)
         stopped = False
         for place, candidate in enumerate(candidates):
             if features is None or place >= due:
@@ -137,7 +141,7 @@ class Verifier:
             if stopped:
                 found.append(Verified(candidate, unchecked="budget"))
             else:
-                found.append(self._compared(features, candidate))
+                found.append(self._compared(features, candidate, camera))
         return Verification(
             tuple(rerank(found, self.policy.min_inliers)),
             sum(row.checked for row in found),
@@ -145,7 +149,7 @@ class Verifier:
             stopped,
         )
 
-    def _compared(self, query: Features, candidate: Candidate) -> Verified:
+    def _compared(self, query: Features, candidate: Candidate, camera: Camera | None) -> Verified:
         there = self._of(candidate.place)
         if there is None:
             return Verified(candidate, unchecked="no image")
@@ -154,7 +158,7 @@ class Verifier:
             query.points[pairs[:, 0]],
             there.points[pairs[:, 1]],
             self.pixels * max(query.pixel, there.pixel),
-            self.camera,
+            camera,
         )
         return Verified(
             candidate,
