@@ -119,6 +119,32 @@ def network_encoder(
     return kind(module.eval().requires_grad_(requires_grad=False), chosen, card)
 
 
+def plain_encoder(
+    kind: Callable[[Any, Device, EncoderCard], T],
+    info: EncoderInfo,
+    weights: str | Path | None,
+    preprocess: Preprocess,
+    make: Callable[[Path | None], torch.nn.Module],
+    *,
+    device: str,
+    precision: str,
+    options: dict[str, Option],
+) -> T:
+    """Make an encoder of one published file and one dimension, see :func:`network_encoder`."""
+    return network_encoder(
+        kind,
+        info,
+        weights,
+        published=info.weights,
+        preprocess=preprocess,
+        dim=info.dim,
+        options=options,
+        make=make,
+        device=device,
+        precision=precision,
+    )
+
+
 @contextmanager
 def seeded() -> Iterator[None]:
     """Random weights that are the same every time, so that a card stands for one network.

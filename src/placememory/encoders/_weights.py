@@ -12,6 +12,7 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -99,7 +100,13 @@ def _trusted(path: Path) -> str | None:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file as 64 hex digits."""
+    """SHA-256 of a file as 64 hex digits; a file that did not change is read once."""
+    found = path.stat()
+    return _sha256(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, _size: int, _changed: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

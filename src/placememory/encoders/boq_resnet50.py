@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from placememory.encoders._boq import BoQEncoder
 from placememory.encoders._card import EncoderInfo, Option
-from placememory.encoders._network import load_weights, network_encoder
+from placememory.encoders._network import load_weights, plain_encoder
 from placememory.encoders._preprocess import Preprocess
 from placememory.encoders._weights import WeightsFile
 
@@ -35,17 +35,15 @@ def create(
     weights: str | Path | None, *, device: str, precision: str, options: dict[str, Option]
 ) -> BoQEncoder:
     """See :func:`placememory.encoders.create`."""
-    return network_encoder(
+    return plain_encoder(
         BoQEncoder,
         INFO,
         weights,
-        published=WEIGHTS,
-        preprocess=PREPROCESS,
-        dim=INFO.dim,
-        options=options,
-        make=_network,
+        PREPROCESS,
+        _network,
         device=device,
         precision=precision,
+        options=options,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from placememory.encoders._card import EncoderInfo, Option
-from placememory.encoders._network import load_weights, network_encoder, whole
+from placememory.encoders._network import load_weights, plain_encoder, whole
 from placememory.encoders._preprocess import Preprocess
 from placememory.encoders._sequence import SequenceEncoder
 from placememory.encoders._weights import WeightsFile
@@ -38,17 +38,15 @@ def create(
 ) -> SequenceEncoder:
     """See :func:`placememory.encoders.create`."""
     whole(options, "length", 1)
-    return network_encoder(
+    return plain_encoder(
         SequenceEncoder,
         INFO,
         weights,
-        published=WEIGHTS,
-        preprocess=PREPROCESS,
-        dim=INFO.dim,
-        options=options,
-        make=_network,
+        PREPROCESS,
+        _network,
         device=device,
         precision=precision,
+        options=options,
     )
 
 

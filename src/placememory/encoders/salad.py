@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from placememory.encoders._card import EncoderInfo, Option
-from placememory.encoders._network import NetworkEncoder, load_weights, network_encoder
+from placememory.encoders._network import NetworkEncoder, load_weights, plain_encoder
 from placememory.encoders._preprocess import Preprocess
 from placememory.encoders._weights import WeightsFile
 
@@ -34,17 +34,15 @@ def create(
     weights: str | Path | None, *, device: str, precision: str, options: dict[str, Option]
 ) -> NetworkEncoder:
     """See :func:`placememory.encoders.create`."""
-    return network_encoder(
+    return plain_encoder(
         NetworkEncoder,
         INFO,
         weights,
-        published=WEIGHTS,
-        preprocess=PREPROCESS,
-        dim=INFO.dim,
-        options=options,
-        make=_network,
+        PREPROCESS,
+        _network,
         device=device,
         precision=precision,
+        options=options,
     )
 
 

@@ -77,22 +77,25 @@ def describe_windows(
 ) -> Rows:
     """Descriptors (W, Ds) of windows, each frame through the network once.
 
-    Windows that follow each other share all frames but one, so runs of them are streamed. Image
-    encoders are pooled: the mean of the frames' descriptors, brought to unit length.
+    Windows that follow each other share all frames but one, so runs of them are streamed, from the
+    last to the first where the traverse is driven backwards. Image encoders are pooled: the mean
+    of the frames' descriptors, brought to unit length.
 
     Raises:
         ImageError: An image cannot be read.
     """
     length = windows.frames.shape[1]
     parts = []
-    for run in _runs(windows.frames):
+    runs, backwards = _runs(windows.frames), _runs(windows.frames[::-1])
+    turned = len(backwards) < len(runs)
+    for run in backwards if turned else runs:
         order = np.concatenate([run[0], run[1:, -1]])
         frames = [traverse.frames[row] for row in order]
         where = describe(encoder, frames, cache, fresh=fresh, progress=progress)
         found = read_described(where, frames)
         parts.append(_pooled(found.descriptors, length) if where.length == 1 else found.sequences)
     rows: Rows = np.concatenate([part for part in parts if part is not None])
-    return rows
+    return rows[::-1] if turned else rows
 
 
 def reduce_to(dim: int, database: Rows, query: Rows) -> tuple[Rows, Rows]:
