@@ -14,7 +14,8 @@ from typing import Any
 
 from placememory._localize import Keep
 from placememory._odometry import DEFAULT_SPEED, MotionLimits, Motions
-from placememory.cli._common import FrameOptions, say, tell_join, warn
+from placememory.cli._common import say, warn
+from placememory.cli._frames import FrameOptions, tell_join
 from placememory.errors import BagError, InputError, SettingError
 from placememory.frames import Frame, PoseTable, Trajectory, read_bag_poses, read_poses, stream_bag
 from placememory.frames.bags import BagInfo, is_bag, list_bag, read_bag_info

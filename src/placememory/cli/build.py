@@ -11,7 +11,6 @@ import typer
 from placememory._build import BuildReport, build, build_from_features, feature_frames
 from placememory.cli import _options as options
 from placememory.cli._common import (
-    FrameOptions,
     encoder_of,
     options_of,
     print_json,
@@ -20,6 +19,7 @@ from placememory.cli._common import (
     tell_bad,
     warn_of_batches,
 )
+from placememory.cli._frames import FrameOptions
 from placememory.cli._index import use_index
 from placememory.encoders import DEFAULT_ENCODER, Encoder, create
 from placememory.errors import SettingError

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from placememory.cli import _options as options
-from placememory.cli._common import FrameOptions, out, print_json, print_table, progress, say
+from placememory.cli._common import out, print_json, print_table, progress, say
+from placememory.cli._frames import FrameOptions
 from placememory.encoders import EncoderInfo, info, names
 from placememory.encoders._weights import find_weights, is_present
 from placememory.errors import SettingError

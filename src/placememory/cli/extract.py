@@ -9,7 +9,8 @@ import typer
 
 from placememory._extract import encoder_like, extract
 from placememory.cli import _options as options
-from placememory.cli._common import FrameOptions, options_of, progress, say, tell_bad
+from placememory.cli._common import options_of, progress, say, tell_bad
+from placememory.cli._frames import FrameOptions
 from placememory.encoders import DEFAULT_ENCODER
 
 

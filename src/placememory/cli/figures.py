@@ -9,14 +9,8 @@ import typer
 
 from placememory._localize import Localization, localize
 from placememory.cli import _options as options
-from placememory.cli._common import (
-    FrameOptions,
-    encoder_of,
-    progress,
-    say,
-    tell_bad,
-    warn,
-)
+from placememory.cli._common import encoder_of, progress, say, tell_bad, warn
+from placememory.cli._frames import FrameOptions
 from placememory.maps import OccupancyGrid, read_map
 from placememory.memory import PlaceMemory
 

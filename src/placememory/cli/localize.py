@@ -9,7 +9,8 @@ import typer
 
 from placememory._odometry import DEFAULT_SPEED
 from placememory.cli import _options as options
-from placememory.cli._common import FrameOptions, encoder_of, where_of
+from placememory.cli._common import encoder_of, where_of
+from placememory.cli._frames import FrameOptions
 from placememory.cli._localizing import (
     CHECKED,
     Answers,

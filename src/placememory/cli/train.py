@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from placememory.cli import _options as options
 from placememory.cli._common import Bars, out, print_json, print_table, say
-from placememory.errors import SettingError
+from placememory.errors import PlaceMemoryError, SettingError
 
 
 def run(
@@ -34,25 +35,24 @@ def run(
     Example: [b]placememory train casenet.yaml optimization.epochs=5[/b]
 
     The run gets a folder below output/train_logs with the configuration used, log.jsonl,
-    TensorBoard events, checkpoints and best.safetensors, which is at once usable as weights. Stop
-    it at any time; --resume goes on as if it had not stopped. On several processes:
+    TensorBoard events, checkpoints, training.png and best.safetensors, which is at once usable as
+    weights. Stop it at any time; --resume goes on as if it had not stopped. On several processes:
     accelerate launch --num_processes 2 -m placememory train casenet.yaml.
     """
-    from placememory.training import dry_run, read_training, resume, train
-
     if (config is None) == (going_on is None):
         raise SettingError("give a configuration, or --resume and the folder of a run")
-    with Bars() as bars:
-        if going_on is not None:
-            result = resume(going_on, device=device, told=bars.tell)
-        else:
-            assert config is not None
-            training = read_training(config, tuple(changes or ()))
-            if dry:
-                found = dry_run(training, device=device, told=bars.tell)
-            else:
-                result = train(training, device=device, told=bars.tell)
-    if dry:
+    if going_on is not None and dry:
+        raise SettingError("--dry-run looks at a configuration, --resume goes on with a run")
+    try:
+        with Bars() as bars:
+            found = _dried(config, changes, device, bars) if dry and config else None
+            result = None if found else _trained(config, changes, going_on, device, bars)
+    except BaseException as error:  # Ctrl-C, too
+        _say_how_to_go_on(error)
+        raise
+    if os.environ.get("RANK", "0") != "0":
+        return
+    if found is not None:
         print_json(found.to_dict()) if as_json else print_table(("", ""), found.rows())
     elif as_json:
         print_json(result.to_dict())
