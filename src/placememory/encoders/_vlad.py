@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, one_hot
 
 
-def local_features(maps: Tensor) -> Tensor:
+def local_features(maps: Tensor, local: nn.Linear | None = None) -> Tensor:
     """Local features of a feature map.
 
     Each position is brought to unit length, the outermost ring is left out (zero padding spoils
@@ -22,6 +22,7 @@ def local_features(maps: Tensor) -> Tensor:
 
     Args:
         maps: (N, C, H, W) of any float type.
+        local: Learned map of the features, whose result is of unit length again.
 
     Returns:
         (N, L, C) float32, unit rows; L = (H - 3) (W - 3) in general.
@@ -33,7 +34,8 @@ def local_features(maps: Tensor) -> Tensor:
         features = normalize(
             top[:, :, :-1] + top[:, :, 1:] + bottom[:, :, :-1] + bottom[:, :, 1:], dim=-1
         )
-    return features.flatten(1, 2)
+    features = features.flatten(1, 2)
+    return features if local is None else normalize(local(features), dim=-1)
 
 
 def vlad(features: Tensor, words: Tensor) -> Tensor:
@@ -57,14 +59,15 @@ def vlad(features: Tensor, words: Tensor) -> Tensor:
 class VladNet(nn.Module):
     """A trunk and its vocabulary in one: normalised input (N, 3, H, W) to (N, K * C)."""
 
-    def __init__(self, trunk: nn.Module, words: Tensor) -> None:
+    def __init__(self, trunk: nn.Module, words: Tensor, local: nn.Linear | None = None) -> None:
         super().__init__()
         self.trunk = trunk
+        self.local = local
         self.register_buffer("words", words)
 
     def forward(self, x: Tensor) -> Tensor:
         """See :func:`vlad`."""
-        return vlad(local_features(self.trunk(x)), cast(Tensor, self.words))
+        return vlad(local_features(self.trunk(x), self.local), cast(Tensor, self.words))
 
 
 def as_tensor(words: object, device: torch.device) -> Tensor:

@@ -67,15 +67,28 @@ class LiteVlad(FittableEncoder):
 
     Images go through the network one by one on a processor, which is as fast there as in batches
     and makes a descriptor depend on nothing but its image.
+
+    Args:
+        trunk: In timm's key names.
+        device: Where it runs.
+        card: Its identity.
+        local: A learned map of local features, 112 to 112; ``None`` for none.
     """
 
-    def __init__(self, trunk: torch.nn.Module, device: Device, card: EncoderCard) -> None:
+    def __init__(
+        self,
+        trunk: torch.nn.Module,
+        device: Device,
+        card: EncoderCard,
+        local: torch.nn.Linear | None = None,
+    ) -> None:
         from placememory.encoders import _lite0, _vlad
 
         self._vlad = _vlad
         self._trunk = trunk
         self._device = device
         self._fast = device.place(_lite0.FoldedTrunk(trunk))  # type: ignore[arg-type]
+        self._local = None if local is None else local.to(device.torch)
         self.card = card
         self._words = _vlad.as_tensor(card.fitted["words"], device.torch) if card.fitted else None
 
@@ -100,7 +113,7 @@ class LiteVlad(FittableEncoder):
         Raises:
             EncoderError: There is no vocabulary yet.
         """
-        return self._vlad.VladNet(self._fast, self._vocabulary())
+        return self._vlad.VladNet(self._fast, self._vocabulary(), self._local)
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """Normalised input (N, 3, H, W), sides multiples of 16, to (N, D) float32 of unit norm."""
@@ -138,20 +151,22 @@ class LiteVlad(FittableEncoder):
         words = fitted.get("words")
         if words is None or words.shape != shape:
             found = None if words is None else words.shape
-            raise EncoderError(f"lite-vlad wants a vocabulary 'words' {shape}, not {found}")
+            name = self.card.name
+            raise EncoderError(f"{name} wants a vocabulary 'words' {shape}, not {found}")
         card = self.card.replaced(fitted={"words": np.asarray(words, np.float32)})
-        return LiteVlad(self._trunk, self._device, card)
+        return LiteVlad(self._trunk, self._device, card, self._local)
 
     def _vocabulary(self) -> torch.Tensor:
         if self._words is None:
             raise EncoderError(
-                "lite-vlad has no vocabulary yet: fit it on the map's images "
+                f"{self.card.name} has no vocabulary yet: fit it on the map's images "
                 "(encoder.fit(images)), or take the encoder from a memory"
             )
         return self._words
 
     def _features(self, x: torch.Tensor) -> torch.Tensor:
-        return self._vlad.local_features(self._device.run(self._fast, x))
+        maps = self._device.run(self._fast, x)
+        return self._vlad.local_features(maps, self._local)
 
     def _feature_batches(self, images: Iterable[Image]) -> Iterator[torch.Tensor]:
         """Local features of runs of images that have one input size."""
@@ -164,11 +179,7 @@ def create(
     weights: str | Path | None, *, device: str, precision: str, options: dict[str, Option]
 ) -> LiteVlad:
     """Make an encoder without vocabulary; see :func:`placememory.encoders.create`."""
-    words, seed = options["words"], options["seed"]
-    if isinstance(words, bool) or not isinstance(words, int) or words < 2:
-        raise EncoderError(f"lite-vlad needs at least 2 words, not {words!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise EncoderError(f"the seed of lite-vlad is a whole number, zero or more, not {seed!r}")
+    check_options(INFO.name, options)
     require("torch", extra="torch", purpose="Encoders")
     require("timm", extra="torch", purpose="Encoders")
     from placememory.encoders import _lite0
@@ -178,7 +189,7 @@ def create(
         raise WeightsError(f"{path}: there is no such file of weights")
     card = EncoderCard(
         name=INFO.name,
-        dim=words * CHANNELS,
+        dim=int(options["words"]) * CHANNELS,
         weights_sha256=sha256_of(path) if path is not None else "random",
         preprocess=PREPROCESS,
         options=options,
@@ -188,6 +199,19 @@ def create(
     with seeded():
         trunk = _lite0.load_trunk(path)
     return LiteVlad(trunk, choose_device(device, precision), card)
+
+
+def check_options(name: str, options: dict[str, Option]) -> None:
+    """Check ``words`` and ``seed``.
+
+    Raises:
+        EncoderError: One of them is impossible.
+    """
+    words, seed = options["words"], options["seed"]
+    if isinstance(words, bool) or not isinstance(words, int) or words < 2:
+        raise EncoderError(f"{name} needs at least 2 words, not {words!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise EncoderError(f"the seed of {name} is a whole number, zero or more, not {seed!r}")
 
 
 def _fit_words(features: list[NDArray[np.float32]], *, k: int, seed: int) -> NDArray[np.float32]:

@@ -1,7 +1,8 @@
-"""Sample data: a small building, rendered here and now, with exact poses.
+"""Sample data: buildings rendered here and now, with exact poses.
 
-No download, no GPU and no display are needed; ViZDoom (``pip install 'placememory[demo]'``)
-carries the renderer and the free Freedoom textures.
+One small building for a demonstration, and any number of random ones, each driven several times
+in different light, to train and to test on. No download, no GPU and no display are needed; ViZDoom
+(``pip install 'placememory[demo]'``) carries the renderer and the free Freedoom textures.
 
 Example:
     >>> from pathlib import Path
@@ -13,5 +14,6 @@ Example:
 from __future__ import annotations
 
 from placememory.samples.building import Building, render_building
+from placememory.samples.traverses import render_traverses
 
-__all__ = ["Building", "render_building"]
+__all__ = ["Building", "render_building", "render_traverses"]
