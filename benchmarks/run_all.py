@@ -9,7 +9,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("recall.py", "build_speed.py", "search_speed.py", "matchers.py", "online_step.py")
+SCRIPTS = (
+    "recall.py",
+    "build_speed.py",
+    "search_speed.py",
+    "sequences.py",
+    "matchers.py",
+    "online_step.py",
+    "sequence_stream.py",
+    "observe.py",
+    "verification.py",
+    "localization.py",
+    "posing.py",
+)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from placememory._localize import Localization, Measured
@@ -38,14 +39,18 @@ def write_report(
         drawn.append(("Reliability", figures.draw_reliability({"this run": verdicts})))
     for name, (_, figure) in zip(("map", "timeline", "reliability"), drawn, strict=False):
         figures.save(figure, folder / f"{name}.png")
-    judged = figures.judge(result.estimates, memory.places, radius)
     rows = [] if verdicts is None else _rows(verdicts)
-    rows += figures.summary_rows(
-        None if measured is None else measured.recall,
-        None if measured is None else measured.map_frames,
-        judged,
-    )
-    notes = [part.protocol for part in (verdicts, measured and measured.recall) if part]
+    alone = " of each frame alone" if rows else ""
+    rows += [
+        (name if name == "Warning" else f"{name}{alone}", value, note)
+        for name, value, note in figures.summary_rows(
+            None if measured is None else measured.recall,
+            None if measured is None else measured.map_frames,
+        )
+    ]
+    rows.append(("Frames", f"{len(result.estimates):,}", ""))
+    notes = [] if verdicts is None else [f"Verdicts: {verdicts.protocol}."]
+    notes += [] if measured is None else [f"Each frame alone: {measured.recall.protocol}."]
     return figures.write_page(
         folder / "index.html",
         title=f"{len(result.estimates)} frames in {Path(memory.uri).name}",
@@ -60,10 +65,23 @@ def write_report(
 
 
 def _rows(verdicts: LocatedResult) -> list[tuple[str, str, str]]:
-    low, high = (100 * end for end in (verdicts.precision.low, verdicts.precision.high))
+    precision = verdicts.precision
+    note = "no frame was located"
+    if precision.count:
+        low, high = 100 * precision.low, 100 * precision.high
+        right = round(precision.value * precision.count)
+        note = f"{right} of {precision.count}; 95 % interval {low:.1f} to {high:.1f} %"
     return [
-        ("Located", f"{100 * verdicts.located.value:.1f} %", f"of {verdicts.on_map} on the map"),
-        ("Precision of located", f"{100 * verdicts.precision.value:.1f} %",
-         f"95 % interval {low:.1f} to {high:.1f}"),
+        ("Located", _known(100 * verdicts.located.value, "{:.1f} %"),
+         f"of {verdicts.on_map} on the map"),
+        ("Precision of located", _known(100 * precision.value, "{:.1f} %"), note),
+        ("Median error of located", _known(verdicts.median_error, "{:.2f} m"), "on the map"),
+        ("Located off the map", _known(100 * verdicts.false_locations, "{:.1f} %"),
+         f"of {verdicts.off_map} where the map has no place"),
         ("Calibration error", f"{100 * verdicts.calibration_error:.1f} %", "expected, ten bins"),
     ]  # fmt: skip
+
+
+def _known(value: float, form: str) -> str:
+    """A number as text; a dash where there is none."""
+    return "\N{EN DASH}" if math.isnan(value) else form.format(value)

@@ -22,17 +22,20 @@ p { margin: 0 0 8px; max-width: 78ch; }
 table { border-collapse: collapse; margin: 24px 0 12px; width: 100%; }
 th, td { text-align: left; padding: 9px 24px 9px 0; border-bottom: 1px solid var(--line);
   vertical-align: baseline; overflow-wrap: anywhere; }
-th { font-weight: 500; width: 13em; }
+th { font-weight: 500; width: 20em; }
 td.value { font-weight: 650; font-size: 17px; font-variant-numeric: tabular-nums;
   white-space: nowrap; width: 1%; }
 tr:first-child .value { font-size: 26px; line-height: 1.1; letter-spacing: -0.01em; }
+.label { margin: 22px 0 0; font-weight: 600; }
 .bar { display: flex; height: 10px; gap: 2px; margin: 22px 0 8px; }
+.label + .bar { margin-top: 6px; }
 .bar span { border-radius: 2px; min-width: 3px; }
 .key { display: flex; flex-wrap: wrap; gap: 4px 20px; font-size: 13.5px; }
 .right { color: var(--right); } .wrong { color: var(--wrong); }
-.off { color: var(--off); } .unknown { color: var(--unknown); }
+.off { color: var(--off); } .unknown, .silent, .refused { color: var(--unknown); }
 .fill-right { background: var(--right-fill); } .fill-wrong { background: var(--wrong-fill); }
 .fill-off { background: var(--off-fill); } .fill-unknown { background: var(--unknown-fill); }
+.fill-silent { background: var(--unknown-fill); } .fill-refused { background: var(--line); }
 figure { margin: 0 0 28px; }
 figure.wide img { display: block; max-width: 100%; height: auto; background: #fff;
   border: 1px solid var(--line); border-radius: 8px; padding: 10px; }
@@ -49,10 +52,11 @@ input { flex: 1 1 160px; max-width: 300px; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
   padding: 12px 14px; min-width: 0; }
 .card[hidden] { display: none; }
-.head { display: flex; justify-content: space-between; gap: 12px; margin: 0 0 8px;
-  font-variant-numeric: tabular-nums; }
+.head { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 12px;
+  margin: 0 0 8px; font-variant-numeric: tabular-nums; }
 .head b { font-weight: 650; white-space: nowrap; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 8px; }
+.pair.three { grid-template-columns: 1fr 1fr 1fr; }
 .pair figure { margin: 0; min-width: 0; }
 .pair img, .none { display: block; width: 100%; height: auto; border-radius: 4px; }
 .pair img { max-height: 260px; object-fit: contain; background: #0001; }
@@ -65,7 +69,8 @@ ol { list-style: none; margin: 4px 0 0; padding: 0; font-variant-numeric: tabula
 li { overflow-wrap: anywhere; }
 @media (max-width: 640px) { main { padding: 24px 14px 60px; } td.note { display: block;
   padding-top: 0; } tr { display: block; border-bottom: 1px solid var(--line); padding: 8px 0; }
-  th, td { display: block; border: 0; padding: 0; width: auto; } }
+  th, td, td.value { display: block; border: 0; padding: 0; width: auto; }
+  .pair.three { grid-template-columns: 1fr 1fr; } }
 @media print { .tools { display: none; } .card { break-inside: avoid; } }
 """
 

@@ -22,11 +22,28 @@ class Verdict(Enum):
     UNKNOWN = "not judged"
 
     @property
+    def kind(self) -> str:
+        """The word that stands for it in a page's style and filters."""
+        return _KINDS[self]
+
+    @property
     def mark(self) -> str:
         """A sign that tells the verdict without its colour."""
         return _MARKS[self]
 
+    @property
+    def rank(self) -> int:
+        """0 for the worst."""
+        return _WORST_FIRST.index(self)
 
+
+_WORST_FIRST = (Verdict.WRONG, Verdict.OFF_MAP, Verdict.UNKNOWN, Verdict.RIGHT)
+_KINDS = {
+    Verdict.RIGHT: "right",
+    Verdict.WRONG: "wrong",
+    Verdict.OFF_MAP: "off",
+    Verdict.UNKNOWN: "unknown",
+}
 _MARKS = {
     Verdict.RIGHT: "\N{CHECK MARK}",
     Verdict.WRONG: "\N{BALLOT X}",

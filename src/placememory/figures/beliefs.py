@@ -57,7 +57,8 @@ def draw_beliefs(
     )
     sheet.figure.colorbar(drawn, ax=axes, label="probability", shrink=0.7, pad=0.02)
     located = sum(e.verdict == "located" for e in estimates)
-    headline(axes, title, f"{located} of {len(estimates)} frames located; the line is the truth")
+    line = "; the line is the truth" if len(true) else ""
+    headline(axes, title, f"{located} of {len(estimates)} frames located{line}")
     return sheet.figure
 
 

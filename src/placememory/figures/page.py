@@ -13,6 +13,7 @@ from placememory._atomic import write_text
 from placememory._estimate import Estimate
 from placememory.figures._cards import bar, cards, filters, worst_first
 from placememory.figures._images import ImageOf, no_images
+from placememory.figures._outcome import outcomes
 from placememory.figures._page_look import CSS, SCRIPT
 from placememory.figures._style import to_png
 from placememory.figures._verdict import judge
@@ -38,6 +39,9 @@ def write_page(
 ) -> Path:
     """Write the page: headline table, figures, and the frames with the worst failures first.
 
+    Of an online run the cards, their order and the first bar are about the verdicts, with what
+    came before each frame; a second bar counts the answers of each frame alone.
+
     Images are embedded as small JPEGs, some 6 MB in all at most for 126 frames; they are smaller
     where there are more frames. The same input gives the same bytes.
 
@@ -60,10 +64,12 @@ def write_page(
     Raises:
         PlaceMemoryError: The page cannot be written there.
     """
-    verdicts = judge(estimates, places, radius, heading)
-    judged = worst_first(estimates, verdicts)[:limit]
+    alone = judge(estimates, places, radius, heading)
+    fused = outcomes(estimates, places, radius) if any(e.belief for e in estimates) else []
+    judged = worst_first(estimates, fused or alone)[:limit]
     body = [f"<header><h1>{escape(title)}</h1></header>"]
-    body += [bar(verdicts)] if estimates else []
+    body += [bar(fused, "Verdicts, each frame with those before it")] if fused else []
+    body += [bar(alone, "Each frame alone" if fused else "")] if estimates else []
     body += [table(summary)] if summary else []
     body += [f'<p class="note">{escape(note)}</p>' for note in notes]
     body += ["<h2>Figures</h2>"] if figures else []
@@ -74,7 +80,7 @@ def write_page(
         body.append(filters(shown))
         body.append('<p class="muted" id="empty" hidden>No frame fits this choice.</p>')
         body.append('<div class="grid">\n')
-        body += cards(judged, image_of, radius, heading)
+        body += cards(judged, places, image_of, radius, heading)
         body.append(f"</div><script>{SCRIPT}</script>")
     write_text(Path(path), document(title, "\n".join(body)))
     return Path(path)

@@ -25,7 +25,8 @@ class Evidence:
         similarities: (K,) float64, cosine as a rule; more is more similar.
         column: (N,) the similarity of the frame to every place, where known.
         level: Centre and spread of the frame's similarities to the whole map, where known without
-            the column (a search engine that gives K candidates only).
+            the column (a search engine that gives K candidates only), or where the column was
+            weighed since.
         match_rows: (M,) int64, rows that a sequence matcher found for this frame, best first.
         match_scores: (M,) float64, their scores of the kind ``relative``: 0 same, 1 look-alike.
         stamp: Seconds; ``None`` if unknown.
@@ -82,20 +83,20 @@ class Evidence:
     def usual(self) -> tuple[float, float]:
         """Centre and spread of the bulk of this frame's similarities.
 
-        Of the column, the median and the geometric mean of two deviations, the standard one and
-        the scaled median absolute one: the first alone shrinks true matches where the map is
-        small, the second alone inflates chance ones where places are alike. Without column the
-        given level; else the lowest candidate and the mean excess over it, which cannot tell a
-        frame off the map from one on it.
+        The given level, if there is one. Else, of the column, the median and the geometric mean of
+        two deviations, the standard one and the scaled median absolute one: the first alone
+        shrinks true matches where the map is small, the second alone inflates chance ones where
+        places are alike. Without column, the lowest candidate and the mean excess over it, which
+        cannot tell a frame off the map from one on it.
         """
+        if self.level is not None:
+            return self.level
         values = self.column
         if values is not None and len(values):
             values = np.sort(values)  # so that sums do not depend on the order of places
             centre = float(np.median(values))
             robust, plain = _SIGMA * float(np.median(np.abs(values - centre))), float(values.std())
             return centre, math.sqrt(robust * plain) if robust > 1e-9 else plain
-        if self.level is not None:
-            return self.level
         if not len(self.similarities):
             return 0.0, 0.0
         least = float(self.similarities.min())

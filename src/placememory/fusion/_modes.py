@@ -24,7 +24,7 @@ class Modes:
         self._posed = table.posed
 
     def find(self, mass: Floats, most: int, least: float = 1e-3) -> list[tuple[int, float, Rows]]:
-        """Row of the peak, mass within the radius, rows within it; heaviest first.
+        """Row that stands for it, mass within the radius, rows within it; heaviest first.
 
         Peaks are more than two radii apart; after the first, those below ``least`` of it are left
         out.
@@ -33,14 +33,23 @@ class Modes:
         found: list[tuple[int, float, Rows]] = []
         for _ in range(most):
             row = int(np.argmax(left))
+            if not self._posed[row]:
+                row = self._middle(left, row)
             members, around = self._around(left, row)
             inside = left[members]
             total = float(inside.sum())
             if total <= 0.0 or (found and total < least * found[0][1]):
                 break
-            found.append((int(members[np.argmax(inside)]), total, members))
+            peak = int(members[np.argmax(inside)]) if self._posed[row] else row
+            found.append((peak, total, members))
             left[around] = 0.0
         return sorted(found, key=lambda mode: (-round(mode[1], 12), mode[0]))
+
+    def _middle(self, mass: Floats, row: int) -> int:
+        """The median of the mass within reach of a row."""
+        near = self._run(row, self._reach)
+        held = np.cumsum(mass[near])
+        return int(near[np.searchsorted(held, 0.5 * held[-1])])
 
     def _around(self, mass: Floats, row: int) -> tuple[Rows, Rows]:
         """Rows within the radius of the mode at a row, and within two of them."""

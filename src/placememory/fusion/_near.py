@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory.fusion._places import Floats, Rows
+from placememory.fusion._places import Floats, PlaceTable, Rows
 
 
 class NearIndex:
@@ -92,3 +92,13 @@ class NearIndex:
         start = np.searchsorted(self._keys, key + low[:, 1:])
         stop = np.searchsorted(self._keys, key + high[:, 1:], side="right")
         return start, np.where(valid, np.maximum(stop, start), start)
+
+
+def evenly(table: PlaceTable, index: NearIndex) -> Floats:
+    """(N,) the same for every spot of the map, however often it was passed; sums to 1."""
+    count = np.ones(len(table))
+    if math.isfinite(table.spacing):
+        source, _, _ = index.pairs(table.positions, 0.5 * table.spacing, 200 * len(table))
+        count = np.maximum(1.0, np.bincount(source, minlength=len(table)))
+    result: Floats = (1.0 / count) / (1.0 / count).sum()
+    return result

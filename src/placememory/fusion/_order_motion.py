@@ -5,27 +5,24 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from placememory.fusion._motion import wrapped
 from placememory.fusion._near import NearIndex
 from placememory.fusion._places import Floats, PlaceTable, Rows
+from placememory.fusion._runs import Runs
 
 _FACING = math.radians(60.0)
 _NEIGHBOURS = 8
-_GAP = 5.0
-_STAYS = 0.5
 
 
 class OrderMotion:
     """Steps along the runs, with a learned distribution, and over to places nearby.
 
     The places are those of the table in the order of its chain. A step goes -max_step to max_step
-    rows on within a run. Of the mass that goes past its end half stays there and half leaves the
-    map. A run ends where its session does, and where it has a gap: five times the usual step, in
-    metres where positions are known, else in order. The distribution of steps starts as
-    a broad one that prefers going forward and is learned while the robot moves (expected counts,
-    forgotten over ``memory`` frames), so twice the speed, a stop and the way back are all found.
+    rows on within a run and beyond its ends (see :class:`Runs`); mass that goes farther leaves
+    the map. The distribution of steps starts as a broad one that prefers going forward and is
+    learned while the robot moves (expected counts, forgotten over ``memory`` frames), so twice
+    the speed, a stop and the way back are all found.
 
     Args:
         table: Sorted by session and order.
@@ -47,17 +44,8 @@ class OrderMotion:
         self._steps = np.arange(-max_step, max_step + 1, dtype=np.int64)
         self._keep = 1.0 - 1.0 / memory
         self._prior = _prior(self._steps)
-        last = np.flatnonzero(_run_ends(table))
-        first = np.concatenate(([0], last[:-1] + 1))
-        run = np.repeat(np.arange(len(last)), last - first + 1)
-        row = np.arange(len(table))
-        self._beyond: list[
-            tuple[Rows, Rows]
-        ] = []  # for each step: rows whose run ends before it, and where it ends
-        for step in self._steps:
-            end = (last if step > 0 else first)[run]
-            out = np.flatnonzero(row + step > end if step > 0 else row + step < end)
-            self._beyond.append((out, end[out]))
+        self.runs = Runs(table)
+        self._leaving = [self.runs.leaving(step) for step in self._steps.tolist()]
         self._cross = cross
         self._links = _links(table, index, max_step)
         self.reset()
@@ -72,18 +60,20 @@ class OrderMotion:
         result: Floats = self._counts / self._counts.sum()
         return result
 
-    def predict(self, mass: Floats) -> Floats:
-        """Mass (N,) one usual step later; what is missing has left the map."""
-        result = np.zeros(len(mass))
-        for step, share, beyond in zip(self._steps, self.steps, self._beyond, strict=True):
-            _shift(result, share * mass, int(step), beyond)
+    def predict(self, mass: Floats, beyond: Floats) -> tuple[Floats, Floats]:
+        """Mass of places (N,) and beyond ends (B,) one usual step later; the rest left the map."""
+        whole = self.runs.joined(mass, beyond)
+        moved = np.zeros(len(whole))
+        for step, share, leaving in zip(self._steps, self.steps, self._leaving, strict=True):
+            _shift(moved, share * whole, int(step), leaving)
+        result, past = self.runs.parted(moved)
         source, target, share = self._links
         if len(source):
             over = self._cross * result[source] * share
             result -= np.bincount(source, over, len(mass))
             result += np.bincount(target, over, len(mass))
             np.maximum(result, 0.0, out=result)
-        return result
+        return result, past
 
     def learn(self, before: Floats, likelihood: Floats) -> None:
         """Count the steps that the newest frame makes likely.
@@ -107,29 +97,13 @@ class OrderMotion:
             self._counts = counts + 4.0 * self._prior
 
 
-def _shift(result: Floats, mass: Floats, step: int, beyond: tuple[Rows, Rows]) -> None:
-    """Add mass, moved ``step`` rows on, to the result; at the end of a run half of it stays."""
-    out, end = beyond
-    np.add.at(result, end, _STAYS * mass[out])
-    mass[out] = 0.0
+def _shift(result: Floats, mass: Floats, step: int, leaving: Rows) -> None:
+    """Add mass, moved ``step`` rows on, to the result; what leaves its run is gone."""
+    mass[leaving] = 0.0
     if abs(step) < len(mass):
         result[max(0, step) : len(mass) - max(0, -step)] += mass[
             max(0, -step) : len(mass) - max(0, step)
         ]
-
-
-def _run_ends(table: PlaceTable) -> NDArray[np.bool_]:
-    """(N,) bool: whether no step leads on from a place."""
-    other: NDArray[np.bool_] = np.diff(table.session, append=-1) != 0
-    apart = np.diff(table.order, append=0)
-    metres = np.linalg.norm(np.diff(table.positions, axis=0), axis=1)
-    if other.all():
-        return other
-    skipped = apart > _GAP * float(np.median(apart[~other]))
-    far = np.append(metres, np.nan)
-    if not math.isfinite(table.spacing):
-        return other | skipped
-    return other | np.where(np.isfinite(far), far > _GAP * table.spacing, skipped)
 
 
 def _prior(steps: Rows) -> Floats:

@@ -11,11 +11,11 @@ from placememory.fusion._belief import Belief, Hypothesis, Verdict
 from placememory.fusion._evidence import Evidence, Odometry
 from placememory.fusion._modes import Modes
 from placememory.fusion._motion import Clock, moved, pose_of
-from placememory.fusion._near import NearIndex
+from placememory.fusion._near import NearIndex, evenly
 from placememory.fusion._observation import ObservationModel
 from placememory.fusion._odometry_motion import OdometryMotion
 from placememory.fusion._order_motion import OrderMotion
-from placememory.fusion._places import Floats, PlaceTable
+from placememory.fusion._places import Floats, PlaceTable, Rows
 
 _STILL = Odometry(0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -23,11 +23,12 @@ _STILL = Odometry(0.0, 0.0, 0.0, 0.0, 0.0)
 class Bayes:
     """Recursive filter: belief <- likelihood x motion x belief (Thrun, Burgard, Fox 2005, ch. 8).
 
-    The states are the N places and one off the map. With odometry, mass goes where the motion
-    leads, or off the map where no place is; without, along the order of the runs at a learned
-    speed. Then a share leaves the map, enters it anywhere, or is kidnapped. A frame multiplies
-    each state by its :class:`ObservationModel`. Being off the map is a state as in FAB-MAP
-    (Cummins and Newman 2008) and in Xu et al. (2020), who filter over a map's images likewise.
+    The states are the N places, five steps beyond each end of a run, and one off the map. With
+    odometry, mass goes where the motion leads, or off the map where no place is; without, along
+    the order of the runs and beyond their ends at a learned speed. Then a share leaves the map,
+    enters it anywhere, or is kidnapped. A frame multiplies each state by its
+    :class:`ObservationModel`. Being off the map is a state as in FAB-MAP (Cummins and Newman 2008)
+    and in Xu et al. (2020), who filter over a map's images likewise.
 
     Args:
         places: The map.
@@ -75,7 +76,7 @@ class Bayes:
         leave: float = 0.02,
         enter: float = 0.05,
         kidnap: float = 0.002,
-        start_off_map: float = 0.3,
+        start_off_map: float = 0.2,
         max_step: int = 8,
         cross: float = 0.1,
         speed_memory: float = 30.0,
@@ -102,7 +103,9 @@ class Bayes:
         self._modes = Modes(table, index, radius, reach)
         self._order = OrderMotion(table, index, max_step=max_step, cross=cross, memory=speed_memory)
         self._odometry = OdometryMotion(table, index, slack=slack, turn=turn)
-        self._anywhere = _anywhere(table, index)
+        steps = int(radius / table.spacing) if math.isfinite(table.spacing) else reach
+        self._close = self._order.runs.depth <= steps
+        self._anywhere = evenly(table, index)
         self._rates = (leave, enter, kidnap)
         self._start, self._still = start_off_map, still
         self._confident, self._ratio, self._warm_up = confident, ratio, warm_up
@@ -112,6 +115,7 @@ class Bayes:
         """Forget all frames."""
         self._clock = Clock()
         self._mass = (1.0 - self._start) * self._anywhere
+        self._beyond = np.zeros(len(self._close))
         self._off = self._start
         self._pending = _STILL
         self._moved = 1.0  # since the last evidence, in parts of what makes a view a new one
@@ -122,8 +126,7 @@ class Bayes:
     def probabilities(self) -> Floats:
         """(N + 1,) float64: of each row of the table, then of being off the map. Their sum is 1."""
         result = np.empty(len(self._mass) + 1)
-        result[self._chain] = self._mass
-        result[-1] = self._off
+        result[self._chain], result[-1] = self._shares()
         return result
 
     def update(self, evidence: Evidence, odometry: Odometry | None = None) -> Belief:
@@ -136,38 +139,44 @@ class Bayes:
         nats = self.observation.of_frame(evidence, len(self.places))[self._chain]
         if nats.any():
             trust = max(self._still, min(1.0, self._moved))
+            level = self.observation.off_map_level
             likelihood = np.exp(trust * nats)
             self._mass = self._mass * likelihood
-            self._off *= math.exp(trust * self.observation.off_map_level)
+            self._beyond = self._beyond * np.exp(trust * self._order.runs.nats(nats, level))
+            self._off *= math.exp(trust * level)
             if along:
                 self._order.learn(before, likelihood)
             self._moved, self._frames = 0.0, self._frames + 1
-        total = float(self._mass.sum()) + self._off
-        self._mass, self._off = self._mass / total, self._off / total
+        total = self._on() + self._off
+        self._mass, self._beyond = self._mass / total, self._beyond / total
+        self._off /= total
         return self._belief()
 
     def _move(self, steps: int, odometry: Odometry | None) -> bool:
         """Predict; tells whether it was one step along the order, from which speed is learned."""
         if odometry is None:
             for _ in range(steps):
-                total = float(self._mass.sum())
-                self._mass = self._order.predict(self._mass)
-                self._off += max(0.0, total - float(self._mass.sum()))
+                total = self._on()
+                self._mass, self._beyond = self._order.predict(self._mass, self._beyond)
+                self._off += max(0.0, total - self._on())
                 self._pass(1.0)
             self._moved += float(steps)
             self._pending = _STILL
             return steps == 1
+        if self._posed.any():  # odometry tells itself what lies beyond
+            (self._mass, self._off), self._beyond = self._shares(), 0.0 * self._beyond
         self._pending = self._pending.then(odometry)
         share = self._odometry.share_moved(odometry)
         self._moved += share
         if self._odometry.enough(self._pending):
-            total = float(self._mass.sum())
+            total = self._on()
             posed = np.where(self._posed, self._mass, 0.0)
             rest = self._mass - posed
             self._mass = self._odometry.predict(posed, self._pending)
-            if rest.any():
-                self._mass += self._order.predict(rest)
-            self._off += max(0.0, total - float(self._mass.sum()))
+            if rest.any() or self._beyond.any():
+                rest, self._beyond = self._order.predict(rest, self._beyond)
+                self._mass += rest
+            self._off += max(0.0, total - self._on())
             self._pending = _STILL
         self._pass(share)
         return False
@@ -177,66 +186,65 @@ class Bayes:
         leave, enter, kidnap = self._rates
         leave, enter = leave * share, enter * share  # a robot that stands can be carried still
         on = float(self._mass.sum())
-        self._mass = (1.0 - leave - kidnap) * self._mass + (
-            kidnap * on + enter * self._off
-        ) * self._anywhere
+        new = kidnap * on + enter * (self._off + float(self._beyond.sum()))
+        self._mass = (1.0 - leave - kidnap) * self._mass + new * self._anywhere
+        self._beyond = (1.0 - enter) * self._beyond
         self._off = (1.0 - enter) * self._off + leave * on
 
+    def _on(self) -> float:
+        return float(self._mass.sum()) + float(self._beyond.sum())
+
+    def _shares(self) -> tuple[Floats, float]:
+        """Mass of the places, each end with what is right beyond it; and that off the map."""
+        close = np.where(self._close, self._beyond, 0.0)
+        mass = self._mass + np.bincount(self._order.runs.end, close, len(self._mass))
+        return mass, self._off + float((self._beyond - close).sum())
+
     def _belief(self) -> Belief:
-        modes = self._modes.find(self._mass, 5)
+        mass, off_map = self._shares()
+        modes = self._modes.find(mass, 5)
         probability = min(1.0, modes[0][1]) if modes else 0.0
         second = modes[1][1] if len(modes) > 1 else 0.0
         ambiguity = second / probability if probability > 0 else 0.0
-        poses = [self._pose(members) for _, _, members in modes]
-        some = self._mass[self._mass > 1e-300]
-        off = self._off * math.log(max(self._off, 1e-300))
+        poses = [self._pose(mode[2], mass[mode[2]]) for mode in modes]
+        states = np.maximum(np.append(mass, off_map), 1e-300)
         return Belief(
-            self._verdict(probability, ambiguity, sum(mode[1] for mode in modes)),
+            self._verdict(probability, ambiguity, sum(m[1] for m in modes), off_map),
             tuple(
                 Hypothesis(int(self._chain[row]), self._table.ids[row], min(1.0, p), at, yaw)
                 for (row, p, _), (at, yaw, _) in zip(modes, poses, strict=True)
             ),
             probability,
             ambiguity,
-            min(1.0, self._off),
+            min(1.0, off_map),
             self._frames,
             poses[0][2] if poses else None,
-            entropy=max(0.0, float(-(some @ np.log(some))) - off),
+            entropy=max(0.0, float(-(states @ np.log(states)))),
         )
 
-    def _verdict(self, probability: float, ambiguity: float, named: float) -> Verdict:
+    def _verdict(self, probability: float, ambiguity: float, named: float, off: float) -> Verdict:
         if self._frames < self._warm_up:
             return "warming-up"
         if probability >= self._confident and ambiguity <= self._ratio:
             return "located"
-        return "unknown" if self._off >= 0.5 or named < 0.5 else "ambiguous"
+        return "unknown" if off >= 0.5 or named < 0.5 else "ambiguous"
 
     def _pose(
-        self, members: np.ndarray
+        self, members: Rows, weight: Floats
     ) -> tuple[tuple[float, ...] | None, float | None, Floats | None]:
         """Mean pose of a mode with what the robot moved since, and its covariance."""
-        members = members[self._posed[members]]
-        weight = self._mass[members]
+        known = self._posed[members]
+        members, weight = members[known], weight[known]
         if not weight.any():
             return None, None, None
-        spacing = self._table.spacing if math.isfinite(self._table.spacing) else 0.0
+        spacing = float(np.nan_to_num(self._table.spacing))
         floor = math.hypot(0.1, spacing / math.sqrt(12), self._pending.std_xy)
         mean, yaw, covariance = pose_of(
             self._table.positions[members], self._table.yaw[members], weight, floor_xy=floor
         )
         there, heading = moved(mean[None], np.array([yaw]), self._pending)
-        known = float(heading[0]) if math.isfinite(yaw) else None
-        return tuple(there[0].tolist()), known, covariance
-
-
-def _anywhere(table: PlaceTable, index: NearIndex) -> Floats:
-    """(N,) the same for every spot of the map, however often it was passed; sums to 1."""
-    count = np.ones(len(table))
-    if math.isfinite(table.spacing):
-        source, _, _ = index.pairs(table.positions, 0.5 * table.spacing, 200 * len(table))
-        count = np.maximum(1.0, np.bincount(source, minlength=len(table)))
-    result: Floats = (1.0 / count) / (1.0 / count).sum()
-    return result
+        now = float(heading[0]) if math.isfinite(yaw) else None
+        return tuple(there[0].tolist()), now, covariance
 
 
 create = Bayes
