@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from _real import corridor, loop, tower
 from _tables import machine, markdown
 
@@ -27,8 +28,7 @@ from placememory.encoders import Encoder, FittableEncoder
 from placememory.evaluation import PairedDifference
 from placememory.frames import Frame, FrameImages
 from placememory.samples import render_traverses
-from placememory.training import Trained, train
-from placememory.training._config import checked
+from placememory.training import Trained, read_training, train
 
 TRAIN, VALIDATION, TEST = tuple(range(8)), (100, 101), (200, 201, 202)
 FRAMES, TRAVERSES = 150, 4
@@ -81,7 +81,9 @@ def trained(folder: Path, buildings: dict[str, list[str]], name: str, length: in
         },
         "running": {"cache_trunk": True, "tensorboard": False},
     }  # fmt: skip
-    return train(checked(values, folder / "rendered.yaml"), told=None)
+    config = folder / f"{name}.yaml"
+    config.write_text(yaml.safe_dump(values))
+    return train(read_training(config))
 
 
 def compared(result: Trained, test: list[str]) -> None:

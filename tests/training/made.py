@@ -8,8 +8,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from placememory.datasets import Traverse
+from placememory.frames import Frame, Pose
 from placememory.training import Training
-from placememory.training._config import checked
+from placememory.training._config import Data
+from placememory.training._data import TrainingSet
+from placememory.training._folder import read_log
+from placememory.training._read_config import checked
+from placememory.training._sources import Part, joined
 
 STEP = 2.0  # metres between frames
 
@@ -54,3 +60,33 @@ def training(folder: Path, **changes: Any) -> Training:
             {**values.get(section, {}), **fields} if isinstance(fields, dict) else fields
         )
     return checked(values, folder / "made.yaml")
+
+
+def line_set(
+    positions: list[list[tuple[float, float, float]]],
+    *,
+    length: int = 1,
+    worlds: list[int] | None = None,
+) -> TrainingSet:
+    """Traverses without images: x, y and yaw of each frame; all ask and all are searched."""
+    parts: dict[int, list[Traverse]] = {}
+    for number, rows in enumerate(positions):
+        frames = tuple(
+            Frame(f"{number}/{i}.png", f"t{number}", i, pose=Pose.from_yaw(x, y, yaw))
+            for i, (x, y, yaw) in enumerate(rows)
+        )
+        places = np.array([row[:2] for row in rows])
+        traverse = Traverse(f"t{number}", frames, places, "m", np.arange(len(rows)))
+        parts.setdefault(0 if worlds is None else worlds[number], []).append(traverse)
+    found = [Part(tuple(traverses), tuple(traverses), same=True) for traverses in parts.values()]
+    return joined(found, data(length=length))
+
+
+def data(**fields: Any) -> Data:
+    """Settings of data, whose files are not looked at."""
+    return Data(train=({"root": "train"},), validation=({"root": "validation"},), **fields)
+
+
+def losses(folder: Path) -> list[dict[str, Any]]:
+    """Lines of a run's log, without the time that they took."""
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in read_log(folder)]

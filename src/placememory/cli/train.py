@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from placememory.cli import _options as options
 from placememory.cli._common import Bars, out, print_json, print_table, say
 from placememory.errors import PlaceMemoryError, SettingError
+
+if TYPE_CHECKING:
+    from placememory.training import DryRun, Trained
 
 
 def run(
@@ -43,19 +48,40 @@ def run(
         raise SettingError("give a configuration, or --resume and the folder of a run")
     if going_on is not None and dry:
         raise SettingError("--dry-run looks at a configuration, --resume goes on with a run")
-    try:
-        with Bars() as bars:
-            found = _dried(config, changes, device, bars) if dry and config else None
-            result = None if found else _trained(config, changes, going_on, device, bars)
-    except BaseException as error:  # Ctrl-C, too
-        _say_how_to_go_on(error)
-        raise
-    if os.environ.get("RANK", "0") != "0":
-        return
-    if found is not None:
-        print_json(found.to_dict()) if as_json else print_table(("", ""), found.rows())
-    elif as_json:
+    from placememory.training import dry_run, read_training, resume, train
+
+    with _telling_how_to_go_on(), Bars() as bars:
+        if config is None:
+            assert going_on is not None
+            result: Trained | DryRun = resume(going_on, device=device, told=bars.tell)
+        else:
+            training = read_training(config, tuple(changes or ()))
+            result = (dry_run if dry else train)(training, device=device, told=bars.tell)
+    if os.environ.get("RANK", "0") == "0":  # one of several processes prints
+        _print(result, as_json=as_json)
+
+
+def _print(result: Trained | DryRun, *, as_json: bool) -> None:
+    from placememory.training import Trained
+
+    if as_json:
         print_json(result.to_dict())
-    else:
+    elif isinstance(result, Trained):
         out.print(str(result), markup=False)
-        say(f"log, events and checkpoints: {result.folder}")
+        say(f"log, events, checkpoints and training.png: {result.folder}")
+    else:
+        print_table(("", ""), result.rows())
+
+
+@contextmanager
+def _telling_how_to_go_on() -> Iterator[None]:
+    """What ended a run that had begun says how to go on with it."""
+    try:
+        yield
+    except BaseException as error:  # Ctrl-C, too
+        notes = getattr(error, "__notes__", [])
+        if notes and not isinstance(error, Exception):
+            raise PlaceMemoryError(f"interrupted; {notes[-1]}") from error
+        for note in notes:
+            say(note)
+        raise

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from placememory.figures.sequence_page import ShownWindow, write_sequence_page
     from placememory.figures.similarity import draw_similarity
     from placememory.figures.strips import draw_strip, draw_strips, strip_pages
+    from placememory.figures.training import draw_training
     from placememory.figures.trajectory import draw_trajectory
     from placememory.figures.vertices import draw_vertices
 
@@ -55,6 +56,7 @@ _DRAWN = {
     "draw_timeline": "beliefs",
     "draw_strip": "strips",
     "draw_strips": "strips",
+    "draw_training": "training",
     "draw_trajectory": "trajectory",
     "draw_vertices": "vertices",
     "save": "_style",
@@ -79,6 +81,7 @@ __all__ = [
     "draw_strip",
     "draw_strips",
     "draw_timeline",
+    "draw_training",
     "draw_trajectory",
     "draw_vertices",
     "images_of",

@@ -44,7 +44,7 @@ def changed_window(images: Tensor, augment: Augment, draw: Draw) -> Tensor:
     if augment.noise:
         noise = draw.normal(0.0, augment.noise, size=tuple(images.shape))
         noisy = images.float() + torch.from_numpy(noise.astype(np.float32))
-        images = noisy.clamp(0, 255).to(torch.uint8)
+        images = noisy.round().clamp(0, 255).to(torch.uint8)
     return images
 
 
@@ -61,14 +61,14 @@ def _cropped(images: Tensor, most: float, draw: Draw) -> Tensor:
 
 
 def _turned(images: Tensor, strength: float, draw: Draw) -> Tensor:
-    """Corners moved inwards by up to a quarter of the sides."""
+    """The inside of four corners, each moved inwards by up to a quarter of the sides."""
     height, width = images.shape[-2:]
-    start = [[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]]
+    corners = [[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]]
     reach = 0.25 * strength * draw.random((4, 2))
     signs = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]])
-    end = np.array(start) + signs * reach * np.array([width, height])
-    moved = end.round().astype(int).tolist()
-    changed: Tensor = functional.perspective(images, start, moved)
+    inside = np.array(corners) + signs * reach * np.array([width, height])
+    seen = inside.round().astype(int).tolist()
+    changed: Tensor = functional.perspective(images, seen, corners)
     return changed
 
 
@@ -94,7 +94,7 @@ def changed_speed(window: Rows, step: int, draw: Draw) -> Rows:
 
     Example:
         >>> changed_speed(np.arange(5), 2, np.random.default_rng(0)).tolist()
-        [0, 2, 3, 3, 4]
+        [0, 3, 4, 4, 4]
     """
     places = np.arange(len(window))
     for i in range(1, len(window) - 1):

@@ -41,7 +41,7 @@ class Progress:
         best_epoch: Its epoch.
         waited: Epochs since.
         position: Within the epoch; the beginning between epochs.
-        scale: Of the gradient, in float16.
+        scaler: State of the gradient's scaling, in float16.
     """
 
     epoch: int = 0
@@ -50,7 +50,7 @@ class Progress:
     best_epoch: int = 0
     waited: int = 0
     position: Position = field(default_factory=Position)
-    scale: float | None = None
+    scaler: dict[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,8 +107,8 @@ def read_checkpoint_folder(path: Path) -> Checkpoint:
         progress = Progress(**values, position=position)
     except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise InputError(
-            f"{path}: this checkpoint is damaged ({error}); remove it to use an older one, or "
-            "begin anew"
+            f"{path}: this checkpoint is damaged ({error}); begin anew, from best.safetensors of "
+            "the run as encoder.weights"
         ) from error
     return Checkpoint(progress, model, _by_parameter(kept))
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from placememory.encoders import names as encoder_names
-from placememory.errors import SettingError
 from placememory.evaluation.sequences import Strategy
-from placememory.experiments._config import StrictModel, fields_of
+from placememory.experiments._config import StrictModel
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -22,6 +20,7 @@ class EncoderChoice(StrictModel):
     Attributes:
         name: One of ``placememory encoders list``.
         weights: Where it starts: a file, ``random``, or ``None`` for the published weights.
+        trunk: File of weights of the trunk alone, as of DINOv2 before its adapters are trained.
         options: Of the method.
         train: What is trained; the rest is frozen, its batch statistics and dropout too. ``head``:
             all but the trunk; ``adapters``: those of the trunk, and the head; ``last:2``: the last
@@ -34,6 +33,7 @@ class EncoderChoice(StrictModel):
 
     name: str
     weights: str | None = None
+    trunk: str | None = None
     options: dict[str, bool | int | float | str] = Field(default_factory=dict)
     train: str | tuple[str, ...] = "head"
     adapter_blocks: int | None = Field(default=None, ge=1)
@@ -55,6 +55,7 @@ class Source(StrictModel):
         root: Its folder or file; relative to the configuration's file.
         layout: One of ``placememory.datasets.layouts()``; ``None`` to find out.
         options: Of the layout.
+        only: Only frames whose name holds this word, such as a city's.
         database: Splits that are searched.
         query: Splits that ask. Without either, all splits are both, and only windows of another
             session are positives.
@@ -63,6 +64,7 @@ class Source(StrictModel):
     root: Path
     layout: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+    only: str | None = None
     database: tuple[str, ...] = ()
     query: tuple[str, ...] = ()
 
@@ -96,8 +98,11 @@ class Data(StrictModel):
     Attributes:
         train: Data sets to train on.
         validation: Data sets to choose the best epoch on; never those of the final test.
+        test: Data sets that are looked at once, after training, with the best weights.
         held_out: Or: places of the training data that are left out for it.
         length: Frames of a window; 1 for frame encoders.
+        cut_last_frame: Whether windows are built one frame longer and lose their last.
+        image_size: Height and width that the encoder is expected to take; checked.
         positive_radius: Windows within it show one place; metres, or frames.
         negative_radius: Windows beyond it show different places.
         heading: Degrees that positives may differ in their direction; 180 also takes the opposite.
@@ -109,8 +114,11 @@ class Data(StrictModel):
 
     train: tuple[Source, ...] = Field(min_length=1)
     validation: tuple[Source, ...] = ()
+    test: tuple[Source, ...] = ()
     held_out: HeldOut | None = None
     length: int = Field(default=1, ge=1)
+    cut_last_frame: bool = False
+    image_size: tuple[int, int] | None = None
     positive_radius: float = Field(default=10.0, gt=0)
     negative_radius: float = Field(default=25.0, gt=0)
     heading: float = Field(default=60.0, gt=0, le=180)
@@ -249,6 +257,7 @@ class Running(StrictModel):
     Attributes:
         workers: Threads that read images ahead.
         save_every: Steps between checkpoints within an epoch; ``None`` for epochs only.
+        keep_epochs: Whether the weights of every epoch are kept.
         cache_trunk: Whether what a frozen trunk says of each image is kept on disk, so that only
             the head runs in each step; images cannot be changed then.
         tensorboard: Whether to write TensorBoard events.
@@ -256,6 +265,7 @@ class Running(StrictModel):
 
     workers: int = Field(default=2, ge=1)
     save_every: int | None = Field(default=None, ge=1)
+    keep_epochs: bool = False
     cache_trunk: bool = False
     tensorboard: bool = True
 
@@ -298,97 +308,3 @@ class Training(StrictModel):
         if self.running.cache_trunk and self.encoder.train != "head":
             raise ValueError("cache_trunk needs a frozen trunk: set encoder.train to head")
         return self
-
-
-def read_training(path: Path, changes: tuple[str, ...] = ()) -> Training:
-    """Read a training from YAML, or from CaseVPR's training JSON.
-
-    Args:
-        path: Of the file; paths in it are relative to its folder.
-        changes: ``key=value`` each, with dots: ``optimization.lr=1e-4``; values are YAML.
-
-    Raises:
-        SettingError: The file cannot be read, or a field is missing, unknown or of a wrong value;
-            the message names file and fields.
-    """
-    if path.suffix.lower() == ".json":
-        from placememory.training.casevpr_json import read_casevpr_training
-
-        values = read_casevpr_training(path)
-    else:
-        values = _yaml(path)
-    return checked(changed(values, changes), path)
-
-
-def checked(values: Any, path: Path) -> Training:
-    """Values as a training, its paths made absolute.
-
-    Raises:
-        SettingError: A field is missing, unknown or of a wrong value.
-    """
-    try:
-        training = Training.model_validate(values)
-    except ValidationError as error:
-        raise SettingError(f"{path}: {fields_of(error)}") from error
-    return _resolved(training, path.resolve().parent)
-
-
-def changed(values: Any, changes: tuple[str, ...]) -> Any:
-    """Values with some replaced.
-
-    Raises:
-        SettingError: A change is not ``key=value``, or a key leads through a value.
-
-    Example:
-        >>> changed({"optimization": {"lr": 0.1}}, ("optimization.lr=1e-5", "seed=3"))
-        {'optimization': {'lr': 1e-05}, 'seed': 3}
-    """
-    for change in changes:
-        key, equals, text = change.partition("=")
-        *above, last = key.strip().split(".")
-        table = values
-        for name in above:
-            table = table.setdefault(name, {}) if isinstance(table, dict) else None
-        if not equals or not isinstance(table, dict):
-            raise SettingError(
-                f"{change!r} changes nothing; write key=value, as optimization.lr=1e-4"
-            )
-        table[last] = _value(text)
-    return values
-
-
-def _value(text: str) -> Any:
-    """A YAML value; ``1e-4`` is a number here, as people write it."""
-    try:
-        return float(text) if "e" in text.lower() and "." not in text else yaml.safe_load(text)
-    except ValueError:
-        return yaml.safe_load(text)
-
-
-def _yaml(path: Path) -> Any:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingError(f"{path}: cannot read the configuration ({error})") from error
-    if not isinstance(values, dict):
-        raise SettingError(f"{path}: a configuration is a table of fields")
-    return values
-
-
-def _resolved(training: Training, base: Path) -> Training:
-    def placed(sources: tuple[Source, ...]) -> tuple[Source, ...]:
-        return tuple(s.model_copy(update={"root": base / s.root}) for s in sources)
-
-    data = training.data.model_copy(
-        update={
-            "train": placed(training.data.train),
-            "validation": placed(training.data.validation),
-        }
-    )
-    weights = training.encoder.weights
-    if weights not in (None, "random"):
-        weights = str(base / str(weights))
-    encoder = training.encoder.model_copy(update={"weights": weights})
-    return training.model_copy(
-        update={"output": base / training.output, "data": data, "encoder": encoder}
-    )

@@ -29,7 +29,6 @@ def describe(
     windows: Rows,
     accelerator: Accelerator,
     *,
-    workers: int = 2,
     progress: Progress | None = None,
 ) -> Descriptors:
     """Windows (n, L) of rows to (n, D) float32, in evaluation mode.
@@ -42,23 +41,24 @@ def describe(
         inputs: Gives the frames, which are not changed.
         windows: Rows of frames.
         accelerator: Processes and precision.
-        workers: Threads that read.
         progress: Called with windows done, about, and in all.
     """
     parts.eval()
     order = np.lexsort(windows.T[::-1])
     blocks = [order[i : i + _BLOCK] for i in range(0, len(order), _BLOCK)]
     own = blocks[accelerator.process_index :: accelerator.num_processes]
-    jobs = ((block, np.unique(windows[block])[:, None], None) for block in own)
+    shown = own or blocks[:1]  # a process without work needs the shape of the others'
+    jobs = ((block, np.unique(windows[block])[:, None]) for block in shown)
     found: Tensor | None = None
     done = 0
     with torch.no_grad():
-        for block, x in read_ahead(jobs, inputs, workers):
+        for block, x in read_ahead(jobs, inputs):
             with accelerator.autocast():
                 rows = _rows(parts, x[:, 0], windows[block]).float()
             if found is None:
                 found = rows.new_zeros((len(windows), rows.shape[1]))
-            found[torch.from_numpy(block).to(found.device)] = rows
+            if own:
+                found[torch.from_numpy(block).to(found.device)] = rows
             done += len(block) * accelerator.num_processes
             if progress is not None:
                 progress(min(done, len(windows)), len(windows))

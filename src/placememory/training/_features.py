@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from placememory._atomic import write_json
 from placememory.encoders import Preprocess
-from placememory.errors import SettingError
+from placememory.errors import ImageError, SettingError
 from placememory.experiments._cache import frame_key
 from placememory.frames import Frame
 from placememory.training._data import Rows
-from placememory.training._images import ImageInputs, Seed
+from placememory.training._images import SIZES, ImageInputs, Seed
 
 Progress = Callable[[int, int], None]
 _BLOCK = 32
@@ -54,8 +54,10 @@ class FeatureInputs:
         shape = (len(images.frames), *first.shape[1:])
         folder.mkdir(parents=True, exist_ok=True)
         self.file = folder / f"{name}.npy"
-        self._rows = self._open(shape)
-        self._fill(trunk, images, folder / f"{name}.json", progress)
+        marks = folder / f"{name}.json"
+        done = int(marks.read_text()) if marks.is_file() and self.file.is_file() else 0
+        self._rows = self._open(shape) if done == 0 else np.lib.format.open_memmap(self.file, "r+")
+        self._fill(trunk, images, marks, done, progress)
 
     def load(self, windows: Rows) -> None:
         """Nothing: the file is mapped."""
@@ -66,20 +68,24 @@ class FeatureInputs:
         return torch.unflatten(found.to(self._device), 0, windows.shape)
 
     def _open(self, shape: tuple[int, ...]) -> np.memmap[tuple[int, ...], np.dtype[np.float16]]:
-        mode = "r+" if self.file.is_file() else "w+"
-        return np.lib.format.open_memmap(
-            self.file, mode=mode, dtype=np.float16, shape=None if mode == "r+" else shape
-        )
+        return np.lib.format.open_memmap(self.file, mode="w+", dtype=np.float16, shape=shape)
 
     def _fill(
-        self, trunk: nn.Module, images: ImageInputs, marks: Path, progress: Progress | None
+        self,
+        trunk: nn.Module,
+        images: ImageInputs,
+        marks: Path,
+        done: int,
+        progress: Progress | None,
     ) -> None:
         """Run the trunk over what is missing; the mark is written after the rows."""
-        done = int(marks.read_text()) if marks.is_file() else 0
         total = len(images.frames)
         for first in range(done, total, _BLOCK):
             rows = np.arange(first, min(first + _BLOCK, total))
-            self._rows[rows] = _run(trunk, images, rows[:, None]).astype(np.float16)
+            found = _run(trunk, images, rows[:, None]).astype(np.float16)
+            if found.shape[1:] != self._rows.shape[1:]:
+                raise ImageError(SIZES)
+            self._rows[rows] = found
             self._rows.flush()
             write_json(marks, int(rows[-1]) + 1)
             if progress is not None:

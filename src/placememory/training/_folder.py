@@ -7,6 +7,7 @@ import platform
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from placememory._atomic import replacing, write_json, write_text
 from placememory._extras import require
 from placememory._version import __version__
 from placememory.errors import InputError
-from placememory.training._config import Training, checked
+from placememory.training._config import Training
+from placememory.training._read_config import checked
 
 CONFIG, ENVIRONMENT, LOG, RESULT = "config.yaml", "environment.json", "log.jsonl", "result.json"
-BEST, LAST = "best.safetensors", "last.safetensors"
+BEST, LAST, PICTURE = "best.safetensors", "last.safetensors", "training.png"
 _PACKAGES = ("torch", "timm", "numpy", "accelerate", "pytorch-metric-learning", "torchvision")
 
 
@@ -52,7 +54,7 @@ class RunFolder:
         return cls(path)
 
     def open_events(self, step: int) -> None:
-        """Begin to write TensorBoard events; those after ``step`` are taken back.
+        """Begin to write TensorBoard events; those from ``step`` on are taken back.
 
         Raises:
             MissingExtraError: ``tensorboard`` is not installed.
@@ -63,7 +65,7 @@ class RunFolder:
         self._events = SummaryWriter(str(self.path / "tensorboard"), purge_step=step)
 
     def take_back(self, step: int) -> None:
-        """Forget lines of the log that are after a step: it will be done again."""
+        """Forget lines of the log that are after a step, and the test: they will come again."""
         log = self.path / LOG
         if log.is_file():
             kept = [
@@ -95,6 +97,13 @@ class RunFolder:
     def result(self, values: Mapping[str, Any]) -> None:
         """Write the result."""
         write_json(self.path / RESULT, dict(values))
+
+    def picture(self, name: str) -> None:
+        """Draw ``training.png``; without matplotlib there is none."""
+        if find_spec("matplotlib") is not None:
+            from placememory.figures import draw_training, save
+
+            save(draw_training(read_log(self.path), name), self.path / PICTURE)
 
     def close(self) -> None:
         """Close the events."""
@@ -143,8 +152,9 @@ def _version(name: str) -> str | None:
 
 
 def _step(line: str) -> int:
-    """Step of a line of the log; a line that was cut off is after all others."""
+    """Step of a line of the log; a line that was cut off, or of a test, is after all others."""
     try:
-        return int(json.loads(line)["step"])
+        values = json.loads(line)
+        return 1 << 62 if "test" in values else int(values["step"])
     except (ValueError, KeyError, TypeError):
         return 1 << 62

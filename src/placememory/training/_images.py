@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, TypeVar
@@ -64,9 +63,8 @@ class ImageInputs:
 
     def load(self, windows: Rows) -> None:
         """Begin to read the frames of a batch; those of the one before are forgotten."""
-        self._loading = {
-            int(row): self._pool.submit(self._read, int(row)) for row in np.unique(windows)
-        }
+        self._loading = {}
+        self._loading = self._reading(windows)
 
     def __call__(self, windows: Rows, seed: Seed | None = None, first: int = 0) -> Tensor:
         """Windows (n, L) of rows to (n, L, 3, H, W) float32, normalised.
@@ -79,57 +77,52 @@ class ImageInputs:
         Raises:
             ImageError: An image cannot be read, or sizes differ.
         """
-        images = [self._window(window) for window in windows]
+        reading = self._reading(windows)
+        images = [self._window(window, reading) for window in windows]
         if seed is not None and self.augment.changes_images:
             images = [
                 changed_window(image, self.augment, np.random.default_rng((*seed, i)))
                 for i, image in enumerate(images, start=first)
             ]
         if len({image.shape for image in images}) > 1:
-            raise ImageError(_SIZES)
+            raise ImageError(SIZES)
         batch = torch.cat(images).permute(0, 2, 3, 1).contiguous().numpy()
         x = self._device.normalised(batch, self._preprocess)
         return torch.unflatten(x, 0, windows.shape)
 
-    def _window(self, window: Rows) -> Tensor:
+    def _reading(self, windows: Rows) -> dict[int, Future[Image]]:
+        """Images of windows, read by the threads; those of the batch already are."""
+        known = self._loading
+        rows = (int(row) for row in np.unique(windows))
+        return {row: known.get(row) or self._pool.submit(self._read, row) for row in rows}
+
+    def _window(self, window: Rows, reading: dict[int, Future[Image]]) -> Tensor:
         """(L, 3, H, W) uint8."""
-        waiting = [self._loading.get(int(row)) for row in window]
-        images = [
-            self._read(int(row)) if future is None else future.result()
-            for row, future in zip(window, waiting, strict=True)
-        ]
+        images = [reading[int(row)].result() for row in window]
         if len({image.shape for image in images}) > 1:
-            raise ImageError(_SIZES)
+            raise ImageError(SIZES)
         return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
     def _read(self, row: int) -> Image:
         return self._preprocess.resize(self.frames[row].image())
 
 
-_SIZES = "the images are of several sizes; give the encoder's option size, or images of one size"
+SIZES = "the images are of several sizes; give the encoder's option size, or images of one size"
 
 
-def read_ahead(
-    jobs: Iterable[tuple[T, Rows, Seed | None]], inputs: Inputs, workers: int
-) -> Iterator[tuple[T, Tensor]]:
-    """Inputs of jobs in order, prepared by threads while the network runs.
+def read_ahead(jobs: Iterable[tuple[T, Rows]], inputs: Inputs) -> Iterator[tuple[T, Tensor]]:
+    """Inputs of jobs in order, each prepared while the network runs on the one before.
 
     Args:
-        jobs: What to hand on, windows, and the seed of their changes.
-        inputs: Prepares.
-        workers: Threads.
+        jobs: What to hand on, and windows.
+        inputs: Prepares, without changes.
     """
-    waiting: deque[tuple[T, Future[Tensor]]] = deque()
-    source = iter(jobs)
-    with ThreadPoolExecutor(workers, thread_name_prefix="training") as pool:
-        try:
-            while True:
-                while len(waiting) <= workers and (job := next(source, None)) is not None:
-                    waiting.append((job[0], pool.submit(inputs, *job[1:])))
-                if not waiting:
-                    return
-                label, future = waiting.popleft()
-                yield label, future.result()
-        finally:
-            for _, future in waiting:
-                future.cancel()
+    with ThreadPoolExecutor(1, thread_name_prefix="prepare") as pool:
+        waiting: tuple[T, Future[Tensor]] | None = None
+        for label, windows in jobs:
+            following = label, pool.submit(inputs, windows)
+            if waiting is not None:
+                yield waiting[0], waiting[1].result()
+            waiting = following
+        if waiting is not None:
+            yield waiting[0], waiting[1].result()

@@ -17,7 +17,7 @@ from placememory.training._data import Rows, TrainingSet
 from placememory.training._images import Inputs
 from placememory.training._network import Parts
 
-_WINDOWS, _PER_WINDOW, _AT_ONCE = 500, 100, 8
+_WINDOWS, _FRAMES, _PER_WINDOW, _AT_ONCE = 500, 2000, 100, 8
 _RATIO = 0.01
 
 
@@ -27,20 +27,20 @@ def initialise(parts: Parts, inputs: Inputs, data: TrainingSet, seed: int) -> No
     Args:
         parts: The network; its trunk stays as it is.
         inputs: Gives images, or what a frozen trunk says of them.
-        data: The training set, of which 500 windows are used.
+        data: The training set, of which 500 windows are used; 2,000 frames where the network
+            starts its own head.
         seed: Of the choice and of k-means.
 
     Raises:
         SettingError: The network has no clusters.
     """
     draw = np.random.default_rng((seed, 4))
-    count = min(_WINDOWS, len(data.database))
-    windows = data.database[np.sort(draw.choice(len(data.database), count, replace=False))]
     parts.eval()
     own = getattr(parts.network, "initialise", None)
     if own is not None:
-        own(_of_trunk(parts, inputs, windows[:, :1]))
+        own(_of_trunk(parts, inputs, _some(data.database[:, :1], _FRAMES, draw)))
         return
+    windows = _some(data.database, _WINDOWS, draw)
     pool = next((m for m in parts.network.modules() if isinstance(m, NetVLADPool)), None)
     if pool is not None:
         features = _seen_by(pool, parts, inputs, windows, draw)
@@ -54,6 +54,12 @@ def initialise(parts: Parts, inputs: Inputs, data: TrainingSet, seed: int) -> No
         _set(head.score_proj.weight, head.centers, torch.from_numpy(words), features)
     else:
         raise SettingError("encoder.initialise: this encoder has no clusters to set")
+
+
+def _some(windows: Rows, most: int, draw: np.random.Generator) -> Rows:
+    """Some of the windows, each once, in order."""
+    count = min(most, len(windows))
+    return windows[np.sort(draw.choice(len(windows), count, replace=False))]
 
 
 def _set(assignment: Tensor, centres: Tensor, words: Tensor, features: Tensor) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from placememory._extras import require
+from placememory.errors import SettingError
 from placememory.training._config import Loss, Mining
 
 _PURPOSE = "The multi-similarity loss"
@@ -115,7 +116,11 @@ class JointCost:
     def __call__(self, described: Described, labels: Tensor, /) -> tuple[Tensor, float]:
         """See :class:`Cost`."""
         frames, windows = described
-        assert frames is not None
+        if frames is None:
+            raise SettingError(
+                "loss.kind joint needs an encoder that describes single frames, too; "
+                "use multi-similarity"
+            )
         whole, active = self._cost((None, windows), labels)
         single, _ = self._cost((None, frames[:, -1]), labels)
         return whole + self._weight * single, active

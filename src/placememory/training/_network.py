@@ -6,13 +6,15 @@ import fnmatch
 import math
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from placememory.encoders import Encoder, NetworkEncoder, SequenceEncoder
+from placememory.encoders._checkpoint import read_checkpoint
 from placememory.encoders._sequence_net import SequenceNet
-from placememory.errors import EncoderError, SettingError
+from placememory.errors import EncoderError, SettingError, WeightsError
 from placememory.training._config import EncoderChoice
 
 _TRUNKS = ("trunk", "backbone", "encoder", "model.backbone")
@@ -96,6 +98,8 @@ class Parts:
         wanted = set(self.trained)
         for name, parameter in encoder.module.named_parameters():
             parameter.requires_grad_(name in wanted)
+        if choice.trunk is not None:
+            load_trunk(self.trunk, Path(choice.trunk))
 
     @property
     def network(self) -> nn.Module:
@@ -166,6 +170,8 @@ class Parts:
             return None
         blocks = _blocks(self.trunk)
         inside = name.removeprefix(f"{self.trunk_name}.")
+        if inside.startswith("norm."):  # of a transformer: behind its last block
+            return 0
         for depth, (prefix, _) in enumerate(reversed(blocks)):
             if inside.startswith(f"{prefix}."):
                 return depth
@@ -178,6 +184,23 @@ class Parts:
         if self._swapped is not None:
             whole += sum(p.numel() for p in self._swapped.parameters())
         return trained, whole - trained
+
+
+def load_trunk(trunk: nn.Module, path: Path) -> None:
+    """Load weights of a trunk alone; adapters, which its publisher does not have, stay as they are.
+
+    Raises:
+        WeightsError: The file cannot be read, or holds another network's weights.
+    """
+    wanted, state = trunk.state_dict(), read_checkpoint(path)
+    missing = [key for key in wanted if key not in state and "adapter" not in key.lower()]
+    shapes = [k for k in wanted if k in state and state[k].shape != wanted[k].shape]
+    if missing or shapes:
+        raise WeightsError(
+            f"{path}: these are not weights of this trunk; missing or of another shape: "
+            f"{', '.join((missing + shapes)[:4])}"
+        )
+    trunk.load_state_dict({k: state.get(k, value) for k, value in wanted.items()})
 
 
 def _chosen(network: nn.Module, trunk: str | None, choice: EncoderChoice) -> list[str]:
@@ -194,7 +217,9 @@ def _chosen(network: nn.Module, trunk: str | None, choice: EncoderChoice) -> lis
         return head + _adapters(inside, choice.adapter_blocks)
     if isinstance(what, str) and (match := re.fullmatch(r"last:(\d+)", what)):
         blocks = _blocks(network.get_submodule(trunk)) if trunk else []
-        last = tuple(f"{trunk}.{prefix}." for prefix, _ in blocks[len(blocks) - int(match[1]) :])
+        last = tuple(
+            f"{trunk}.{prefix}." for prefix, _ in blocks[max(0, len(blocks) - int(match[1])) :]
+        )
         return head + [name for name in inside if name.startswith(last)]
     patterns = (what,) if isinstance(what, str) else what
     return [n for n in names if any(fnmatch.fnmatchcase(n, pattern) for pattern in patterns)]
@@ -210,16 +235,19 @@ def _adapters(names: Sequence[str], blocks: int | None) -> list[str]:
 
 
 def _blocks(trunk: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Blocks of a trunk in order: transformer blocks, or its numbered or stage children."""
-    for name in ("blocks", "model.blocks", "spatial.classifier.blocks"):
-        if _submodule(trunk, name) is not None:
-            inner = trunk.get_submodule(name)
-            return [(f"{name}.{key}", module) for key, module in inner.named_children()]
-    children = list(trunk.named_children())
-    if len(children) == 1:
-        key, only = children[0]
-        return [(f"{key}.{name}", module) for name, module in only.named_children()]
-    return children
+    """Blocks of a trunk in order: those of its module ``blocks``, or its children with weights."""
+    above = next((n for n, _ in trunk.named_modules() if n.split(".")[-1] == "blocks"), "")
+    while True:
+        found = trunk.get_submodule(above)
+        prefix = f"{above}." if above else ""
+        children = [
+            (prefix + key, child)
+            for key, child in found.named_children()
+            if next(child.parameters(), None) is not None
+        ]
+        if len(children) != 1 or not list(children[0][1].named_children()):
+            return children
+        above = children[0][0]
 
 
 def _submodule(module: nn.Module, name: str) -> nn.Module | None:

@@ -11,7 +11,7 @@ from placememory.training._config import Optimization
 from placememory.training._network import Parts
 
 _MOMENTUM = 0.9
-_NO_DECAY = ("bias", "centroids", "centers", "cls_token", "pos_embed", "queries", ".p")
+_NO_DECAY = ("bias", "centroids", "centers", "cls_token", "pos_embed", "queries", "words", ".p")
 
 
 def create_optimizer(parts: Parts, settings: Optimization) -> torch.optim.Optimizer:

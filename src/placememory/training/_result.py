@@ -25,6 +25,8 @@ class Trained:
         start: Recalls, intervals and protocol before the first step.
         best: Those of the best epoch.
         difference: Recall@1 of the best minus that of the start, on the same queries.
+        test: Recalls, intervals and protocol of the best on the test sets; ``None`` if there are
+            none, or training has not ended.
         seconds_per_step: Median; NaN where there was no step.
     """
 
@@ -36,15 +38,18 @@ class Trained:
     start: dict[str, Any]
     best: dict[str, Any]
     difference: PairedDifferenceResult
+    test: dict[str, Any] | None
     seconds_per_step: float
 
     def __str__(self) -> str:
+        tested = [] if self.test is None else [f"recall@1 of the test: {_percent(self.test)}"]
         return "\n".join(
             [
                 f"{self.epochs} epochs, {self.steps} steps of {self.seconds_per_step:.3g} s",
                 f"recall@1 at the start: {_percent(self.start)}",
                 f"recall@1 of epoch {self.best_epoch}, the best: {_percent(self.best)}",
                 f"on the same queries: {self.difference.lines()[2]}",
+                *tested,
                 self.best["protocol"],
                 f"weights: {self.weights}",
             ]
@@ -61,6 +66,7 @@ class Trained:
             "best_epoch": self.best_epoch,
             "start": {name: self.start[name] for name in kept},
             "best": {name: self.best[name] for name in kept},
+            "test": None if self.test is None else {name: self.test[name] for name in kept},
             "difference": self.difference.to_dict(),
             "protocol": self.best["protocol"],
             "seconds_per_step": self.seconds_per_step,
@@ -90,6 +96,7 @@ def read_trained(folder: Path) -> Trained:
         start,
         best,
         metric.compute(),
+        next((line["test"] for line in lines if "test" in line), None),
         statistics.median(seconds) if seconds else float("nan"),
     )
 

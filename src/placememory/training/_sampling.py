@@ -38,8 +38,8 @@ class Batch:
 def place_batches(data: TrainingSet, settings: Data, mining: Mining, draw: Draw) -> Iterator[Batch]:
     """Batches of P places with K views each, every query window at most once.
 
-    The places of a batch are farther apart than the negative radius, so that windows with other
-    labels show other places.
+    All windows of a place are farther from those of the batch's other places than the negative
+    radius, so that windows with other labels show other places.
 
     Args:
         data: What to draw from.
@@ -75,15 +75,20 @@ def _one_batch(
     later: list[int] = []
     for taken, number in enumerate(waiting):
         query = data.queries[number]
-        if used and _too_near(data.positions[query], used, settings.negative_radius):
+        if _too_near(data.positions[query], used, settings.negative_radius):
             later.append(number)
             continue
         found = data.positives(query[None], settings)[0]
         if not len(found):
             continue
         views = draw.choice(found, mining.views - 1, replace=len(found) < mining.views - 1)
-        windows.append(np.concatenate([query[None], data.database[views]]))
-        used.append(data.positions[query])
+        place = np.concatenate([query[None], data.database[views]])
+        seen = data.positions[place.ravel()]
+        if _too_near(seen, used, settings.negative_radius):
+            later.append(number)
+            continue
+        windows.append(place)
+        used.append(seen)
         if len(windows) == mining.places:
             labels = np.repeat(np.arange(mining.places), mining.views)
             return Batch(np.concatenate(windows), labels), later + waiting[taken + 1 :]
@@ -91,7 +96,9 @@ def _one_batch(
 
 
 def _too_near(place: NDArray[np.float64], used: list[NDArray[np.float64]], radius: float) -> bool:
-    """Whether a frame of a window is within a radius of a frame of the windows of a batch."""
+    """Whether a frame of a place is within a radius of a frame of the places of a batch."""
+    if not used:
+        return False
     others = np.concatenate(used)
     apart = np.linalg.norm(place[:, None] - others[None], axis=2)
     return bool((apart <= radius).any())

@@ -39,8 +39,9 @@ class Stepper:
     Triplets cost each for itself and pass one after another. Where every window costs with every
     other, all are described first, the cost's gradient by descriptor is kept, and the windows pass
     again (Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup",
-    2021). Either way the result does not depend on ``micro`` or the number of processes but for
-    rounding: dropout is seeded by part, and no layer sees more than its own window.
+    2021). Either way ``micro`` and the number of processes change rounding only, as no layer sees
+    more than its own window; but where dropout is trained, what is dropped depends on the parts,
+    and ``batchnorm: trained`` normalises over a part.
 
     Attributes:
         parts: The network.
@@ -84,28 +85,28 @@ class Stepper:
         return StepResult(float(loss.detach()), active)
 
     def _separately(self, batch: Batch, chunks: list[slice], seed: Seed) -> StepResult:
-        sums = torch.zeros(2)
+        sums = torch.zeros(2, device=self.accelerator.device)
         for chunk in self._mine(chunks):
             frames, windows = self._described(batch, chunk, seed)
             loss, active = self.cost((frames, windows), self._labels(batch)[chunk])
             share = len(windows) / len(batch.windows)
             self.accelerator.backward(loss * share)
-            sums += share * torch.tensor([float(loss.detach()), active])
+            sums += share * torch.tensor([float(loss.detach()), active], device=sums.device)
         loss, active = self._summed(sums).tolist()
         return StepResult(loss, active)
 
     def _twice(self, batch: Batch, chunks: list[slice], seed: Seed) -> StepResult:
-        with torch.no_grad():
-            found = {i: self._described(batch, chunks[i], seed) for i in self._own(chunks)}
-        frames, windows = (
-            self._whole([f[side] for f in found.values()], chunks, list(found)) for side in (0, 1)
-        )
+        own = self._mine(chunks)
+        with torch.no_grad():  # without a part of its own a process looks at one for its shape
+            found = [self._described(batch, chunk, seed) for chunk in own or chunks[:1]]
+        count = len(batch.windows)
+        frames, windows = (self._whole([f[i] for f in found], own, count) for i in (0, 1))
         assert windows is not None
         leaves = [None if x is None else x.requires_grad_() for x in (frames, windows)]
         with torch.enable_grad():
             loss, active = self.cost((leaves[0], windows), self._labels(batch))
             loss.backward()  # type: ignore[no-untyped-call]
-        for chunk in self._mine(chunks):
+        for chunk in own:
             again = self._described(batch, chunk, seed)
             pulls = [
                 (now.float() * leaf.grad[chunk]).sum()
@@ -130,26 +131,21 @@ class Stepper:
         for first in range(0, count, size):
             yield slice(first, min(first + size, count))
 
-    def _own(self, chunks: list[slice]) -> range:
-        return range(self.accelerator.process_index, len(chunks), self.accelerator.num_processes)
-
     def _mine(self, chunks: list[slice]) -> list[slice]:
-        return [chunks[i] for i in self._own(chunks)]
+        return chunks[self.accelerator.process_index :: self.accelerator.num_processes]
 
     def _labels(self, batch: Batch) -> Tensor:
         return torch.from_numpy(batch.labels).to(self.accelerator.device)
 
-    def _whole(
-        self, found: list[Tensor | None], chunks: list[slice], own: list[int]
-    ) -> Tensor | None:
+    def _whole(self, found: list[Tensor | None], own: list[slice], count: int) -> Tensor | None:
         """Rows of all processes in the order of the batch."""
         first = found[0]
         if first is None:
             return None
-        whole = first.new_zeros((chunks[-1].stop, *first.shape[1:]))
-        for i, rows in zip(own, found, strict=True):
+        whole = first.new_zeros((count, *first.shape[1:]))
+        for chunk, rows in zip(own, found, strict=False):
             assert rows is not None
-            whole[chunks[i]] = rows
+            whole[chunk] = rows
         return self._summed(whole)
 
     def _summed(self, x: Tensor) -> Tensor:

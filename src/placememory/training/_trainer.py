@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
 
 import numpy as np
-import torch
+from safetensors.torch import load_file
 
-from placememory._extras import require
-from placememory.encoders import Encoder, create
-from placememory.encoders._device import choose_device
 from placememory.errors import SettingError
 from placememory.training._checkpoint import (
     Checkpoint,
@@ -25,9 +22,8 @@ from placememory.training._checkpoint import (
     save_checkpoint,
 )
 from placememory.training._config import Training
-from placememory.training._data import Rows, training_set, validation_sets
+from placememory.training._data import Rows, TrainingSet
 from placememory.training._describe import describe
-from placememory.training._features import FeatureInputs
 from placememory.training._folder import BEST, LAST, RunFolder
 from placememory.training._images import ImageInputs, Inputs
 from placememory.training._initialise import initialise
@@ -36,11 +32,17 @@ from placememory.training._network import Parts
 from placememory.training._optimizer import create_optimizer, factor, set_rates
 from placememory.training._sampler import Position, Sampler
 from placememory.training._sampling import Batch, Descriptors
+from placememory.training._setup import (
+    Told,
+    create_accelerator,
+    create_encoder,
+    create_inputs,
+    deterministic,
+)
+from placememory.training._sources import check_apart, judged_sets, training_set, validation_sets
 from placememory.training._step import Stepper
 from placememory.training._validate import Validation, validate
 
-Told = Callable[[str, int, int], None]
-_MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 _STEP = 5  # what is drawn: keeps the streams of numbers apart
 _SHOWN = 4
 
@@ -62,17 +64,22 @@ class Trainer:
         self, training: Training, *, device: str = "cpu", told: Told | None = None
     ) -> None:
         self.training = training
+        self.accelerator = create_accelerator(training, device)
+        told = told if self.accelerator.is_main_process else None
         self.told = told or (lambda _what, _done, _total: None)
-        self.accelerator = _accelerator(training, device)
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        self.encoder = _encoder(training)
+        self.encoder = create_encoder(training)
         self.parts = Parts(self.encoder, training.encoder)
         self.data = training_set(training.data)
         self.validation = validation_sets(training.data)
-        self.inputs, self.judged = self._inputs()
+        self.tests = judged_sets(training.data.test, training.data)
+        check_apart(self.data, [*self.validation, *self.tests])
+        sets = [self.data, *self.validation, *self.tests]
+        self.inputs, *self._judged_inputs = create_inputs(
+            training, self.encoder, self.parts, sets, self.accelerator, self.told
+        )
         self.parts.net.to(self.accelerator.device)
         self.cost = create_cost(training.loss, training.mining)
-        self.sampler = Sampler(self.data, training, self._describe_training)
+        self.sampler = Sampler(self.data, training, self.describe_training)
         self.optimizer = self.accelerator.prepare(
             create_optimizer(self.parts, training.optimization)
         )
@@ -93,8 +100,12 @@ class Trainer:
 
         Raises:
             ImageError: An image cannot be read.
-            SettingError: The data gives no batch.
+            SettingError: The data gives no batch, or the loss is no number any more.
         """
+        with deterministic():
+            self._run(folder)
+
+    def _run(self, folder: RunFolder) -> None:
         progress = self._begun(folder)
         while progress.epoch < self.training.optimization.epochs and not self._is_over(progress):
             for batch in self.sampler.epoch(progress.epoch, progress.position):
@@ -107,7 +118,8 @@ class Trainer:
             self._save(folder, progress)
         if self.accelerator.is_main_process:
             folder.weights(LAST, self.parts.state(), self._about(progress))
-            folder.close()
+        self._tested(folder, progress)
+        folder.close()
         self.accelerator.wait_for_everyone()
 
     def _begun(self, folder: RunFolder) -> Progress:
@@ -116,7 +128,7 @@ class Trainer:
         if self.accelerator.is_main_process:
             folder.take_back(-1 if progress is None else progress.step)
             if self.training.running.tensorboard:
-                folder.open_events(0 if progress is None else progress.step)
+                folder.open_events(0 if progress is None else progress.step + 1)
         if progress is not None:
             return progress
         if self.training.encoder.initialise:
@@ -131,6 +143,11 @@ class Trainer:
         share = factor(progress.step, self.total_steps, settings)
         set_rates(self.optimizer, share)
         result = self.stepper.run(batch, (self.training.seed, _STEP, progress.step))
+        if not math.isfinite(result.loss):
+            raise SettingError(
+                f"the loss is {result.loss} at step {progress.step + 1}; make optimization.lr "
+                "smaller, or set optimization.clip"
+            )
         if settings.clip is not None:
             parameters = [parameter for _, parameter in self.parts.named_trained()]
             self.accelerator.clip_grad_norm_(parameters, settings.clip)
@@ -147,26 +164,38 @@ class Trainer:
 
     def _judged(self, folder: RunFolder, progress: Progress) -> Progress:
         """Validate, and keep the weights if they are the best so far."""
-        found = self.judge()
+        found = self.judge(self.validation, self._judged_inputs[: len(self.validation)])
         better = progress.best is None or found.score > progress.best
         if self.accelerator.is_main_process:
             folder.log(progress.step, {"epoch": progress.epoch, **found.to_dict()})
+            if self.training.running.keep_epochs:
+                name = f"epoch_{progress.epoch:03d}.safetensors"
+                folder.weights(name, self.parts.state(), self._about(progress))
             if better:
                 folder.weights(BEST, self.parts.state(), self._about(progress))
         if better:
             return replace(progress, best=found.score, best_epoch=progress.epoch, waited=0)
         return replace(progress, waited=progress.waited + 1)
 
-    def judge(self) -> Validation:
-        """Validate the network as it is."""
+    def judge(self, sets: Sequence[TrainingSet], inputs: Sequence[Inputs]) -> Validation:
+        """Judge the network as it is."""
         described = []
-        for part, inputs in zip(self.validation, self.judged, strict=True):
+        for part, own in zip(sets, inputs, strict=True):
             count = len(part.queries)
-            rows = self._describe(
-                inputs, np.concatenate([part.queries, part.database]), "validating"
-            )
+            windows = np.concatenate([part.queries, part.database])
+            rows = self._describe(own, windows, "validating")
             described.append((rows[:count], rows[count:]))
-        return validate(self.validation, described, self.training.data)
+        return validate(sets, described, self.training.data)
+
+    def _tested(self, folder: RunFolder, progress: Progress) -> None:
+        """Judge the best weights on the test sets, once."""
+        if not self.tests:
+            return
+        self.accelerator.wait_for_everyone()
+        self.parts.load(load_file(folder.path / BEST))
+        found = self.judge(self.tests, self._judged_inputs[len(self.validation) :])
+        if self.accelerator.is_main_process:
+            folder.log(progress.step, {"test": found.to_dict()})
 
     def _is_over(self, progress: Progress) -> bool:
         patience = self.training.optimization.patience
@@ -183,15 +212,13 @@ class Trainer:
         checkpoint = read_checkpoint_folder(found)
         self.parts.load(checkpoint.model)
         restore_optimizer(self.optimizer, checkpoint.optimizer)
-        scaler, scale = self.accelerator.scaler, checkpoint.progress.scale
-        if scaler is not None and scale is not None:
-            scaler.load_state_dict({**scaler.state_dict(), "scale": scale})
+        if self.accelerator.scaler is not None and checkpoint.progress.scaler is not None:
+            self.accelerator.scaler.load_state_dict(checkpoint.progress.scaler)
         return checkpoint.progress
 
     def _save(self, folder: RunFolder, progress: Progress) -> None:
         scaler = self.accelerator.scaler
-        scale = None if scaler is None else float(scaler.get_scale())
-        progress = replace(progress, scale=scale)
+        progress = replace(progress, scaler=None if scaler is None else scaler.state_dict())
         if self.accelerator.is_main_process:
             state = optimizer_state(self.optimizer)
             save_checkpoint(folder.path, Checkpoint(progress, self.parts.state(), state))
@@ -205,33 +232,13 @@ class Trainer:
             low, high = x.amin(), x.amax()
             folder.images("windows", (x - low) / (high - low), 0)
 
-    def _inputs(self) -> tuple[Inputs, list[Inputs]]:
-        """Of the training set and of each validation set."""
-        training, preprocess = self.training, self.encoder.card.preprocess
-        assert preprocess is not None
-        device = choose_device(str(self.accelerator.device), "float32")
-        workers = training.running.workers
-        first, *others = [
-            ImageInputs(part.frames, preprocess, device, training.augment, workers)
-            for part in (self.data, *self.validation)
-        ]
-        if not training.running.cache_trunk:
-            return first, [*others]
-        trunk = self.parts.without_trunk().to(self.accelerator.device).eval()
-        folder = training.output / "trunk_cache"
-        cached = []
-        for images in (first, *others):
-            with self.accelerator.main_process_first():
-                cached.append(
-                    FeatureInputs(
-                        trunk, images, folder, preprocess, self.accelerator.device,
-                        lambda done, total: self.told("running the trunk", done, total),
-                    )
-                )  # fmt: skip
-        return cached[0], [*cached[1:]]
-
-    def _describe_training(self, windows: Rows) -> Descriptors:
+    def describe_training(self, windows: Rows) -> Descriptors:
+        """Windows (n, L) of the training set to descriptors (n, D), to mine with."""
         return self._describe(self.inputs, windows, "mining")
+
+    def describe_judged(self, windows: Rows) -> Descriptors:
+        """Windows (n, L) of the first validation set to descriptors (n, D)."""
+        return self._describe(self._judged_inputs[0], windows, "validating")
 
     def _describe(self, inputs: Inputs, windows: Rows, label: str) -> Descriptors:
         return describe(
@@ -239,7 +246,6 @@ class Trainer:
             inputs,
             windows,
             self.accelerator,
-            workers=self.training.running.workers,
             progress=lambda done, total: self.told(label, done, total),
         )
 
@@ -252,27 +258,3 @@ class Trainer:
             "training": self.training.name,
             "epoch": str(progress.epoch),
         }
-
-
-def _accelerator(training: Training, device: str) -> Any:
-    accelerate = require("accelerate", extra="train", purpose="Training")
-    choose_device(device, "float32")
-    mixed = _MIXED[training.optimization.precision]
-    if mixed == "fp16" and device == "cpu":
-        raise SettingError("float16 does not train on a processor; use bfloat16 or float32 there")
-    return accelerate.Accelerator(cpu=device == "cpu", mixed_precision=mixed)
-
-
-def _encoder(training: Training) -> Encoder:
-    from placememory.encoders import info
-
-    choice, length = training.encoder, training.data.length
-    options = dict(choice.options)
-    if info(choice.name).sequence:
-        if options.setdefault("length", length) != length:
-            raise SettingError(
-                f"data.length is {length}, but encoder.options.length {options['length']}"
-            )
-    elif length != 1:
-        raise SettingError(f"{choice.name} describes single frames: set data.length to 1")
-    return create(choice.name, choice.weights, precision="float32", **cast(Any, options))

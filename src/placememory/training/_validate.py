@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from placememory.errors import SettingError
 from placememory.evaluation import SequenceRecall, SequenceRecallResult, SequenceWindows
 from placememory.experiments._windows import retrieve
 from placememory.training._config import Data
@@ -58,6 +59,9 @@ def validate(
         sets: To judge on.
         described: Descriptors of the queries (Q, D) and of the database (W, D) of each.
         data: Radius and strategy.
+
+    Raises:
+        SettingError: No query has a right window, so that nothing could be chosen by it.
     """
     metric = SequenceRecall(data.validation_radius, strategy=data.validation_strategy, ks=KS)
     hits: list[float] = []
@@ -72,4 +76,9 @@ def validate(
             for r, rows in zip(ranked, right, strict=True)
             if len(rows)
         ]
+    if not hits:
+        raise SettingError(
+            f"no query to validate on has a window within {data.validation_radius:g} of it; check "
+            "the positions, data.validation_radius and what is searched"
+        )
     return Validation(metric.compute(), np.array(hits))
