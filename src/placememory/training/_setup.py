@@ -12,6 +12,7 @@ import torch
 from placememory._extras import require
 from placememory.encoders import Encoder, create, info
 from placememory.encoders._device import choose_device
+from placememory.encoders._lite0 import FoldedTrunk, Trunk
 from placememory.errors import SettingError
 from placememory.training._config import Training
 from placememory.training._data import TrainingSet
@@ -91,7 +92,7 @@ def create_inputs(
     ]
     if not training.running.cache_trunk:
         return [*images]
-    trunk = parts.without_trunk().to(accelerator.device).eval()
+    trunk = _fast(parts.without_trunk()).to(accelerator.device).eval()
     folder = training.output / "trunk_cache"
 
     def progress(done: int, total: int) -> None:
@@ -104,6 +105,12 @@ def create_inputs(
                 FeatureInputs(trunk, one, folder, preprocess, accelerator.device, progress)
             )
     return cached
+
+
+def _fast(trunk: torch.nn.Module) -> torch.nn.Module:
+    """The same function, twice as fast on a processor where there is a folded form of it."""
+    folded = FoldedTrunk(trunk) if isinstance(trunk, Trunk) else trunk
+    return folded.to(memory_format=torch.channels_last)
 
 
 @contextmanager

@@ -118,7 +118,10 @@ class Trainer:
             self._save(folder, progress)
         if self.accelerator.is_main_process:
             folder.weights(LAST, self.parts.state(), self._about(progress))
-        self._tested(folder, progress)
+        if self.tests:
+            self.accelerator.wait_for_everyone()
+            self.parts.load(load_file(folder.path / BEST))
+            self._tested(folder, progress, "test")
         folder.close()
         self.accelerator.wait_for_everyone()
 
@@ -134,6 +137,7 @@ class Trainer:
         if self.training.encoder.initialise:
             initialise(self.parts, self.inputs, self.data, self.training.seed)
         progress = self._judged(folder, Progress())
+        self._tested(folder, progress, "test at the start")
         self._save(folder, progress)
         return progress
 
@@ -187,15 +191,13 @@ class Trainer:
             described.append((rows[:count], rows[count:]))
         return validate(sets, described, self.training.data)
 
-    def _tested(self, folder: RunFolder, progress: Progress) -> None:
-        """Judge the best weights on the test sets, once."""
+    def _tested(self, folder: RunFolder, progress: Progress, name: str) -> None:
+        """Judge on the test sets: at the start and at the end; nothing is chosen by it."""
         if not self.tests:
             return
-        self.accelerator.wait_for_everyone()
-        self.parts.load(load_file(folder.path / BEST))
         found = self.judge(self.tests, self._judged_inputs[len(self.validation) :])
         if self.accelerator.is_main_process:
-            folder.log(progress.step, {"test": found.to_dict()})
+            folder.log(progress.step, {name: found.to_dict()})
 
     def _is_over(self, progress: Progress) -> bool:
         patience = self.training.optimization.patience
