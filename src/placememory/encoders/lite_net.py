@@ -5,9 +5,11 @@ How the head was chosen and trained, and what it costs and gains, is in ``docs/l
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from placememory.encoders._base import Encoder
 from placememory.encoders._card import EncoderCard, EncoderInfo, Option
 from placememory.encoders._device import Device
 from placememory.encoders._network import NetworkEncoder, network_encoder, whole
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from placememory.encoders._lite_net import LiteNet
 
+T = TypeVar("T", bound=Encoder)
 WORDS = 64
 WEIGHTS = WeightsFile(
     file="encoders/weights/lite-net.safetensors",
@@ -63,6 +66,26 @@ def create(
     weights: str | Path | None, *, device: str, precision: str, options: dict[str, Option]
 ) -> LiteEncoder:
     """See :func:`placememory.encoders.create`."""
+    return lite_encoder(
+        LiteEncoder, INFO, weights, device=device, precision=precision, options=options
+    )
+
+
+def lite_encoder(
+    kind: Callable[[LiteNet, Device, EncoderCard], T],
+    info: EncoderInfo,
+    weights: str | Path | None,
+    *,
+    device: str,
+    precision: str,
+    options: dict[str, Option],
+) -> T:
+    """Make an encoder of a :class:`LiteNet`, of frames or of windows.
+
+    Raises:
+        EncoderError: An option is no whole number.
+        WeightsError: There are no published weights for these options, or a file is wrong.
+    """
     words, dim = whole(options, "words", 2), whole(options, "dim", 0)
 
     def network(path: Path | None) -> torch.nn.Module:
@@ -71,8 +94,8 @@ def create(
         return load_lite_net(path, words, dim)
 
     return network_encoder(
-        LiteEncoder,
-        INFO,
+        kind,
+        info,
         weights,
         published=WEIGHTS if (words, dim) == (WORDS, 0) else None,
         preprocess=PREPROCESS,

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from placememory.encoders._card import EncoderCard, EncoderInfo, Option
 from placememory.encoders._device import Device
-from placememory.encoders._network import network_encoder, whole
+from placememory.encoders._network import whole
 from placememory.encoders._sequence import SequenceEncoder
-from placememory.encoders.lite_net import WEIGHTS, WORDS
-from placememory.encoders.lite_vlad import CHANNELS, PREPROCESS
+from placememory.encoders.lite_net import WEIGHTS, WORDS, lite_encoder
+from placememory.encoders.lite_vlad import CHANNELS
 
 if TYPE_CHECKING:
     import torch
@@ -47,22 +47,6 @@ def create(
 ) -> LiteSequenceEncoder:
     """See :func:`placememory.encoders.create`."""
     whole(options, "length", 1)
-    words, dim = whole(options, "words", 2), whole(options, "dim", 0)
-
-    def network(path: Path | None) -> torch.nn.Module:
-        from placememory.encoders._lite_net import load_lite_net
-
-        return load_lite_net(path, words, dim)
-
-    return network_encoder(
-        LiteSequenceEncoder,
-        INFO,
-        weights,
-        published=WEIGHTS if (words, dim) == (WORDS, 0) else None,
-        preprocess=PREPROCESS,
-        dim=dim or words * CHANNELS,
-        options=options,
-        make=network,
-        device=device,
-        precision=precision,
+    return lite_encoder(
+        LiteSequenceEncoder, INFO, weights, device=device, precision=precision, options=options
     )
