@@ -21,6 +21,8 @@ SCRIPTS = (
     "verification.py",
     "localization.py",
     "posing.py",
+    "training_step.py",
+    "training.py",
 )
 
 
