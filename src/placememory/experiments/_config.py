@@ -198,11 +198,7 @@ def read_evaluation(path: Path) -> Evaluation:
         SettingError: The file is no YAML, or a field is missing, unknown or of a wrong value; the
             message names the file and the fields.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingError(f"{path}: cannot read the configuration ({error})") from error
-    return checked(values, path)
+    return checked(read_yaml(path), path)
 
 
 def checked(values: Any, path: Path) -> Evaluation:
@@ -211,11 +207,31 @@ def checked(values: Any, path: Path) -> Evaluation:
     Raises:
         SettingError: A field is missing, unknown or of a wrong value.
     """
+    return resolved(validated(Evaluation, values, path), path, "encoders")
+
+
+def read_yaml(path: Path) -> Any:
+    """Values of a configuration's file.
+
+    Raises:
+        SettingError: It cannot be read, or is no YAML.
+    """
     try:
-        evaluation = Evaluation.model_validate(values)
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingError(f"{path}: cannot read the configuration ({error})") from error
+
+
+def validated(model: type[M], values: Any, path: Path) -> M:
+    """Values of a file as a configuration.
+
+    Raises:
+        SettingError: A field is missing, unknown or of a wrong value; file and fields are named.
+    """
+    try:
+        return model.model_validate(values)
     except ValidationError as error:
         raise SettingError(f"{path}: {fields_of(error)}") from error
-    return resolved(evaluation, path, "encoders")
 
 
 def resolved(evaluation: M, path: Path, encoders: str) -> M:

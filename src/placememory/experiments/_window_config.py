@@ -5,18 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from placememory.errors import SettingError
 from placememory.evaluation.sequences import Strategy
 from placememory.experiments._config import (
     DatasetConfig,
     EncoderConfig,
     Protocol,
     StrictModel,
-    fields_of,
+    read_yaml,
     resolved,
+    validated,
 )
 
 
@@ -87,11 +86,4 @@ def read_sequence_evaluation(path: Path) -> SequenceEvaluation:
     Raises:
         SettingError: The file is no YAML, or a field is missing, unknown or of a wrong value.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        evaluation = SequenceEvaluation.model_validate(values)
-    except ValidationError as error:
-        raise SettingError(f"{path}: {fields_of(error)}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingError(f"{path}: cannot read the configuration ({error})") from error
-    return resolved(evaluation, path, "models")
+    return resolved(validated(SequenceEvaluation, read_yaml(path), path), path, "models")

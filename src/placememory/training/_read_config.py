@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from placememory.errors import SettingError
-from placememory.experiments._config import fields_of
+from placememory.experiments._config import read_yaml, validated
 from placememory.training._config import Source, Training
 
 
@@ -39,11 +38,7 @@ def checked(values: Any, path: Path) -> Training:
     Raises:
         SettingError: A field is missing, unknown or of a wrong value.
     """
-    try:
-        training = Training.model_validate(values)
-    except ValidationError as error:
-        raise SettingError(f"{path}: {fields_of(error)}") from error
-    return _resolved(training, path.resolve().parent)
+    return _resolved(validated(Training, values, path), path.resolve().parent)
 
 
 def changed(values: Any, changes: tuple[str, ...]) -> Any:
@@ -79,10 +74,7 @@ def _value(text: str) -> Any:
 
 
 def _yaml(path: Path) -> Any:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingError(f"{path}: cannot read the configuration ({error})") from error
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise SettingError(f"{path}: a configuration is a table of fields")
     return values
