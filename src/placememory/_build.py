@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from placememory._encoding import BATCH, BadFrames, encode_frames, fit_on_sample
+from placememory._types import Progress
 from placememory.encoders import Encoder, EncoderCard, FittableEncoder
 from placememory.encoders._base import Descriptors, sample_evenly
 from placememory.errors import InputError
@@ -18,7 +19,6 @@ from placememory.frames.names import facts_of_name
 from placememory.memory import Place, PlaceMemory
 from placememory.memory.features_h5 import FeatureReader
 
-Progress = Callable[[int, int], None]
 UNKNOWN_ENCODER = "unknown (feature file)"
 """Name on the card of a memory made from feature files that do not say their encoder."""
 

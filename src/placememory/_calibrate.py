@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from placememory._types import Floats
 from placememory.errors import InputError, SettingError
 from placememory.evaluation import LocatedFrames, LocatedResult
 from placememory.fusion import Belief, Evidence, ObservationModel, PlaceTable
@@ -25,7 +26,6 @@ WRONG_A_FRAME = 200
 LEFT_OUT = 0.2
 _LEVELS = (0.0, 0.5, 1.0, 1.5, 2.0)
 _THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.96, 0.98, 0.99)
-Columns = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class CalibrationReport:
 
 def calibrate(
     places: PlaceTable,
-    columns: Columns,
+    columns: Floats,
     truth: NDArray[np.float64],
     *,
     radius: float = 2.0,
@@ -159,7 +159,7 @@ class _Replay:
     """A run against a map."""
 
     places: PlaceTable
-    columns: Columns
+    columns: Floats
     truth: NDArray[np.float64]
     stamps: NDArray[np.float64] | None
 
@@ -175,7 +175,7 @@ class _Replay:
 
 def _with_hole(
     places: PlaceTable,
-    columns: Columns,
+    columns: Floats,
     truth: NDArray[np.float64],
     stamps: NDArray[np.float64] | None,
 ) -> _Replay:
@@ -214,7 +214,7 @@ def _score(
 
 
 def _right_and_wrong(
-    columns: Columns, apart: NDArray[np.float64], radius: float
+    columns: Floats, apart: NDArray[np.float64], radius: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Normalised similarities of the best right place of each frame, and of wrong places."""
     right: list[float] = []

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from placememory._encoding import BadFrames, encode_frames, fit_on_sample
+from placememory._types import Progress
 from placememory.encoders import Encoder, EncoderCard, create, from_card
 from placememory.encoders._card import Option
 from placememory.errors import EncoderMismatchError
 from placememory.frames import Frame
 from placememory.memory import PlaceMemory
 from placememory.memory.features_h5 import FeatureReader, FeatureWriter
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

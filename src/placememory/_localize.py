@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from placememory._encoding import BATCH, BadFrames, encode_frames
 from placememory._estimate import Estimate
+from placememory._types import Progress
 from placememory.encoders import Encoder
 from placememory.errors import ImageError, InputError
 from placememory.evaluation import (
@@ -28,7 +29,6 @@ from placememory.frames import Frame
 from placememory.localizer import Localizer, Step
 from placememory.memory import PlaceMemory, Where
 
-Progress = Callable[[int, int], None]
 Keep = Literal["all", "no images", "nothing"]
 _CONFIDENT_SHARE = 0.5
 

@@ -7,17 +7,17 @@ recognition", CVPR 2016, section 4 and appendix A; the rule for alpha is that of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from placememory._atomic import write_bytes
+from placememory._types import Progress, Vectors
 from placememory.encoders._base import check_images, sample_evenly
 from placememory.encoders._checkpoint import State, load_strictly, read_checkpoint
 from placememory.encoders._device import Device
@@ -34,11 +34,9 @@ _SHARE = 0.01
 _SMALLEST_VARIANCE = 1e-9
 FIT_IMAGES = 500
 _PER_IMAGE = 100
-_Floats = NDArray[np.float32]
-Progress = Callable[[int, int], None]
 
 
-def assignment(centres: _Floats, features: _Floats) -> tuple[float, _Floats]:
+def assignment(centres: Vectors, features: Vectors) -> tuple[float, Vectors]:
     """Weights of the soft assignment that start it nearly hard.
 
     Alpha is chosen so that the second-nearest cluster gets a hundredth of the weight of the
@@ -63,7 +61,7 @@ def assignment(centres: _Floats, features: _Floats) -> tuple[float, _Floats]:
     return alpha, (alpha * units).astype(np.float32)
 
 
-def start_pool(pool: NetVLADPool, centres: _Floats, features: _Floats) -> None:
+def start_pool(pool: NetVLADPool, centres: Vectors, features: Vectors) -> None:
     """Set clusters and assignment of an aggregation layer, in place; see :func:`assignment`."""
     _, weights = assignment(centres, features)
     with torch.no_grad():
@@ -153,7 +151,7 @@ def _maps(
         yield device.run(network.encoder, x)
 
 
-def _features(maps: Iterable[Tensor], seed: int) -> _Floats:
+def _features(maps: Iterable[Tensor], seed: int) -> Vectors:
     """At most 100 local features of each map, (N, 512) unit rows."""
     rng = np.random.default_rng(seed)
     rows = []
@@ -161,7 +159,7 @@ def _features(maps: Iterable[Tensor], seed: int) -> _Floats:
         units = normalize(x.float().flatten(2), dim=1)[0].T.cpu().numpy()
         picked = rng.choice(len(units), min(_PER_IMAGE, len(units)), replace=False)
         rows.append(units[np.sort(picked)])
-    features: _Floats = np.concatenate(rows).reshape(-1, CHANNELS)
+    features: Vectors = np.concatenate(rows).reshape(-1, CHANNELS)
     return features
 
 

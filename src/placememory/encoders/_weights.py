@@ -11,16 +11,15 @@ import importlib.util
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from placememory._atomic import write_text
+from placememory._types import Progress
 from placememory.errors import MissingExtraError, WeightsError
 
-Progress = Callable[[int, int], None]
 _CHUNK = 1 << 20
 
 

@@ -13,33 +13,11 @@ from placememory.errors import InputError, SettingError
 Unit = Literal["m", "deg", "frames"]
 Unmatched = Literal["drop", "count-as-miss"]
 """What becomes of a query without a true match: left out, or counted as not found."""
-Protocol = Literal["default", "casevpr"]
 
 UNITS = ("m", "deg", "frames")
 UNMATCHED = ("drop", "count-as-miss")
 PROTOCOLS = ("default", "casevpr")
 _CELLS = 4_000_000  # of a distance matrix at a time: 32 MB
-
-
-def choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Check a setting that has a few values.
-
-    Raises:
-        SettingError: The value is none of them.
-    """
-    if value not in known:
-        raise SettingError(f"{name} is one of {', '.join(known)}, not {value!r}")
-
-
-def positive(name: str, value: float) -> float:
-    """Check a number above zero.
-
-    Raises:
-        SettingError: It is not.
-    """
-    if not (value > 0 and np.isfinite(value)):
-        raise SettingError(f"{name} must be a positive number, not {value}")
-    return float(value)
 
 
 def ranks_of(ks: ArrayLike) -> tuple[int, ...]:

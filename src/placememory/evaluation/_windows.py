@@ -9,16 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from placememory._checks import check_choice, check_positive
+from placememory._types import Protocol, Rows
 from placememory.errors import InputError, SettingError
-from placememory.evaluation._inputs import (
-    PROTOCOLS,
-    Protocol,
-    choice,
-    positions_of,
-    positive,
-    rows_within,
-    same_length,
-)
+from placememory.evaluation._inputs import PROTOCOLS, positions_of, rows_within, same_length
 
 Strategy = Literal["lax", "strict", "last-frame"]
 STRATEGIES = {
@@ -26,7 +20,6 @@ STRATEGIES = {
     "strict": "every frame of the window is within the radius of some frame of the query",
     "last-frame": "its last frame is within the radius of the query's last frame",
 }
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +71,7 @@ def build_windows(
         >>> build_windows(["a"] * 5, [1, 2, 3, 7, 8], 2).frames.tolist()
         [[0, 1], [1, 2], [3, 4]]
     """
-    choice("protocol", protocol, PROTOCOLS)
+    check_choice("protocol", protocol, PROTOCOLS)
     if length < 1:
         raise SettingError(f"a window has at least one frame, not {length}")
     names = np.asarray(folders, dtype=str).reshape(-1)
@@ -141,13 +134,14 @@ def sequence_positives(
         ...                                         strategy="lax")]
         [[0, 1], [0, 1, 2], [1, 2]]
     """
-    choice("strategy", strategy, tuple(STRATEGIES))
-    choice("protocol", protocol, PROTOCOLS)
+    check_choice("strategy", strategy, tuple(STRATEGIES))
+    check_choice("protocol", protocol, PROTOCOLS)
     true = positions_of("query_positions", query_positions)
     places = positions_of("database_positions", database_positions)
     _check_rows(query, len(true), "query")
     _check_rows(database, len(places), "database")
-    near = rows_within(true, places, positive("the radius", radius))
+    check_positive(radius=radius)
+    near = rows_within(true, places, float(radius))
     used = np.unique(database.truth)
     found = []
     for window in query.truth:

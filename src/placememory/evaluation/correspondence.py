@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from placememory._checks import check_choice, check_positive
+from placememory._types import Protocol
 from placememory.errors import InputError, SettingError
 from placememory.evaluation._inputs import (
     PROTOCOLS,
     UNMATCHED,
-    Protocol,
     Unit,
     Unmatched,
-    choice,
     positions_of,
-    positive,
     rows_of,
     rows_within,
 )
@@ -131,10 +130,11 @@ class CorrespondencePrecision:
         unmatched: Unmatched = "count-as-miss",
         protocol: Protocol = "default",
     ) -> None:
-        choice("unit", unit, ("m", "frames"))
-        choice("unmatched", unmatched, UNMATCHED)
-        choice("protocol", protocol, PROTOCOLS)
-        self.radius = positive("the radius", radius)
+        check_choice("unit", unit, ("m", "frames"))
+        check_choice("unmatched", unmatched, UNMATCHED)
+        check_choice("protocol", protocol, PROTOCOLS)
+        check_positive(radius=radius)
+        self.radius = float(radius)
         if protocol == "casevpr":
             self.radius, unmatched = float(int(radius)), "drop"
             if radius < 1:

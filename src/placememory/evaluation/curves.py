@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from placememory._checks import check_choice
 from placememory.errors import InputError
-from placememory.evaluation._inputs import choice, flags_of, same_length
+from placememory.evaluation._inputs import flags_of, same_length
 from placememory.evaluation._result import INTERVALS, MetricResult, known
 from placememory.evaluation.bootstrap import Interval, block_bootstrap
 
@@ -117,7 +118,7 @@ class PrecisionRecall:
     """
 
     def __init__(self, *, lower_is_better: bool, recall_over: RecallOver = "matchable") -> None:
-        choice("recall_over", recall_over, tuple(_RECALL_OVER))
+        check_choice("recall_over", recall_over, tuple(_RECALL_OVER))
         self.lower_is_better = lower_is_better
         self.recall_over = recall_over
         self._table: list[NDArray[np.float64]] = []

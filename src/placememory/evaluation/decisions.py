@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from placememory._checks import check_choice
+from placememory._types import Protocol
 from placememory.errors import InputError
-from placememory.evaluation._inputs import PROTOCOLS, Protocol, choice, flags_of, same_length
+from placememory.evaluation._inputs import PROTOCOLS, flags_of, same_length
 from placememory.evaluation._result import MetricResult, known, share
 
 _RULES = {
@@ -134,7 +136,7 @@ class MatchDecisions:
     """
 
     def __init__(self, *, protocol: Protocol = "default") -> None:
-        choice("protocol", protocol, PROTOCOLS)
+        check_choice("protocol", protocol, PROTOCOLS)
         self.protocol = protocol
         self._seen = np.zeros((2, 2, 2), dtype=np.int64)  # accepted, correct, has a match
 

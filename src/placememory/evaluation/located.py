@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory.evaluation._inputs import positive
+from placememory._checks import check_positive
 from placememory.evaluation._result import INTERVALS, MetricResult, known
 from placememory.evaluation.bootstrap import Interval, block_bootstrap
 
@@ -136,7 +136,8 @@ class LocatedFrames:
     """
 
     def __init__(self, radius: float) -> None:
-        self.radius = positive("the radius", radius)
+        check_positive(radius=radius)
+        self.radius = float(radius)
         self._rows: list[tuple[float, float, float, float, float]] = []
 
     def update(

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from placememory._checks import check_positive
 from placememory.errors import SettingError
-from placememory.evaluation._inputs import positive
 from placememory.evaluation._result import INTERVALS, MetricResult, known
 from placememory.evaluation.bootstrap import Interval, block_bootstrap
 from placememory.frames._pose import Pose
@@ -119,7 +119,7 @@ class PoseErrors:
         quantiles: Sequence[float] = DEFAULT_QUANTILES,
     ) -> None:
         for value in (value for pair in thresholds for value in pair):
-            positive("a threshold", value)
+            check_positive(threshold=value)
         if not all(0 <= q <= 1 for q in quantiles):
             raise SettingError(f"quantiles are in 0..1, not {tuple(quantiles)}")
         self.thresholds = tuple(thresholds)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from placememory._checks import check_choice, check_positive
 from placememory.errors import InputError, SettingError
 from placememory.evaluation._first_hits import FirstHits, RecallAtK
 from placememory.evaluation._inputs import (
@@ -16,11 +17,9 @@ from placememory.evaluation._inputs import (
     UNMATCHED,
     Unit,
     Unmatched,
-    choice,
     deep_enough,
     distance_chunks,
     positions_of,
-    positive,
     ranks_of,
     rows_of,
     same_length,
@@ -144,10 +143,10 @@ class RetrievalRecall:
         ks: Sequence[int] = DEFAULT_KS,
         unmatched: Unmatched = "drop",
     ) -> None:
-        choice("unit", unit, UNITS)
-        choice("unmatched", unmatched, UNMATCHED)
+        check_choice("unit", unit, UNITS)
+        check_choice("unmatched", unmatched, UNMATCHED)
         for value in (v for t in thresholds for v in np.atleast_1d(t)):
-            positive("a threshold", value)
+            check_positive(threshold=value)
         pairs = [t for t in thresholds if isinstance(t, tuple)]
         if not thresholds or any(len(t) != 2 for t in pairs) or (pairs and unit != "m"):
             raise SettingError(

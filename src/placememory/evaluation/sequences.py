@@ -9,17 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from placememory._checks import check_choice, check_positive
+from placememory._types import Protocol
 from placememory.errors import SettingError
 from placememory.evaluation._first_hits import FirstHits, RecallAtK
 from placememory.evaluation._inputs import (
     PROTOCOLS,
     UNMATCHED,
-    Protocol,
     Unit,
     Unmatched,
-    choice,
     deep_enough,
-    positive,
     ranks_of,
     rows_of,
     same_length,
@@ -136,13 +135,14 @@ class SequenceRecall:
         unmatched: Unmatched = "drop",
         protocol: Protocol = "default",
     ) -> None:
-        choice("unit", unit, ("m", "frames"))
-        choice("strategy", strategy, tuple(STRATEGIES))
-        choice("unmatched", unmatched, UNMATCHED)
-        choice("protocol", protocol, PROTOCOLS)
+        check_choice("unit", unit, ("m", "frames"))
+        check_choice("strategy", strategy, tuple(STRATEGIES))
+        check_choice("unmatched", unmatched, UNMATCHED)
+        check_choice("protocol", protocol, PROTOCOLS)
         if protocol == "casevpr" and unmatched != "drop":
             raise SettingError("CaseVPR's protocol leaves out queries without a true match")
-        self.radius = positive("the radius", radius)
+        check_positive(radius=radius)
+        self.radius = float(radius)
         self.strategy = strategy
         self.unit = unit
         self.protocol = protocol

@@ -8,11 +8,11 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from placememory._types import Protocol
 from placememory.encoders import names as encoder_names
 from placememory.errors import SettingError
 from placememory.matching import names as matcher_names
 
-Protocol = Literal["default", "casevpr"]
 M = TypeVar("M", bound=BaseModel)
 NO_ENCODER = "none"
 """Name that stands where a pipeline has no frame encoder."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from placememory._types import Progress
 from placememory.encoders import Encoder, FittableEncoder, SequenceEncoder
 from placememory.encoders._base import sample_evenly
 from placememory.errors import InputError
@@ -23,7 +24,6 @@ from placememory.experiments._cache import (
 from placememory.frames import Frame, FrameImages, read_ahead
 from placememory.pipeline import TraverseDescriptors
 
-Progress = Callable[[int, int], None]
 _BATCH = 32
 Found = tuple[Row | None, Row | None]
 

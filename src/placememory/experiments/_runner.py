@@ -12,6 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from placememory._types import TitledProgress
 from placememory.datasets import Traverse, open_dataset
 from placememory.encoders import Encoder, create
 from placememory.errors import PlaceMemoryError
@@ -22,7 +23,6 @@ from placememory.experiments._output import is_done, write_run
 from placememory.experiments._plan import Run, runs_of
 from placememory.pipeline import TraverseDescriptors
 
-Progress = Callable[[str, int, int], None]
 _MAX_WORKERS = 64
 
 
@@ -79,7 +79,7 @@ def evaluate(
     fresh: bool = False,
     cached: bool = True,
     figures: bool = True,
-    progress: Progress | None = None,
+    progress: TitledProgress | None = None,
 ) -> list[Outcome]:
     """Run what is not done; a run that fails does not stop the others.
 
@@ -126,7 +126,12 @@ def passes_of(run: Run) -> list[Pass]:
 
 
 def describe_pass(
-    one: Pass, cache: Path, device: str, *, fresh: bool = False, progress: Progress | None = None
+    one: Pass,
+    cache: Path,
+    device: str,
+    *,
+    fresh: bool = False,
+    progress: TitledProgress | None = None,
 ) -> Described:
     """Describe a traverse, as far as the cache does not hold it.
 
@@ -185,7 +190,7 @@ def _describe_all(
     devices: Sequence[str],
     *,
     fresh: bool,
-    progress: Progress | None,
+    progress: TitledProgress | None,
 ) -> dict[str, Described | str]:
     """Describe all traverses into the cache: where they are, or the error, by key."""
     if len(devices) == 1:
@@ -204,7 +209,7 @@ def _describe_all(
 
 
 def _try(
-    one: Pass, cache: Path, device: str, fresh: bool, progress: Progress | None
+    one: Pass, cache: Path, device: str, fresh: bool, progress: TitledProgress | None
 ) -> Described | str:
     try:
         return describe_pass(one, cache, device, fresh=fresh, progress=progress)
@@ -250,7 +255,7 @@ def _all(
     runs: Sequence[Run],
     workers: int,
     label: str,
-    progress: Progress | None,
+    progress: TitledProgress | None,
 ) -> dict[str, str]:
     """Do all runs, in this process or several; errors by folder."""
     errors: dict[str, str] = {}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from placememory._types import Protocol
 from placememory.datasets import Traverse
 from placememory.evaluation import (
     CorrespondencePrecision,
@@ -18,7 +19,6 @@ from placememory.evaluation import (
     PrecisionRecall,
     RetrievalRecall,
 )
-from placememory.experiments._config import Protocol
 from placememory.frames import Pose
 from placememory.pipeline import QueryResult
 

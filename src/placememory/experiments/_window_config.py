@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from placememory._types import Protocol
 from placememory.evaluation.sequences import Strategy
 from placememory.experiments._config import (
     DatasetConfig,
     EncoderConfig,
-    Protocol,
     StrictModel,
     read_yaml,
     resolved,

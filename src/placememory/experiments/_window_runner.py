@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from placememory._atomic import write_json
+from placememory._types import TitledProgress
 from placememory._version import __version__
 from placememory.datasets import Traverse
 from placememory.encoders import SequenceEncoder, create, info
@@ -30,7 +31,6 @@ from placememory.experiments._windows import (
 )
 
 PREDICTIONS, PAGE = "predictions.json", "failures.html"
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +97,7 @@ def evaluate_sequences(
     fresh: bool = False,
     cached: bool = True,
     page: bool = True,
-    progress: Progress | None = None,
+    progress: TitledProgress | None = None,
 ) -> dict[Path, str | None]:
     """Run what is not done.
 

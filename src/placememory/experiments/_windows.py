@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from placememory._types import Progress, Protocol
 from placememory.datasets import Traverse
 from placememory.encoders import Encoder
 from placememory.encoders._pca import principal_components
@@ -20,8 +21,7 @@ from placememory.evaluation import (
     build_windows,
 )
 from placememory.evaluation.sequences import Strategy
-from placememory.experiments._config import Protocol
-from placememory.experiments._describe import Progress, describe, read_described
+from placememory.experiments._describe import describe, read_described
 
 KS = (1, 5, 10)
 _BLOCK = 256

@@ -22,8 +22,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from placememory._types import Protocol
 from placememory.errors import SettingError
-from placememory.experiments._config import NO_ENCODER, Evaluation, Protocol, checked, fields_of
+from placememory.experiments._config import NO_ENCODER, Evaluation, checked, fields_of
 from placememory.pipeline.casevpr import BACKENDS
 
 ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from placememory.fusion._places import Floats, Rows
+from placememory._types import Floats, Rows
 
 _CUT = 3.0  # sigmas
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from placememory.fusion._places import Floats, Rows
-
-Flags = NDArray[np.bool_]
+from placememory._types import Bools, Floats, Rows
 
 
 class Cluster(NamedTuple):
@@ -29,8 +26,8 @@ class Cluster(NamedTuple):
 
 
 def clusters(
-    near: Flags,
-    alike: Flags,
+    near: Bools,
+    alike: Bools,
     weights: Floats,
     frame: Rows,
     *,

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from placememory._types import Floats, Rows
 from placememory.errors import DescriptorError, InputError
-from placememory.fusion._places import Floats, Rows
 
 _FARTHEST = 1e7
 _SIGMA = 1.4826  # of a normal distribution, over its median absolute deviation

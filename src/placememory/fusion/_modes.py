@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from placememory._types import Floats, Rows
 from placememory.fusion._near import NearIndex
-from placememory.fusion._places import Floats, PlaceTable, Rows
+from placememory.fusion._places import PlaceTable
 
 
 class Modes:

@@ -8,9 +8,9 @@ from collections import deque
 import numpy as np
 from numpy.typing import ArrayLike
 
+from placememory._types import Floats
 from placememory.errors import InputError
 from placememory.fusion._evidence import Odometry
-from placememory.fusion._places import Floats
 
 _STEPS = 15  # whose median is the usual step: a burst or a gap does not change it
 

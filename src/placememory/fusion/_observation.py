@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from placememory._types import Floats
 from placememory.errors import InputError, SettingError
 from placememory.fusion._evidence import Evidence
-from placememory.fusion._places import Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
+from placememory._types import Floats, Rows
 from placememory.fusion._evidence import Odometry
 from placememory.fusion._motion import moved, wrapped
 from placememory.fusion._near import NearIndex
-from placememory.fusion._places import Floats, PlaceTable, Rows
+from placememory.fusion._places import PlaceTable
 
 _CUT = 3.0  # sigmas
 _OFF = math.exp(-0.5 * _CUT**2)

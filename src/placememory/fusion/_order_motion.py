@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
+from placememory._types import Floats, Rows
 from placememory.fusion._motion import wrapped
 from placememory.fusion._near import NearIndex
-from placememory.fusion._places import Floats, PlaceTable, Rows
+from placememory.fusion._places import PlaceTable
 from placememory.fusion._runs import Runs
 
 _FACING = math.radians(60.0)

@@ -9,12 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from placememory._types import Floats, Rows
 from placememory.errors import InputError
 from placememory.frames import Pose
 
 PlaceId = tuple[str, int]
-Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
 
 
 class PlaceLike(Protocol):

@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory.fusion._places import Floats, PlaceTable, Rows
+from placememory._types import Floats, Rows
+from placememory.fusion._places import PlaceTable
 
 _DEPTH = 5
 _ALIKE = 0.85

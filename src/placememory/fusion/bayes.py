@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from placememory.fusion import _checks
+from placememory._checks import check_positive, check_share, check_whole
+from placememory._types import Floats, Rows
 from placememory.fusion._belief import Belief, Hypothesis, Verdict
 from placememory.fusion._evidence import Evidence, Odometry
 from placememory.fusion._modes import Modes
@@ -15,7 +16,7 @@ from placememory.fusion._near import NearIndex, evenly
 from placememory.fusion._observation import ObservationModel
 from placememory.fusion._odometry_motion import OdometryMotion
 from placememory.fusion._order_motion import OrderMotion
-from placememory.fusion._places import Floats, PlaceTable, Rows
+from placememory.fusion._places import PlaceTable
 
 _STILL = Odometry(0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -87,12 +88,12 @@ class Bayes:
         ratio: float = 0.5,
         warm_up: int = 2,
     ) -> None:
-        _checks.positive(radius=radius, slack=slack, turn=1.0 if turn is None else turn)
-        _checks.positive(speed_memory=speed_memory - 1)
-        _checks.whole(max_step=max_step, reach=reach + 1, warm_up=warm_up)
-        _checks.shares(leave=leave, enter=enter, kidnap=kidnap, start_off_map=start_off_map)
-        _checks.shares(cross=cross, still=still, confident=confident, ratio=ratio)
-        _checks.shares(leave_and_kidnap=leave + kidnap)
+        check_positive(radius=radius, slack=slack, turn=1.0 if turn is None else turn)
+        check_positive(speed_memory=speed_memory - 1)
+        check_whole(max_step=max_step, reach=reach + 1, warm_up=warm_up)
+        check_share(leave=leave, enter=enter, kidnap=kidnap, start_off_map=start_off_map)
+        check_share(cross=cross, still=still, confident=confident, ratio=ratio)
+        check_share(leave_and_kidnap=leave + kidnap)
         self.places = places
         self.observation = observation or ObservationModel()
         self._chain = places.chain()

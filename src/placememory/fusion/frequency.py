@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 
-from placememory.fusion import _checks
+from placememory._checks import check_positive, check_share, check_whole
+from placememory._types import Floats, Rows
 from placememory.fusion._belief import Belief, Hypothesis
 from placememory.fusion._clusters import Cluster, clusters
 from placememory.fusion._evidence import Evidence, Odometry
 from placememory.fusion._motion import pose_of
 from placememory.fusion._near import NearIndex
-from placememory.fusion._places import Floats, PlaceTable, Rows
+from placememory.fusion._places import PlaceTable
 from placememory.fusion._window import Rule, VoteWindow, believe
 
 
@@ -59,10 +60,10 @@ class Frequency:
         ratio: float = 0.7,
         level: float = 2.5,
     ) -> None:
-        _checks.whole(window=window, candidates=candidates, warm_up=warm_up)
-        _checks.whole(reach=reach + 1)
-        _checks.positive(radius=1.0 if radius is None else radius, level=level)
-        _checks.shares(support=support, ratio=ratio)
+        check_whole(window=window, candidates=candidates, warm_up=warm_up)
+        check_whole(reach=reach + 1)
+        check_positive(radius=1.0 if radius is None else radius, level=level)
+        check_share(support=support, ratio=ratio)
         self.reach, self.radius = reach, radius
         self._window = VoteWindow(places, window, candidates)
         self._rule = Rule(min(warm_up, window), support, ratio, level)

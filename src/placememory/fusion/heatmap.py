@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from placememory._checks import check_positive, check_share, check_whole
+from placememory._types import Floats, Rows
 from placememory.errors import SettingError
-from placememory.fusion import _checks
 from placememory.fusion._belief import Belief, Hypothesis
 from placememory.fusion._cells import climb, heights, spread, sum_of_frames
 from placememory.fusion._evidence import Evidence, Odometry
 from placememory.fusion._motion import pose_of
-from placememory.fusion._places import Floats, PlaceTable, Rows
+from placememory.fusion._places import PlaceTable
 from placememory.fusion._window import Rule, Votes, VoteWindow, believe
 from placememory.maps import FREE, OccupancyGrid
 
@@ -90,11 +91,11 @@ class Heatmap:
         level: float = 2.5,
         pose_noise: float = 0.1,
     ) -> None:
-        _checks.whole(window=window, candidates=candidates, warm_up=warm_up)
-        _checks.positive(
+        check_whole(window=window, candidates=candidates, warm_up=warm_up)
+        check_positive(
             sigma=sigma, resolution=resolution, radius=radius, level=level, pose_noise=pose_noise
         )
-        _checks.shares(walls=walls, support=support, ratio=ratio)
+        check_share(walls=walls, support=support, ratio=ratio)
         if not sigma / 50 <= resolution <= sigma:
             raise SettingError(f"resolution is {resolution} m; give sigma / 50 to sigma ({sigma})")
         self.sigma, self.radius, self.walls, self.grid = sigma, radius, walls, grid

@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 
-from placememory.fusion import _checks
+from placememory._checks import check_positive, check_share, check_whole
+from placememory._types import Floats
 from placememory.fusion._belief import Belief, Hypothesis
 from placememory.fusion._clusters import Cluster, clusters
 from placememory.fusion._evidence import Evidence, Odometry
 from placememory.fusion._motion import pose_of, wrapped
-from placememory.fusion._places import Floats, PlaceTable
+from placememory.fusion._places import PlaceTable
 from placememory.fusion._window import Rule, Votes, VoteWindow, believe
 
 
@@ -62,10 +63,10 @@ class Spatial:
         level: float = 2.5,
         pose_noise: float = 0.1,
     ) -> None:
-        _checks.whole(window=window, candidates=candidates, warm_up=warm_up)
-        _checks.positive(radius=radius, level=level, pose_noise=pose_noise)
-        _checks.positive(heading=1.0 if heading is None else heading)
-        _checks.shares(support=support, ratio=ratio)
+        check_whole(window=window, candidates=candidates, warm_up=warm_up)
+        check_positive(radius=radius, level=level, pose_noise=pose_noise)
+        check_positive(heading=1.0 if heading is None else heading)
+        check_share(support=support, ratio=ratio)
         self.radius, self.heading = radius, heading
         self._window = VoteWindow(places, window, candidates)
         self._rule = Rule(min(warm_up, window), support, ratio, level)

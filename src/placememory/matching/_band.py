@@ -7,15 +7,13 @@ are (T, B, n): columns of the window, maps (or parts of one) that are searched s
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from placememory.matching._base import Distances, Rows
+from placememory._types import Floats, Rows
+from placememory.matching._base import Distances
 from placememory.matching._walk import within
 
-Ways = NDArray[np.float64]
 
-
-def ways_in(columns: Distances, search_width: int) -> Ways:
+def ways_in(columns: Distances, search_width: int) -> Floats:
     """Sums along the cheapest paths from the first column to every element, that one included.
 
     Args:
@@ -40,7 +38,7 @@ def ways_in(columns: Distances, search_width: int) -> Ways:
     return ways
 
 
-def ways_out(columns: Distances, search_width: int) -> Ways:
+def ways_out(columns: Distances, search_width: int) -> Floats:
     """Sums along the cheapest paths from every element to the last column: (T, B, n).
 
     Seen from the end of the window, with rows counted from the end of the map, they are ways in.
@@ -49,7 +47,7 @@ def ways_out(columns: Distances, search_width: int) -> Ways:
 
 
 def follow(
-    ways: Ways, maps: Rows, rows: Rows, columns: Rows, search_width: int, *, step: int
+    ways: Floats, maps: Rows, rows: Rows, columns: Rows, search_width: int, *, step: int
 ) -> Rows:
     """Paths of the ways in, back in time (step -1), or of the ways out, on in time (step 1).
 

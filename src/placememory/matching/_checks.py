@@ -7,18 +7,19 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from placememory._types import Rows
 from placememory.errors import DescriptorError, InputError, SettingError
-from placememory.matching._base import Distances, Rows
+from placememory.matching._base import Distances
 
 
-def checked(distances: ArrayLike) -> Distances:
+def check_distances(distances: ArrayLike) -> Distances:
     """A matrix (n, T) of finite float32 or float64; not copied if it is one already.
 
     Raises:
         DescriptorError: It is not a matrix of finite numbers, or it is empty.
 
     Example:
-        >>> checked([[1, 2]]).dtype
+        >>> check_distances([[1, 2]]).dtype
         dtype('float32')
     """
     matrix = np.asarray(distances)
@@ -40,7 +41,7 @@ def checked(distances: ArrayLike) -> Distances:
     return matrix
 
 
-def checked_candidates(candidates: ArrayLike, rows: int, count: int) -> Rows:
+def check_candidates(candidates: ArrayLike, rows: int, count: int) -> Rows:
     """The first ``count`` candidates (K,) int64, each a row of a map that has ``rows`` rows.
 
     Raises:
@@ -55,16 +56,6 @@ def checked_candidates(candidates: ArrayLike, rows: int, count: int) -> Rows:
     if not all(0 <= row < rows for row in found.tolist()):
         raise InputError(f"candidates {found.tolist()} are not all rows of a map of {rows} rows")
     return found
-
-
-def check_whole(name: str, value: object, least: int = 1) -> None:
-    """Refuse a setting that is not a whole number of at least ``least``.
-
-    Raises:
-        SettingError: It is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise SettingError(f"{name} is {value!r}; give a whole number of at least {least}")
 
 
 def check_speeds(slowest: float, fastest: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory.matching._base import Rows
+from placememory._types import Rows
 
 
 def line_offsets(length: int, span: int, slowest: float, fastest: float) -> Rows:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from placememory._checks import check_whole
 from placememory.errors import InputError
-from placememory.matching._checks import check_whole
 
 _BLOCK = 1 << 17  # pixels that are compared at a time, so that they stay in the processor's cache
 
@@ -35,7 +35,7 @@ def patch_normalise(images: ArrayLike, patch: int = 8) -> NDArray[np.float32]:
         >>> patch_normalise([[0, 9, 7, 7], [9, 0, 7, 7]], patch=2).round().tolist()
         [[-1.0, 1.0, 0.0, 0.0], [1.0, -1.0, 0.0, 0.0]]
     """
-    check_whole("patch", patch, least=2)
+    check_whole(patch=patch, least=2)
     grey = np.asarray(images, dtype=np.float64)
     if grey.ndim < 2 or grey.size == 0 or grey.shape[-2] % patch or grey.shape[-1] % patch:
         raise InputError(f"images of shape {grey.shape} do not divide into patches of {patch}")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory.matching._base import Distances, Rows, ScoreKind, SequenceMatch
+from placememory._types import Rows
+from placememory.matching._base import Distances, ScoreKind, SequenceMatch
 
 _FEW = 48  # so many minima are found faster one by one than by a partition
 

@@ -11,8 +11,9 @@ from typing import ClassVar
 
 from numpy.typing import ArrayLike
 
+from placememory._checks import check_whole
 from placememory.matching._base import ScoreKind, SequenceMatch
-from placememory.matching._checks import check_whole, checked
+from placememory.matching._checks import check_distances
 from placememory.matching._walk import block_minima, greedy_walk, ranked, smallest
 
 
@@ -45,9 +46,9 @@ class AdaptSeq:
     score_kind: ClassVar[ScoreKind] = "sum"
 
     def __post_init__(self) -> None:
-        check_whole("candidates", self.candidates)
-        check_whole("search_width", self.search_width)
-        check_whole("block", self.block)
+        check_whole(candidates=self.candidates)
+        check_whole(search_width=self.search_width)
+        check_whole(block=self.block)
 
     def match(
         self,
@@ -55,7 +56,7 @@ class AdaptSeq:
         candidates: ArrayLike | None = None,  # noqa: ARG002  (of sequences: not used)
     ) -> SequenceMatch:
         """See :meth:`placememory.matching.Matcher.match`."""
-        matrix = checked(distances)
+        matrix = check_distances(distances)
         rows, length = matrix.shape
         height = min(self.block, rows)
         count = rows // height

@@ -12,8 +12,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from placememory.matching._base import Distances, Rows, ScoreKind, SequenceMatch
-from placememory.matching._checks import check_whole, checked, checked_candidates
+from placememory._checks import check_whole
+from placememory._types import Rows
+from placememory.matching._base import Distances, ScoreKind, SequenceMatch
+from placememory.matching._checks import check_candidates, check_distances
 from placememory.matching._walk import (
     block_minima,
     greedy_walk,
@@ -54,19 +56,19 @@ class AdaptSeqV2:
     score_kind: ClassVar[ScoreKind] = "sum"
 
     def __post_init__(self) -> None:
-        check_whole("candidates", self.candidates)
-        check_whole("search_width", self.search_width)
-        check_whole("block", self.block)
-        check_whole("sequence_length", self.sequence_length)
+        check_whole(candidates=self.candidates)
+        check_whole(search_width=self.search_width)
+        check_whole(block=self.block)
+        check_whole(sequence_length=self.sequence_length)
 
     def match(self, distances: ArrayLike, candidates: ArrayLike | None = None) -> SequenceMatch:
         """See :meth:`placememory.matching.Matcher.match`."""
-        matrix = checked(distances)
+        matrix = check_distances(distances)
         rows, length = matrix.shape
         if candidates is None:
             start_rows, start_columns = self._nearest_rows(matrix)
         else:
-            ends = checked_candidates(candidates, rows, self.candidates)
+            ends = check_candidates(candidates, rows, self.candidates)
             if len(ends) == 0:
                 return nothing(length, self.score_kind)
             first = max(0, length - self.sequence_length)

@@ -23,9 +23,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from placememory._checks import check_whole
+from placememory._types import Rows
 from placememory.matching._band import follow, paths_through, ways_in
-from placememory.matching._base import Distances, Rows, ScoreKind, SequenceMatch
-from placememory.matching._checks import check_whole, checked, checked_candidates
+from placememory.matching._base import Distances, ScoreKind, SequenceMatch
+from placememory.matching._checks import check_candidates, check_distances
 from placememory.matching._walk import along, nothing, over, separated_minima
 
 _SAMPLE = 512  # rows that are enough to tell the usual level
@@ -65,19 +67,19 @@ class BandDp:
     score_kind: ClassVar[ScoreKind] = "relative"
 
     def __post_init__(self) -> None:
-        check_whole("candidates", self.candidates)
-        check_whole("search_width", self.search_width)
-        check_whole("block", self.block)
-        check_whole("sequence_length", self.sequence_length)
+        check_whole(candidates=self.candidates)
+        check_whole(search_width=self.search_width)
+        check_whole(block=self.block)
+        check_whole(sequence_length=self.sequence_length)
 
     def match(self, distances: ArrayLike, candidates: ArrayLike | None = None) -> SequenceMatch:
         """See :meth:`placememory.matching.Matcher.match`."""
-        matrix = checked(distances)
+        matrix = check_distances(distances)
         rows, length = matrix.shape
         if candidates is None:
             paths = self._anywhere(matrix)
         else:
-            ends = checked_candidates(candidates, rows, self.candidates)
+            ends = check_candidates(candidates, rows, self.candidates)
             if len(ends) == 0:
                 return nothing(length, self.score_kind)
             paths = self._under(matrix, ends)

@@ -11,8 +11,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from placememory._checks import check_whole
 from placememory.matching._base import ScoreKind, SequenceMatch
-from placememory.matching._checks import check_whole, checked
+from placememory.matching._checks import check_distances
 from placememory.matching._walk import along, ratios, smallest
 
 
@@ -38,7 +39,7 @@ class Nearest:
     score_kind: ClassVar[ScoreKind] = "ratio"
 
     def __post_init__(self) -> None:
-        check_whole("candidates", self.candidates)
+        check_whole(candidates=self.candidates)
 
     def match(
         self,
@@ -46,7 +47,7 @@ class Nearest:
         candidates: ArrayLike | None = None,  # noqa: ARG002  (of sequences: not used)
     ) -> SequenceMatch:
         """See :meth:`placememory.matching.Matcher.match`."""
-        matrix = checked(distances)
+        matrix = check_distances(distances)
         wanted = max(2, self.candidates)  # the ratio needs a second
         paths = np.stack([smallest(column, wanted) for column in matrix.T], axis=1)
         values = along(matrix, paths)

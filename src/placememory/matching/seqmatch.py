@@ -12,8 +12,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from placememory._checks import check_whole
 from placememory.matching._base import ScoreKind, SequenceMatch
-from placememory.matching._checks import check_whole, checked, checked_candidates
+from placememory.matching._checks import check_candidates, check_distances
 from placememory.matching._walk import nothing, ranked, smallest, within
 
 
@@ -44,17 +45,17 @@ class SeqMatch:
     score_kind: ClassVar[ScoreKind] = "ratio"
 
     def __post_init__(self) -> None:
-        check_whole("candidates", self.candidates)
-        check_whole("sequence_length", self.sequence_length)
+        check_whole(candidates=self.candidates)
+        check_whole(sequence_length=self.sequence_length)
 
     def match(self, distances: ArrayLike, candidates: ArrayLike | None = None) -> SequenceMatch:
         """See :meth:`placememory.matching.Matcher.match`."""
-        matrix = checked(distances)
+        matrix = check_distances(distances)
         rows, length = matrix.shape
         if candidates is None:
             starts = smallest(matrix[:, 0], self.candidates)
         else:
-            ends = checked_candidates(candidates, rows, self.candidates)
+            ends = check_candidates(candidates, rows, self.candidates)
             starts = ends - self.sequence_length + 1
         if len(starts) == 0:
             return nothing(length, self.score_kind)

@@ -13,8 +13,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from placememory._checks import check_whole
 from placememory.matching._base import ScoreKind, SequenceMatch
-from placememory.matching._checks import check_speeds, check_whole, checked
+from placememory.matching._checks import check_distances, check_speeds
 from placememory.matching._lines import line_offsets
 from placememory.matching._walk import ranked, smallest
 
@@ -46,7 +47,7 @@ class SeqSlam:
     score_kind: ClassVar[ScoreKind] = "ratio"
 
     def __post_init__(self) -> None:
-        check_whole("candidates", self.candidates)
+        check_whole(candidates=self.candidates)
         check_speeds(self.slowest, self.fastest)
 
     def match(
@@ -55,7 +56,7 @@ class SeqSlam:
         candidates: ArrayLike | None = None,  # noqa: ARG002  (of sequences: not used)
     ) -> SequenceMatch:
         """See :meth:`placememory.matching.Matcher.match`."""
-        matrix = checked(distances)
+        matrix = check_distances(distances)
         rows, length = matrix.shape
         starts = smallest(matrix[:, 0], self.candidates)
         offsets = line_offsets(length, length, self.slowest, self.fastest)

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from placememory.matching._base import Rows, ScoreKind, SequenceMatch
-from placememory.matching._checks import check_speeds, check_whole, checked
+from placememory._checks import check_whole
+from placememory._types import Floats, Rows
+from placememory.matching._base import ScoreKind, SequenceMatch
+from placememory.matching._checks import check_distances, check_speeds
 from placememory.matching._contrast import enhance_contrast
 from placememory.matching._lines import line_costs, line_offsets
 from placememory.matching._walk import along, nothing, over, ratios, separated_minima
-
-Costs = NDArray[np.float64]
 
 _BLOCK = 1 << 14  # costs that are worked on at a time, so that they stay in the processor's cache
 
@@ -35,7 +35,7 @@ class TraverseMatch:
     """
 
     rows: Rows
-    scores: Costs
+    scores: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +74,10 @@ class SeqSlamClassic:
     score_kind: ClassVar[ScoreKind] = "ratio"
 
     def __post_init__(self) -> None:
-        check_whole("candidates", self.candidates)
-        check_whole("contrast", self.contrast, least=0)
-        check_whole("exclusion", self.exclusion, least=2)
-        check_whole("length", self.length)
+        check_whole(candidates=self.candidates)
+        check_whole(contrast=self.contrast, least=0)
+        check_whole(exclusion=self.exclusion, least=2)
+        check_whole(length=self.length)
         check_speeds(self.slowest, self.fastest)
 
     def match(
@@ -86,7 +86,7 @@ class SeqSlamClassic:
         candidates: ArrayLike | None = None,  # noqa: ARG002  (of sequences: not used)
     ) -> SequenceMatch:
         """See :meth:`placememory.matching.Matcher.match`; lines cover the whole window."""
-        matrix = checked(distances)
+        matrix = check_distances(distances)
         rows, length = matrix.shape
         enhanced = enhance_contrast(matrix, self.contrast).T
         offsets = line_offsets(length, length - 1, self.slowest, self.fastest)
@@ -114,7 +114,7 @@ class SeqSlamClassic:
         Raises:
             DescriptorError: Distances are not a matrix of finite numbers, or it is empty.
         """
-        matrix = checked(distances)
+        matrix = check_distances(distances)
         rows, frames = matrix.shape
         length = self.length + self.length % 2
         half, middle = self.exclusion // 2, length // 2
@@ -134,10 +134,10 @@ class SeqSlamClassic:
         return found
 
 
-def _unique_minima(costs: Costs, half: int) -> tuple[Rows, Costs, Costs]:
+def _unique_minima(costs: Floats, half: int) -> tuple[Rows, Floats, Floats]:
     """Per line of (C, n) costs: index of the smallest, its cost, the smallest cost outside of it.
 
-    Costs around the smallest ones are overwritten.
+    Floats around the smallest ones are overwritten.
     """
     every = np.arange(len(costs))
     best = costs.argmin(axis=1)

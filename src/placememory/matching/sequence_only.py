@@ -11,8 +11,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from placememory._checks import check_whole
 from placememory.matching._base import ScoreKind, SequenceMatch
-from placememory.matching._checks import check_whole, checked, checked_candidates
+from placememory.matching._checks import check_candidates, check_distances
 from placememory.matching._walk import along, nothing
 
 
@@ -38,14 +39,14 @@ class SequenceOnly:
     score_kind: ClassVar[ScoreKind] = "constant"
 
     def __post_init__(self) -> None:
-        check_whole("candidates", self.candidates)
+        check_whole(candidates=self.candidates)
 
     def match(self, distances: ArrayLike, candidates: ArrayLike | None = None) -> SequenceMatch:
         """See :meth:`placememory.matching.Matcher.match`."""
-        matrix = checked(distances)
+        matrix = check_distances(distances)
         rows, length = matrix.shape
         given = () if candidates is None else candidates
-        ends = checked_candidates(given, rows, self.candidates)
+        ends = check_candidates(given, rows, self.candidates)
         if len(ends) == 0:
             return nothing(length, self.score_kind)
         paths = np.repeat(ends[:, None], length, axis=1)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from placememory._types import Progress
 from placememory.errors import MemoryLockedError, SettingError
 from placememory.memory._memory import PlaceMemory
 from placememory.memory._place import PlaceId
@@ -13,7 +14,6 @@ from placememory.memory._rows import Rows
 
 BATCH = 1024
 _WORDS = {"frame_id": "their map frame", "sequence_dim": "the length of sequence descriptors"}
-Progress = Callable[[int, int], None]
 
 
 def copy(

@@ -7,7 +7,7 @@ queries x database is ever whole in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placememory._atomic import write_csv, write_text
+from placememory._types import Progress
 from placememory.errors import DescriptorError, SettingError
 from placememory.memory._features_layout import check_encoder
 from placememory.memory._pair_names import Names, check_writable, select_names
@@ -22,7 +23,6 @@ from placememory.memory.exact import ROUNDING
 from placememory.memory.features_h5 import FeatureReader
 
 Pairs = list[tuple[str, list[tuple[str, float]]]]
-Progress = Callable[[int, int], None]
 _SCORES = 1 << 24
 _ROWS = 1024
 _SHOWN = 3

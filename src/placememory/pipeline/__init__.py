@@ -3,7 +3,8 @@
 NumPy only, so descriptors of any encoder can be fed in.
 """
 
-from placememory.pipeline._create import Protocol, create
+from placememory._types import Protocol
+from placememory.pipeline._create import create
 from placememory.pipeline._described import TraverseDescriptors
 from placememory.pipeline._distances import Similarity
 from placememory.pipeline._result import QueryResult, Skipped

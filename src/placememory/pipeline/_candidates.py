@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from placememory._types import Rows, Vectors
 from placememory.matching._walk import smallest
-from placememory.pipeline._checks import Vectors
 from placememory.pipeline._distances import DistanceWindow
 from placememory.pipeline._growing import Growing
-
-Rows = NDArray[np.int64]
 
 _ROUNDING = 2e-5  # of a squared distance in float32, as a share of the squared lengths
 _OPPOSED = 1e-4  # of the longest mean: shorter ones are rounding, as their frames cancel out

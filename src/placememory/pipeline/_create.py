@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
+from placememory._types import Protocol
 from placememory.errors import SettingError
 from placememory.matching import DEFAULT_MATCHER, Matcher
 from placememory.pipeline._stream import SequencePipeline
 from placememory.pipeline.casevpr import CasevprPipeline
-
-Protocol = Literal["default", "casevpr"]
-"""``default``: what is right. ``casevpr``: what the published code does, to compare numbers."""
 
 
 def create(

@@ -9,8 +9,9 @@ from typing import cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from placememory._checks import check_vectors
+from placememory._types import Vectors
 from placememory.errors import InputError
-from placememory.pipeline._checks import Vectors, checked_rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,10 +40,10 @@ class TraverseDescriptors:
     positions: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        rows = checked_rows("descriptors", self.descriptors, None)
+        rows = check_vectors("descriptors", self.descriptors, None)
         object.__setattr__(self, "descriptors", rows)
         if self.sequences is not None:
-            found = checked_rows("sequence descriptors", self.sequences, None, gaps=True)
+            found = check_vectors("sequence descriptors", self.sequences, None, gaps=True)
             if len(found) > len(rows):
                 raise InputError(f"{len(found)} sequence descriptors for {len(rows)} frames")
             object.__setattr__(self, "sequences", found)

@@ -13,9 +13,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from placememory._checks import check_whole
+from placememory._types import Vectors
 from placememory.errors import SettingError
-from placememory.matching._checks import check_whole
-from placememory.pipeline._checks import Vectors
 from placememory.pipeline._growing import Growing
 
 Similarity = Literal["cosine", "l2"]
@@ -49,7 +49,7 @@ class DistanceWindow:
     """
 
     def __init__(self, length: int, dim: int, similarity: Similarity = "cosine") -> None:
-        check_whole("window", length)
+        check_whole(window=length)
         if similarity not in get_args(Similarity):
             raise SettingError(f"similarity is {similarity!r}; give cosine or l2")
         self.length = length

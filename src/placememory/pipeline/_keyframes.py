@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from placememory._types import Vectors
 from placememory.errors import SettingError
-from placememory.pipeline._checks import Vectors
 
 
 class KeyFrames:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory.pipeline._candidates import PooledSequences, Rows, SequenceIndex
-from placememory.pipeline._checks import Vectors
+from placememory._types import Rows, Vectors
+from placememory.pipeline._candidates import PooledSequences, SequenceIndex
 from placememory.pipeline._distances import DistanceWindow, Similarity
 from placememory.pipeline._growing import Growing
 

@@ -9,12 +9,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from placememory._checks import check_vector, check_whole
+from placememory._types import Rows, Vectors
 from placememory.errors import DescriptorError, InputError, SettingError
 from placememory.matching import DEFAULT_MATCHER, Matcher, SequenceMatch
 from placememory.matching import create as create_matcher
-from placememory.matching._checks import check_whole
-from placememory.pipeline._candidates import Rows
-from placememory.pipeline._checks import Vectors, checked_vector
 from placememory.pipeline._described import TraverseDescriptors, described
 from placememory.pipeline._distances import DistanceWindow, Similarity
 from placememory.pipeline._keyframes import KeyFrames
@@ -77,9 +76,9 @@ class SequencePipeline:
         threshold: float = math.inf,
         smallest_map: int = 1,
     ) -> None:
-        check_whole("exclusion", exclusion, least=0)
-        check_whole("candidates", candidates, least=0)
-        check_whole("smallest_map", smallest_map)
+        check_whole(exclusion=exclusion, least=0)
+        check_whole(candidates=candidates, least=0)
+        check_whole(smallest_map=smallest_map)
         if math.isnan(threshold):
             raise SettingError("threshold is NaN; give a number, or infinity to accept all")
         self.matcher = create_matcher(matcher) if isinstance(matcher, str) else matcher
@@ -160,8 +159,8 @@ class SequencePipeline:
         Raises:
             DescriptorError: Wrong length or type, NaN, infinity or zero. The frame does not count.
         """
-        frame = checked_vector("the descriptor", descriptor, None)
-        last = None if sequence is None else checked_vector("the sequence", sequence, None)
+        frame = check_vector("the descriptor", descriptor, None)
+        last = None if sequence is None else check_vector("the sequence", sequence, None)
         self._check_dims(frame[None], None if last is None else last[None])
         found = self._map_of(frame[None])
         if not self._started:

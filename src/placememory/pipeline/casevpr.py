@@ -13,18 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from placememory._checks import check_whole
+from placememory._types import Rows, Vectors
 from placememory.errors import InputError
 from placememory.matching import Matcher, SequenceMatch
 from placememory.matching import create as create_matcher
 from placememory.matching import names as matcher_names
-from placememory.matching._checks import check_whole
 from placememory.matching._walk import block_minima, greedy_walk, ranked, within
 from placememory.matching.adaptseq_v2 import AdaptSeqV2
 from placememory.matching.seqmatch import SeqMatch
 from placememory.matching.sequence_only import SequenceOnly
-from placememory.pipeline._candidates import Rows
 from placememory.pipeline._casevpr_counts import CasevprRun, Counting
-from placememory.pipeline._checks import Vectors
 from placememory.pipeline._described import TraverseDescriptors, described
 from placememory.pipeline._distances import Similarity
 from placememory.pipeline._map import StreamMap
@@ -94,7 +93,7 @@ class CasevprPipeline(SequencePipeline):
         separate: bool = True,
         threshold: float = 100.0,
     ) -> None:
-        check_whole("block", block)
+        check_whole(block=block)
         if isinstance(matcher, str) and BACKENDS.get(matcher, matcher) == _SINGLE:
             window, candidates = 1, _SINGLE_CANDIDATES
         if isinstance(matcher, str):
@@ -115,8 +114,8 @@ class CasevprPipeline(SequencePipeline):
             candidates=0,
             threshold=threshold,
         )
-        check_whole("candidates", candidates)
-        check_whole("sequence_length", sequence_length)
+        check_whole(candidates=candidates)
+        check_whole(sequence_length=sequence_length)
         self.neighbours, self.sequence_length = candidates, sequence_length
         self.smallest_map = block * candidates + 2 * window + 14 + 1
         self.search_range: int | None = None

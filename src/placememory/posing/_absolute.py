@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placememory._extras import require
+from placememory._types import Floats
 from placememory.posing._camera_pose import CameraPose
 from placememory.verification import Camera
-
-Floats = NDArray[np.float64]
 
 LEAST = 12
 """Inliers below which there is no pose."""

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from placememory._types import Floats
 from placememory.frames import Pose
 from placememory.memory import Place
 from placememory.verification import FLOOR, Verified
-
-Floats = NDArray[np.float64]
 
 OPTICAL_IN_BODY: Floats = np.array(
     [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]

@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from placememory._types import Floats
 from placememory.errors import InputError, SettingError
 from placememory.frames import Image
 from placememory.frames.images import read_image
 from placememory.posing._absolute import pycolmap
 from placememory.verification import Camera
 from placememory.verification._camera_files import from_colmap
-
-Floats = NDArray[np.float64]
 
 BASELINE = 0.1
 """Metres that neighbours are apart at least: from one place there is no depth."""

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from placememory._types import Floats
 from placememory.errors import InputError
 from placememory.memory import Place
 from placememory.posing._camera_pose import OPTICAL_IN_BODY
 from placememory.posing._model import PosedModel
-
-Floats = NDArray[np.float64]
 
 APART = (0.5, 10.0)
 """Metres and degrees that half of the places may disagree before the frames are not one."""

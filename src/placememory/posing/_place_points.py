@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from placememory._types import Bools, Floats
 from placememory.posing._triangulate import Triangulated, triangulate
 from placememory.verification import Camera, Features, mutual
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from placememory._types import Progress
 from placememory.samples._furniture import AREAS, THINGS
 from placememory.samples._level import textmap, wad
 from placememory.samples._runs import Run, plan_runs
@@ -21,8 +22,6 @@ from placememory.samples.world import World
 
 _RESOLUTION = 0.0625  # metres per pixel of the map; every edge of the plan lies on a pixel
 _FIRST_VERTEX = 40  # vertex indices start here, so that no row number is a vertex index
-
-Progress = Callable[[int, int], None]
 
 
 def render_files(

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from placememory._types import Progress
 from placememory.errors import SettingError
 from placememory.samples._publish import publish, reusable
-from placememory.samples._render import Progress, render_files
+from placememory.samples._render import render_files
 
 _RECIPE = 2  # raised when the same arguments give other files
 _MIN_FRAMES = 8

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from placememory._types import Progress
 from placememory.errors import SettingError
 from placememory.samples._floor import Floor, random_floor
 from placememory.samples._level import textmap, wad
@@ -23,8 +24,6 @@ _RECIPE = "traverses-1"  # raised when the same arguments give other files
 _COLUMNS = ("image", "traverse", "x", "y", "yaw", "stamp", "frame", "session")
 _QUALITY = 95
 _MIN_FRAMES = 8
-
-Progress = Callable[[int, int], None]
 
 
 def render_traverses(

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as untyped
 
+from placememory._types import Rows
 from placememory.training._config import Augment
-from placememory.training._data import Rows, TrainingSet
+from placememory.training._data import TrainingSet
 
 Draw = np.random.Generator
 functional: Any = untyped

@@ -31,7 +31,7 @@ _MINED = "mined"
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TrainingState:
     """How far a training is.
 
     Attributes:
@@ -63,7 +63,7 @@ class Checkpoint:
         optimizer: ``state`` of a torch optimiser: by number of the parameter, tensors by name.
     """
 
-    progress: Progress
+    progress: TrainingState
     model: dict[str, Tensor]
     optimizer: dict[int, dict[str, Tensor]]
 
@@ -104,7 +104,7 @@ def read_checkpoint_folder(path: Path) -> Checkpoint:
         position = Position(
             **values.pop("position"), mined=None if mined is None else mined.numpy()
         )
-        progress = Progress(**values, position=position)
+        progress = TrainingState(**values, position=position)
     except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise InputError(
             f"{path}: this checkpoint is damaged ({error}); begin anew, from best.safetensors of "

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from placememory._types import Rows
 from placememory.evaluation import SequenceWindows, sequence_positives
 from placememory.evaluation.sequences import Strategy
 from placememory.frames import Frame
 from placememory.training._config import Data
 
-Rows = NDArray[np.int64]
 Positions = NDArray[np.float64]
 
 

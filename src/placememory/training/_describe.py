@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from placememory._types import Progress, Rows
 from placememory.encoders._sequence_net import SequenceNet
-from placememory.training._data import Rows
 from placememory.training._images import Inputs, read_ahead
 from placememory.training._network import Parts
 from placememory.training._sampling import Descriptors
@@ -18,7 +17,6 @@ from placememory.training._sampling import Descriptors
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-Progress = Callable[[int, int], None]
 _BLOCK = 32
 _FRAMES = 8
 

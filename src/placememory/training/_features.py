@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from placememory._atomic import write_json
+from placememory._types import Progress, Rows
 from placememory.encoders import Preprocess
 from placememory.errors import ImageError, SettingError
 from placememory.experiments._cache import frame_key
 from placememory.frames import Frame
-from placememory.training._data import Rows
 from placememory.training._images import SIZES, ImageInputs, Seed
 
-Progress = Callable[[int, int], None]
 _BLOCK = 32
 
 

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from placememory._types import Rows
 from placememory.encoders import Preprocess
 from placememory.encoders._device import Device
 from placememory.errors import ImageError
 from placememory.frames import Frame, Image
 from placememory.training._augmentation import changed_window
 from placememory.training._config import Augment
-from placememory.training._data import Rows
 
 Seed = tuple[int, ...]
 T = TypeVar("T")

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from placememory._types import Rows
 from placememory.encoders._kmeans import kmeans
 from placememory.encoders._netvlad_net import NetVLADNet
 from placememory.encoders._netvlad_pool import NetVLADPool
 from placememory.errors import SettingError
-from placememory.training._data import Rows, TrainingSet
+from placememory.training._data import TrainingSet
 from placememory.training._images import Inputs
 from placememory.training._network import Parts
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from placememory._types import Rows
 from placememory.errors import SettingError
 from placememory.training._augmentation import changed_speed, shuffled
 from placememory.training._config import Training
-from placememory.training._data import Rows, TrainingSet
+from placememory.training._data import TrainingSet
 from placememory.training._sampling import Batch, Describe, place_batches, triplets
 
 _PLACES, _MINE, _CHANGE = 1, 2, 3  # what is drawn: keeps the streams of numbers apart

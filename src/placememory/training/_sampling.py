@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from placememory._types import Rows
 from placememory.errors import SettingError
 from placememory.training._config import Data, Mining
-from placememory.training._data import Rows, TrainingSet
+from placememory.training._data import TrainingSet
 
 Draw = np.random.Generator
 Descriptors = NDArray[np.float32]

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from placememory._types import Rows
 from placememory.datasets import Traverse, open_dataset
 from placememory.errors import SettingError
 from placememory.evaluation import build_windows
 from placememory.frames import Frame
 from placememory.training._config import Data, HeldOut, Source
-from placememory.training._data import Positions, Rows, TrainingSet
+from placememory.training._data import Positions, TrainingSet
 
 _APART = 1e9
 """Distance between data sets, which have no map in common."""

@@ -11,10 +11,11 @@ from dataclasses import replace
 import numpy as np
 from safetensors.torch import load_file
 
+from placememory._types import Rows
 from placememory.errors import SettingError
 from placememory.training._checkpoint import (
     Checkpoint,
-    Progress,
+    TrainingState,
     find_checkpoint,
     optimizer_state,
     read_checkpoint_folder,
@@ -22,7 +23,7 @@ from placememory.training._checkpoint import (
     save_checkpoint,
 )
 from placememory.training._config import Training
-from placememory.training._data import Rows, TrainingSet
+from placememory.training._data import TrainingSet
 from placememory.training._describe import describe
 from placememory.training._folder import BEST, LAST, RunFolder
 from placememory.training._images import ImageInputs, Inputs
@@ -125,7 +126,7 @@ class Trainer:
         folder.close()
         self.accelerator.wait_for_everyone()
 
-    def _begun(self, folder: RunFolder) -> Progress:
+    def _begun(self, folder: RunFolder) -> TrainingState:
         """As the newest checkpoint says; a new training is judged before its first step."""
         progress = self._restored(folder)
         if self.accelerator.is_main_process:
@@ -136,12 +137,12 @@ class Trainer:
             return progress
         if self.training.encoder.initialise:
             initialise(self.parts, self.inputs, self.data, self.training.seed)
-        progress = self._judged(folder, Progress())
+        progress = self._judged(folder, TrainingState())
         self._tested(folder, progress, "test at the start")
         self._save(folder, progress)
         return progress
 
-    def _step(self, folder: RunFolder, batch: Batch, progress: Progress) -> None:
+    def _step(self, folder: RunFolder, batch: Batch, progress: TrainingState) -> None:
         """One step of the optimiser."""
         started, settings = time.perf_counter(), self.training.optimization
         share = factor(progress.step, self.total_steps, settings)
@@ -166,7 +167,7 @@ class Trainer:
                 self._show(folder, batch)
         self.told(f"epoch {progress.epoch + 1}", progress.position.step + 1, self.sampler.steps)
 
-    def _judged(self, folder: RunFolder, progress: Progress) -> Progress:
+    def _judged(self, folder: RunFolder, progress: TrainingState) -> TrainingState:
         """Validate, and keep the weights if they are the best so far."""
         found = self.judge(self.validation, self._judged_inputs[: len(self.validation)])
         better = progress.best is None or found.score > progress.best
@@ -191,7 +192,7 @@ class Trainer:
             described.append((rows[:count], rows[count:]))
         return validate(sets, described, self.training.data)
 
-    def _tested(self, folder: RunFolder, progress: Progress, name: str) -> None:
+    def _tested(self, folder: RunFolder, progress: TrainingState, name: str) -> None:
         """Judge on the test sets: at the start and at the end; nothing is chosen by it."""
         if not self.tests:
             return
@@ -199,7 +200,7 @@ class Trainer:
         if self.accelerator.is_main_process:
             folder.log(progress.step, {name: found.to_dict()})
 
-    def _is_over(self, progress: Progress) -> bool:
+    def _is_over(self, progress: TrainingState) -> bool:
         patience = self.training.optimization.patience
         return patience is not None and progress.waited >= patience
 
@@ -207,7 +208,7 @@ class Trainer:
         every = self.training.running.save_every
         return every is not None and step % every == 0 and step < self.sampler.steps
 
-    def _restored(self, folder: RunFolder) -> Progress | None:
+    def _restored(self, folder: RunFolder) -> TrainingState | None:
         found = find_checkpoint(folder.path)
         if found is None:
             return None
@@ -218,7 +219,7 @@ class Trainer:
             self.accelerator.scaler.load_state_dict(checkpoint.progress.scaler)
         return checkpoint.progress
 
-    def _save(self, folder: RunFolder, progress: Progress) -> None:
+    def _save(self, folder: RunFolder, progress: TrainingState) -> None:
         scaler = self.accelerator.scaler
         progress = replace(progress, scaler=None if scaler is None else scaler.state_dict())
         if self.accelerator.is_main_process:
@@ -251,7 +252,7 @@ class Trainer:
             progress=lambda done, total: self.told(label, done, total),
         )
 
-    def _about(self, progress: Progress) -> dict[str, str]:
+    def _about(self, progress: TrainingState) -> dict[str, str]:
         """The header of a file of weights."""
         choice = self.training.encoder
         return {

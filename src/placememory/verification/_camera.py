@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from placememory._types import Floats
 from placememory.errors import SettingError
 from placememory.verification._border import opencv
-from placememory.verification._features import Floats
 
 _SAME_ASPECT = 0.01
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from placememory._types import Floats
 from placememory.verification._border import opencv
 from placememory.verification._camera import Camera
-from placememory.verification._features import Floats
 
 LEAST = 8
 """Matches below which there is no geometry: a fundamental matrix fits any seven."""
