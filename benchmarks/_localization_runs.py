@@ -15,13 +15,13 @@ from _localization_sets import Scene
 from numpy.typing import NDArray
 
 from placememory import Localizer, PlaceMemory, create_encoder
-from placememory._build import build
 from placememory.encoders import Encoder, from_card
-from placememory.figures._images import images_of
+from placememory.figures.images import images_of
 from placememory.frames import Frame, Image, Pose
 from placememory.fusion import Evidence
+from placememory.geometry import Policy, Verification, Verified, Verifier, rerank
 from placememory.memory import Candidate
-from placememory.verification import Policy, Verification, Verified, Verifier, rerank
+from placememory.memory.build import build
 
 SINGLE = 4.0
 """Spreads of similarity above the bulk from which a frame alone is believed."""

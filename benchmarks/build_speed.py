@@ -22,8 +22,8 @@ import torch
 from _tables import machine, markdown
 
 from placememory import Frame, PlaceMemory, create_encoder, list_frames
-from placememory._build import build
 from placememory.encoders import from_card
+from placememory.memory.build import build
 from placememory.samples import render_building
 
 ROUNDS = 5

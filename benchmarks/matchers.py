@@ -20,9 +20,9 @@ from PIL import Image
 
 from placememory import encoders
 from placememory.matching import create
-from placememory.matching._band import ways_in
 from placememory.matching._seqslam_images import patch_normalise
 from placememory.matching._walk import separated_minima
+from placememory.matching.band_dp import ways_in
 from placememory.matching.seqslam_classic import SeqSlamClassic
 
 ROWS, LENGTH, ROUNDS = 10_000, 10, 200

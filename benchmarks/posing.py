@@ -22,13 +22,20 @@ from _tables import machine, markdown
 from numpy.typing import NDArray
 
 from placememory import PlaceMemory, create_encoder, list_frames, read_poses
-from placememory._build import build
-from placememory._localize import localize
 from placememory.encoders import from_card
 from placememory.frames import Frame
-from placememory.posing import OPTICAL_IN_BODY, CameraPose, PosedModel, Poser, RelativePose
+from placememory.geometry import (
+    OPTICAL_IN_BODY,
+    Camera,
+    CameraPose,
+    PosedModel,
+    Poser,
+    RelativePose,
+    Verifier,
+)
+from placememory.localization.run import localize
+from placememory.memory.build import build
 from placememory.samples import render_building
-from placememory.verification import Camera, Verifier
 
 SIZES = ((320, 240), (640, 480))
 NEAR, TURN = 3.0, 45.0

@@ -16,10 +16,10 @@ from _real import DATA, Sequence, corridor, loop, tower
 from _tables import machine, markdown
 
 from placememory import PlaceMemory, create_encoder
-from placememory._build import build
-from placememory._localize import localize
 from placememory.encoders import from_card
 from placememory.evaluation import Interval, block_bootstrap
+from placememory.localization.run import localize
+from placememory.memory.build import build
 
 SEEDS = (0, 1, 2)
 

@@ -17,7 +17,7 @@ from _real import DATA
 from _tables import machine, markdown
 
 from placememory import matching
-from placememory.experiments import (
+from placememory.evaluation import (
     DatasetConfig,
     EncoderConfig,
     Evaluation,

@@ -31,13 +31,12 @@ from torch import Tensor, nn
 
 from placememory.encoders import create
 from placememory.encoders._device import computes_bfloat16
-from placememory.training._config import EncoderChoice, Optimization
-from placememory.training._describe import describe
-from placememory.training._losses import TripletCost
-from placememory.training._network import Parts
-from placememory.training._optimizer import create_optimizer
-from placememory.training._sampling import Batch
-from placememory.training._step import Stepper
+from placememory.training.config import EncoderChoice, Optimization
+from placememory.training.losses import TripletCost
+from placememory.training.network import Parts
+from placememory.training.sampling import Batch
+from placememory.training.step import Stepper, create_optimizer
+from placememory.training.trainer import describe
 
 LENGTH, NEGATIVES, SIDE, MARGIN = 5, 5, 224, 0.1
 WINDOWS = 2 + NEGATIVES

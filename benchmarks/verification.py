@@ -23,13 +23,13 @@ from _tables import machine, markdown
 from numpy.typing import NDArray
 
 from placememory import Estimate, PlaceMemory, create_encoder, fusion
-from placememory._build import build
-from placememory._localize import localize
 from placememory.encoders import Encoder, from_card
 from placememory.evaluation import PairedDifference
-from placememory.figures._images import images_of
+from placememory.figures.images import images_of
 from placememory.fusion import Evidence, PlaceTable
-from placememory.verification import FLOOR, Policy, Verification, Verified, Verifier, rerank, weigh
+from placememory.geometry import FLOOR, Policy, Verification, Verified, Verifier, rerank, weigh
+from placememory.localization.run import localize
+from placememory.memory.build import build
 
 TOPS = (5, 20)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from placememory.cli._app import app
+from placememory.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

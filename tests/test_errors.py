@@ -8,7 +8,7 @@ import re
 import pytest
 
 from placememory import errors
-from placememory._extras import require
+from placememory._registry import require
 from placememory.errors import MissingExtraError, PlaceMemoryError
 
 CLASSES = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind)}

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from placememory._build import build, build_from_features, feature_frames
 from placememory.encoders import create
 from placememory.encoders._device import choose_device
 from placememory.errors import (
@@ -30,8 +29,9 @@ from placememory.errors import (
 )
 from placememory.frames import Frame, Pose, list_frames
 from placememory.memory import PlaceMemory, copy, merge
-from placememory.memory.exact import similarity_of
+from placememory.memory.build import build, build_from_features, feature_frames
 from placememory.memory.features_h5 import FeatureWriter
+from placememory.memory.search import similarity_of
 from tests.conftest import make_card, make_descriptors, make_frames
 from tests.test_build import Thumbnails
 

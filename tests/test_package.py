@@ -56,7 +56,7 @@ def test_the_core_works_without_torch_milvus_or_drawing() -> None:
         "import placememory as pm\n"
         "from placememory.encoders import EncoderCard, names\n"
         "from placememory.memory.pairs import pairs_from_features\n"
-        "import placememory.cli._app\n"
+        "import placememory.cli.app\n"
         "card = EncoderCard(name='toy', dim=2)\n"
         "memory = pm.PlaceMemory.create(tempfile.mkdtemp() + '/m', encoder=card)\n"
         "memory.add([pm.Frame('a', 's', 0)], np.float32([[1, 0]]))\n"
@@ -127,7 +127,7 @@ def test_the_version_is_written_once() -> None:
 
 def test_ctrl_c_and_a_full_output_end_without_a_traceback(tmp_path: Path) -> None:
     wait = (
-        "import sys, time, placememory.cli as cli, placememory.cli._app as app\n"
+        "import sys, time, placememory.cli as cli, placememory.cli.app as app\n"
         "app.app = lambda: (print('go', flush=True), time.sleep(60))\n"
         "cli.main()"
     )

@@ -16,38 +16,38 @@ from typing import TYPE_CHECKING, Any
 from placememory._version import __version__
 
 if TYPE_CHECKING:
-    from placememory._build import BuildReport, build
-    from placememory._estimate import Estimate
-    from placememory._localize import Localization, localize, measure
     from placememory.encoders import Encoder, EncoderCard
     from placememory.encoders import create as create_encoder
     from placememory.errors import PlaceMemoryError
     from placememory.frames import Frame, Pose, list_frames, read_image, read_poses
-    from placememory.localizer import Localizer
+    from placememory.localization.estimate import Estimate
+    from placememory.localization.localizer import Localizer
+    from placememory.localization.run import Localization, localize, measure
     from placememory.maps import OccupancyGrid, read_map
     from placememory.memory import Candidate, Place, PlaceMemory, Where, copy, merge
+    from placememory.memory.build import BuildReport, build
 
 _HOMES = {
-    "BuildReport": "_build",
+    "BuildReport": "memory.build",
     "Candidate": "memory",
     "Encoder": "encoders",
     "EncoderCard": "encoders",
-    "Estimate": "_estimate",
+    "Estimate": "localization.estimate",
     "Frame": "frames",
-    "Localization": "_localize",
-    "Localizer": "localizer",
+    "Localization": "localization.run",
+    "Localizer": "localization.localizer",
     "OccupancyGrid": "maps",
     "Place": "memory",
     "PlaceMemory": "memory",
     "PlaceMemoryError": "errors",
     "Pose": "frames",
     "Where": "memory",
-    "build": "_build",
+    "build": "memory.build",
     "copy": "memory",
     "create_encoder": "encoders:create",
     "list_frames": "frames",
-    "localize": "_localize",
-    "measure": "_localize",
+    "localize": "localization.run",
+    "measure": "localization.run",
     "merge": "memory",
     "read_image": "frames",
     "read_map": "maps",

@@ -8,6 +8,8 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
+from placememory.errors import MissingExtraError
+
 
 @cache
 def discover(package: str) -> dict[str, str]:
@@ -44,3 +46,32 @@ def load(package: str, name: str) -> Any:
         KeyError: No method has this name.
     """
     return importlib.import_module(discover(package)[name])
+
+
+def require(module: str, *, extra: str, purpose: str) -> Any:
+    """Import an optional module.
+
+    Args:
+        module: Dotted name of the module.
+        extra: The extra of this package that installs it.
+        purpose: What needs it, as the start of a sentence ("Video files").
+
+    Returns:
+        The imported module.
+
+    Raises:
+        MissingExtraError: The module is not installed; the message names the pip command.
+
+    Example:
+        >>> require("json", extra="torch", purpose="Encoders").__name__
+        'json'
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != module.split(".")[0]:
+            raise
+        raise MissingExtraError(
+            f"{purpose} need the package {module.split('.')[0]!r}, which is not installed. "
+            f"Install it with: pip install 'placememory[{extra}]'"
+        ) from error

@@ -10,8 +10,8 @@ import pytest
 from placememory.frames import list_frames, read_poses
 from placememory.samples import Building
 from tests.conftest import run_command
-from tests.posing._scene import write_model
-from tests.posing.test_poser import BUILDING
+from tests.geometry._scene import write_model
+from tests.geometry.test_poser import BUILDING
 
 
 def test_a_located_frame_has_the_pose_of_its_camera(

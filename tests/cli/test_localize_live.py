@@ -247,7 +247,7 @@ def test_ctrl_c_ends_a_folder_early_and_the_exit_code_says_so(
     office: Path, building: Building, tmp_path: Path, monkeypatch
 ) -> None:
     before = signal.getsignal(signal.SIGINT)
-    from placememory._result_stream import ResultStream
+    from placememory.localization.files import ResultStream
 
     write = ResultStream.write
 

@@ -58,7 +58,7 @@ def test_changes_results_and_resuming(config: Path) -> None:
 def test_without_matplotlib_there_is_no_picture(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from placememory.training import _folder
+    from placememory.training import run as _folder
 
     monkeypatch.setattr(_folder, "find_spec", lambda _name: None)
     run_command("train", config)
@@ -86,7 +86,7 @@ def test_a_run_that_ends_early_says_how_to_go_on(
 ) -> None:
     from placememory.cli import _Interrupted
     from placememory.errors import ImageError
-    from placememory.training._step import Stepper
+    from placememory.training.step import Stepper
 
     def ends(*_: object) -> None:
         raise _Interrupted if interrupted else ImageError("a.png: cannot be read")

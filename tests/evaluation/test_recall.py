@@ -111,7 +111,7 @@ def test_large_tables_are_done_in_parts(monkeypatch) -> None:
     ranked = np.array([rng.permutation(30)[:10] for _ in range(25)])
     results = []
     for cells in (4_000_000, 100):
-        monkeypatch.setattr("placememory.evaluation._inputs._CELLS", cells)
+        monkeypatch.setattr("placememory.evaluation.metrics.inputs._CELLS", cells)
         metric = RetrievalRecall([4])
         metric.update(ranked, true, places)
         results.append(metric.compute())

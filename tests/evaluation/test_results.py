@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from placememory import evaluation
-from placememory._extras import require
+from placememory._registry import require
 from placememory.evaluation import block_bootstrap
-from placememory.evaluation._result import MetricResult
+from placememory.evaluation.metrics.result import MetricResult
 from placememory.frames import Pose
 
 

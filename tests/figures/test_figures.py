@@ -16,8 +16,8 @@ pytest.importorskip("matplotlib", reason="the extra 'figures' is not installed")
 
 from placememory import figures as fig
 from placememory.errors import SettingError
-from placememory.figures._style import COLOURS
 from placememory.figures.page import worst_first, write_page
+from placememory.figures.style import COLOURS
 
 ODD_NAME = "a $very$ <long> name " + "x" * 200 + "\u5bfa.png"
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from placememory.errors import PoseError
 from placememory.frames import Pose
-from placememory.frames._pose import quaternion_from_rotation, rotation_from_quaternion
+from placememory.frames.pose import quaternion_from_rotation, rotation_from_quaternion
 
 metres = st.floats(-1e6, 1e6)
 component = st.floats(-1, 1)

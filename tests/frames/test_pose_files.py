@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from placememory.errors import PlaceMemoryError, PoseError, SettingError
 from placememory.frames import Pose, read_poses
-from placememory.frames._pose import rotation_from_quaternion
+from placememory.frames.pose import rotation_from_quaternion
 from placememory.frames.poses import formats
 
 # One pose, body in world, with a rotation whose quaternion has no two equal parts.

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from placememory.errors import SettingError
 from placememory.frames import Frame, Pose, PoseTrack
-from placememory.frames._pose import rotation_from_quaternion
-from placememory.frames._rigid import compose, interpolate, inverse, slerp
+from placememory.frames.pose import compose, interpolate, inverse, rotation_from_quaternion, slerp
 
 SECOND = 1_000_000_000
 unit = st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: sum(v * v for v in q) > 0.01)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from placememory.fusion import Evidence, Odometry, PlaceTable, create
-from placememory.fusion._runs import Runs
+from placememory.fusion._places import Runs
 
 COUNT = 30
 

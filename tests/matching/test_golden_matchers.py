@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from placememory.matching import SequenceMatch, create
-from placememory.matching._contrast import enhance_contrast
 from placememory.matching._seqslam_images import difference_matrix, patch_normalise
-from placememory.matching.seqslam_classic import SeqSlamClassic
+from placememory.matching.seqslam_classic import SeqSlamClassic, enhance_contrast
 
 pytestmark = pytest.mark.real
 VARIANTS = ("default", "float", "odd_ds", "long")

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placememory.errors import InputError, SettingError
-from placememory.matching._contrast import enhance_contrast
 from placememory.matching._seqslam_images import difference_matrix, patch_normalise
-from placememory.matching.seqslam_classic import SeqSlamClassic
+from placememory.matching.seqslam_classic import SeqSlamClassic, enhance_contrast
 from tests.matching._plain import contrast, line_costs
 
 some = settings(deadline=None, max_examples=30)

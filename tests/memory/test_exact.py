@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from placememory.memory.exact import similarity_of, top_k
+from placememory.memory.search import similarity_of, top_k
 from tests.conftest import make_descriptors
 
 
@@ -48,7 +48,7 @@ def test_a_query_gets_the_same_answer_alone_and_in_a_batch(seed, dim) -> None:
 def test_many_queries_are_answered_in_blocks(monkeypatch) -> None:
     matrix, queries = make_descriptors(50), make_descriptors(23, seed=1)
     whole = top_k(matrix, queries, 4)
-    monkeypatch.setattr("placememory.memory.exact._BLOCK", 100)
+    monkeypatch.setattr("placememory.memory.search._BLOCK", 100)
     for (a, _), (b, _) in zip(whole, top_k(matrix, queries, 4), strict=True):
         np.testing.assert_array_equal(a, b)
 

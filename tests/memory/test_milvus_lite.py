@@ -19,8 +19,7 @@ from placememory.errors import (
 )
 from placememory.memory import PlaceMemory, index_recall
 from placememory.memory.stores import milvus
-from placememory.memory.stores._milvus_client import connect
-from placememory.memory.stores._milvus_create import State
+from placememory.memory.stores.milvus_client import State, connect
 from tests.conftest import make_card, make_descriptors, make_frames
 
 pytest.importorskip("milvus_lite", reason="the extra 'milvus' is not installed")

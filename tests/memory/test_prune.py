@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from placememory import Frame, PlaceMemory, Pose
 from placememory.errors import SettingError
 from placememory.memory import prune
-from placememory.memory._prune import choose
+from placememory.memory.transfer import choose
 from tests.conftest import make_card, run_command
 
 

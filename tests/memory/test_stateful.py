@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from placememory.memory import PlaceMemory
-from placememory.memory._rows import Rows
+from placememory.memory.rows import Rows
 from tests.conftest import make_card, make_descriptors, make_frames
 
 SESSIONS = st.sampled_from(["run1", 'it\'s\n"2" \\ü', ""])

@@ -11,11 +11,9 @@ from PIL import Image
 from placememory.datasets import Traverse
 from placememory.frames import Frame, Pose
 from placememory.training import Training
-from placememory.training._config import Data
-from placememory.training._data import TrainingSet
-from placememory.training._folder import read_log
-from placememory.training._read_config import checked
-from placememory.training._sources import Part, joined
+from placememory.training.config import Data, checked
+from placememory.training.data import Part, TrainingSet, joined
+from placememory.training.run import read_log
 
 STEP = 2.0  # metres between frames
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from placememory.encoders import create
 from placememory.errors import SettingError
 from placememory.training import dry_run, read_training, train
-from tests.experiments.made import robotcar
+from tests.evaluation.made import robotcar
 from tests.training.made import losses
 
 PUBLISHED: dict[str, dict[str, Any]] = {

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from placememory.datasets import Traverse
 from placememory.errors import SettingError
 from placememory.frames import Frame
-from placememory.training._config import HeldOut, Source
-from placememory.training._sources import (
+from placememory.training.config import HeldOut, Source
+from placememory.training.data import (
     Part,
     _held,
     _inside,

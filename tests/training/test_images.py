@@ -12,9 +12,8 @@ from placememory.encoders import Preprocess
 from placememory.encoders._device import choose_device
 from placememory.errors import ImageError
 from placememory.frames import Frame
-from placememory.training._augmentation import changed_speed, changed_window, shuffled
-from placememory.training._config import Augment
-from placememory.training._images import ImageInputs
+from placememory.training.config import Augment
+from placememory.training.images import ImageInputs, changed_speed, changed_window, shuffled
 from tests.training.made import line_set
 
 SMOOTH = torch.arange(48)[:, None] + torch.arange(64)[None]

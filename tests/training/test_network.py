@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 from placememory.encoders import create, names
 from placememory.encoders._casenet_net import CaseNet
 from placememory.errors import EncoderError, SettingError, WeightsError
-from placememory.training._config import EncoderChoice, Optimization
-from placememory.training._network import Parts
-from placememory.training._optimizer import create_optimizer
-from placememory.training._trainer import Trainer
+from placememory.training.config import EncoderChoice, Optimization
+from placememory.training.network import Parts
+from placememory.training.step import create_optimizer
+from placememory.training.trainer import Trainer
 from tests.training.made import training
 
 # What of an encoder takes little memory to train, and the shape of a small window.
@@ -84,7 +84,7 @@ def casenet() -> Parts:
 
 
 def chosen(parts: Parts, train: str | tuple[str, ...], **choice: object) -> set[str]:
-    from placememory.training._network import _chosen
+    from placememory.training.network import _chosen
 
     wanted = EncoderChoice(name="casenet-224", train=train, **choice)
     return set(_chosen(parts.network, parts.trunk_name, wanted))

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placememory.encoders import create
-from placememory.training._config import EncoderChoice, Optimization
-from placememory.training._network import Parts
-from placememory.training._optimizer import create_optimizer, factor, set_rates
+from placememory.training.config import EncoderChoice, Optimization
+from placememory.training.network import Parts
+from placememory.training.step import create_optimizer, factor, set_rates
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import yaml
 from safetensors.torch import load_file
 
 from placememory.training import train
-from placememory.training._folder import LAST
+from placememory.training.run import LAST
 from tests.training.made import losses, training
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from placememory.errors import SettingError
 from placememory.training import Training
-from placememory.training._config import EncoderChoice, Mining, Optimization
-from placememory.training._data import TrainingSet
-from placememory.training._sampler import Sampler
-from placememory.training._sampling import Batch, place_batches, triplets
+from placememory.training.config import EncoderChoice, Mining, Optimization
+from placememory.training.data import TrainingSet
+from placememory.training.sampling import Batch, Sampler, place_batches, triplets
 from tests.training.made import data, line_set
 
 RADII = data(positive_radius=2.0, negative_radius=6.0)

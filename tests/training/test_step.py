@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from placememory.errors import SettingError
-from placememory.training._config import Loss, Mining
-from placememory.training._losses import JointCost, MultiSimilarityCost, TripletCost, create_cost
-from placememory.training._sampling import Batch
-from placememory.training._trainer import Trainer
+from placememory.training.config import Loss, Mining
+from placememory.training.losses import JointCost, MultiSimilarityCost, TripletCost, create_cost
+from placememory.training.sampling import Batch
+from placememory.training.trainer import Trainer
 from tests.training.made import training
 
 

@@ -22,10 +22,9 @@ from placememory.errors import InputError, SettingError
 from placememory.frames import list_frames
 from placememory.memory import PlaceMemory
 from placememory.training import Training, read_trained, resume, train
-from placememory.training._checkpoint import find_checkpoint, read_checkpoint_folder
-from placememory.training._folder import BEST, LAST, RunFolder
-from placememory.training._sampler import Position
-from placememory.training._trainer import Trainer
+from placememory.training.run import BEST, LAST, RunFolder, find_checkpoint, read_checkpoint_folder
+from placememory.training.sampling import Position
+from placememory.training.trainer import Trainer
 from tests.training.made import losses, training, world
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,7 +120,7 @@ def _run_with_steps(output: Path, steps: int, process: subprocess.Popen[bytes]) 
 def test_a_checkpoint_that_is_cut_off_in_writing_leaves_the_older_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from placememory.training import _checkpoint
+    from placememory.training import run as _checkpoint
 
     config = training(tmp_path, optimization={"epochs": 1, "steps_per_epoch": 1})
     folder = train(config).folder

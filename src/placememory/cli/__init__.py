@@ -8,12 +8,7 @@ import signal
 import sys
 from typing import NoReturn
 
-from placememory.errors import (
-    InputError,
-    MemoryFormatError,
-    MemoryNotFoundError,
-    PlaceMemoryError,
-)
+from placememory.errors import InputError, MemoryFormatError, MemoryNotFoundError, PlaceMemoryError
 
 _BAD_INPUT = (InputError, MemoryFormatError, MemoryNotFoundError)
 
@@ -30,7 +25,7 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        from placememory.cli._app import app
+        from placememory.cli.app import app
 
         app()
     except PlaceMemoryError as error:

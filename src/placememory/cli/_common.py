@@ -127,8 +127,8 @@ def tell_bad(bad: Sequence[tuple[str, str]]) -> None:
 
 def encoder_of(memory: PlaceMemory, *, weights: str | None, device: str, precision: str) -> Encoder:
     """The encoder that made a memory, rebuilt from its card and its file of weights."""
-    from placememory._build import UNKNOWN_ENCODER
     from placememory.encoders import from_card
+    from placememory.memory.build import UNKNOWN_ENCODER
 
     if memory.card.name == UNKNOWN_ENCODER:
         raise EncoderError(

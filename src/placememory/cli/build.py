@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from placememory._build import BuildReport, build, build_from_features, feature_frames
 from placememory.cli import _options as options
 from placememory.cli._common import (
     encoder_of,
@@ -26,6 +25,7 @@ from placememory.errors import SettingError
 from placememory.frames.bags import is_bag
 from placememory.maps import read_map
 from placememory.memory import PlaceMemory
+from placememory.memory.build import BuildReport, build, build_from_features, feature_frames
 
 
 def run(

@@ -1,16 +1,159 @@
-"""``placememory demo``: everything once, on a rendered building."""
+"""The demonstration: render a building, build its memory, localise a second run, draw it all."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from placememory._extras import require
+from placememory._registry import require
 from placememory.cli._common import out, progress, say
-from placememory.cli._localizing import tell_result
+from placememory.cli.localize import tell_result
+from placememory.encoders import create, from_card
+from placememory.figures import judge, summary_rows, write_page
+from placememory.figures.gallery import draw_gallery, images_of_memory
+from placememory.frames import Frame, list_frames, read_poses
+from placememory.localization.files import metrics_of, write_results
+from placememory.localization.run import Localization, Measured, localize, measure
+from placememory.maps import read_map
+from placememory.memory import PlaceMemory
+from placememory.memory.build import BuildReport, build
+from placememory.samples import Building, render_building
+
+RADIUS = 2.0
+_FRAMES = 120
+_STRIPS, _MATCH_MAPS = 24, 12
+_FIGURES = 4 + 3 + _MATCH_MAPS
+_SHOWN = (
+    ("trajectory.png", "Where each frame of the evening run was, and how its answer was."),
+    ("vertices.png", "The places of the memory in the order they were mapped."),
+    (
+        "similarity.png",
+        "Similarity of frames and places; dots mark the true nearest place.",
+    ),
+    (
+        "scores.png",
+        "Similarities by rank, and of right and wrong answers.",
+    ),
+)
+
+Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What a demonstration left behind.
+
+    Attributes:
+        building: The rendered building.
+        memory: Address of its memory.
+        built: What the build did.
+        result: The localised query run.
+        measured: How right it is.
+        page: The page to open.
+        figures: The figures.
+    """
+
+    building: Building
+    memory: Path
+    built: BuildReport
+    result: Localization
+    measured: Measured
+    page: Path
+    figures: tuple[Path, ...]
+
+
+def run_demo(folder: Path, *, seed: int = 0, progress: Progress) -> Demo:
+    """Run the demonstration.
+
+    Args:
+        folder: Gets ``building/``, ``office.memory``, ``answers/``, ``figures/`` and
+            ``index.html``. A building that is there is used again.
+        seed: Of the query run's light, offsets and headings.
+        progress: Gives a progress bar for a step.
+
+    Raises:
+        MissingExtraError: ViZDoom, torch or matplotlib is not installed.
+        InputError: The folder holds something else.
+    """
+    with progress("Rendering a building") as advance:
+        building = render_building(folder / "building", seed=seed, frames=_FRAMES, progress=advance)
+    memory = folder / "office.memory"
+    memory.unlink(missing_ok=True)
+    mapping = _posed(building.mapping, building.mapping_vertices)
+    with progress("Building the memory") as advance:
+        built = build(
+            memory,
+            mapping,
+            create("lite-vlad"),
+            map_yaml=building.map_yaml.resolve(),
+            source=building.mapping,
+            progress=advance,
+        )
+    query = _posed(building.query, building.query_vertices)
+    with PlaceMemory.open(memory, readonly=True) as opened:
+        with progress("Localising the second run") as advance:
+            result = localize(
+                opened, query, from_card(opened.card), keep_descriptors=True, progress=advance
+            )
+        measured = measure(result.estimates, opened, radius=RADIUS)
+        assert measured is not None
+        metrics = metrics_of(opened, result, measured)
+        write_results(folder / "answers", result.estimates, metrics, radius=RADIUS)
+        with progress("Drawing") as advance:
+            figures, page = _draw(folder, opened, building, result, measured, advance)
+    return Demo(building, memory, built, result, measured, page, figures)
+
+
+def _posed(images: Path, vertices: Path) -> list[Frame]:
+    return read_poses(vertices).join(list_frames(images))[0]
+
+
+def _draw(
+    folder: Path,
+    memory: PlaceMemory,
+    building: Building,
+    result: Localization,
+    measured: Measured,
+    advance: Callable[[int, int], None],
+) -> tuple[tuple[Path, ...], Path]:
+    """Draw the figures, and the page that shows them."""
+    image_of = images_of_memory(memory)
+    drawn = draw_gallery(
+        folder / "figures",
+        memory,
+        result,
+        image_of=image_of,
+        grid=read_map(building.map_yaml),
+        radius=RADIUS,
+        strips=_STRIPS,
+        match_maps=_MATCH_MAPS,
+    )
+    paths = []
+    for path in drawn:
+        paths.append(path)
+        advance(len(paths), _FIGURES)
+    page = write_page(
+        folder / "index.html",
+        title="A building remembered",
+        summary=summary_rows(*measured, judge(result.estimates, memory.places, RADIUS)),
+        notes=(
+            f"{len(memory)} places from a mapping run by day; {len(result.estimates)} frames of an "
+            "evening run, answered one by one. Part of it goes where the mapping run never was.",
+            f"{measured.recall.protocol}.",
+        ),
+        figures=[(text, (folder / "figures" / name).read_bytes()) for name, text in _SHOWN],
+        estimates=result.estimates,
+        places=memory.places,
+        image_of=image_of,
+        radius=RADIUS,
+    )
+    return tuple(paths), page
 
 
 def run(
@@ -24,7 +167,7 @@ def run(
     Needs no download, no GPU and no display. Then open index.html in the folder.
     """
     require("matplotlib", extra="demo", purpose="Figures")
-    from placememory._demo import run_demo
+    pass
 
     started = time.perf_counter()
     demo = run_demo(out_dir, seed=seed, progress=progress)

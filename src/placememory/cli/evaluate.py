@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from placememory.cli._common import Bars, print_json, print_table, say, warn
-from placememory.cli._runs import COLUMNS, summary_row
+from placememory.cli.results import COLUMNS, summary_row
 from placememory.errors import SettingError
-from placememory.experiments import (
+from placememory.evaluation import (
     Evaluation,
     Outcome,
     evaluate,

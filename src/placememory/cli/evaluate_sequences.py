@@ -10,7 +10,7 @@ import typer
 
 from placememory.cli import _options as options
 from placememory.cli._common import Bars, print_json, print_table, say, warn
-from placememory.experiments import evaluate_sequences, read_sequence_evaluation
+from placememory.evaluation import evaluate_sequences, read_sequence_evaluation
 
 
 def run(

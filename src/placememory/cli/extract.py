@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from placememory._extract import encoder_like, extract
 from placememory.cli import _options as options
 from placememory.cli._common import options_of, progress, say, tell_bad
 from placememory.cli._frames import FrameOptions
 from placememory.encoders import DEFAULT_ENCODER
+from placememory.memory.extract import encoder_like, extract
 
 
 def run(

@@ -1,30 +1,592 @@
-"""``placememory localize``: where on the map was each frame taken?"""
+"""What ``localize`` streams: a folder, a video, a bag, or a camera, with odometry."""
 
 from __future__ import annotations
 
+import math
+import signal
+import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice, takewhile
 from pathlib import Path
-from typing import Annotated
+from threading import Event
+from typing import Annotated, Any, NoReturn, TypedDict
 
 import typer
 
-from placememory._odometry import DEFAULT_SPEED
 from placememory.cli import _options as options
-from placememory.cli._common import encoder_of, where_of
-from placememory.cli._frames import FrameOptions
-from placememory.cli._localizing import (
-    CHECKED,
-    Answers,
-    finish,
-    geometry_of,
-    localize_alone,
-    localize_stream,
-    refuse_live,
+from placememory.cli._common import (
+    encoder_of,
+    out,
+    peak_megabytes,
+    print_json,
+    print_table,
+    progress,
+    say,
+    tell_bad,
+    warn,
+    where_of,
 )
-from placememory.cli._sources import MotionOptions, open_source
-from placememory.errors import SettingError
+from placememory.cli._frames import FrameOptions, tell_join
+from placememory.encoders import Encoder
+from placememory.errors import BagError, InputError, SettingError
+from placememory.evaluation import LocatedResult
+from placememory.frames import Frame, PoseTable, Trajectory, read_bag_poses, read_poses, stream_bag
+from placememory.frames.bags import BagInfo, is_bag, list_bag, read_bag_info
+from placememory.frames.camera import Camera, is_camera
 from placememory.fusion import DEFAULT_FUSION
-from placememory.localizer import Localizer
+from placememory.geometry import Policy, PosedModel, Poser, Verifier, read_camera
+from placememory.localization.estimate import Estimate
+from placememory.localization.files import (
+    ResultStream,
+    Tally,
+    metrics_of,
+    recall_rows,
+    write_metrics,
+    write_results,
+)
+from placememory.localization.localizer import Localizer, Step
+from placememory.localization.odometry import DEFAULT_SPEED, MotionLimits, Motions
+from placememory.localization.run import (
+    Keep,
+    Localization,
+    Measured,
+    localize,
+    localize_online,
+    measure,
+    measure_verdicts,
+)
 from placememory.memory import PlaceMemory, Where
+
+_ODOMETRY = ("nav_msgs/msg/Odometry",)
+
+
+@dataclass(frozen=True, slots=True)
+class MotionOptions:
+    """The options that say where odometry comes from.
+
+    Attributes:
+        file: Poses in an odometry frame, or a bag.
+        topic: Of the bag; ``"none"``, or ``None`` for the first odometry.
+        speed: Metres a second above which a motion is a jump.
+    """
+
+    file: Path | None = None
+    topic: str | None = None
+    speed: float = DEFAULT_SPEED
+
+    @property
+    def asked(self) -> bool:
+        """Whether odometry was asked for by name."""
+        return self.file is not None or self.topic not in (None, "auto", "none")
+
+    def motions(self, source: Path, chosen: FrameOptions) -> Motions | None:
+        """Odometry for the frames of a source; ``None`` where there is none. Says which it is.
+
+        Raises:
+            SettingError: There is a topic of odometry, but no bag.
+        """
+        limits = MotionLimits(speed=self.speed)
+        poses = self._poses(source, chosen)
+        if poses is None:
+            return None
+        say(f"odometry of {poses.source}")
+        return Motions(poses, limits=limits, **chosen.gap)
+
+    def _poses(self, source: Path, chosen: FrameOptions) -> Trajectory | PoseTable | None:
+        bag = self.file or source
+        if is_bag(bag):
+            topic = self._topic_in(read_bag_info(bag), _topic_of_truth(bag, source, chosen))
+            on_damage = _ignore if bag == source else chosen.on_damage()
+            return None if topic is None else read_bag_poses(bag, topic, on_damage=on_damage)
+        if self.topic not in (None, "auto", "none"):
+            raise SettingError(f"--odom-topic {self.topic} is a topic of a ROS bag; there is none")
+        return None if self.file is None else read_poses(self.file)
+
+    def _topic_in(self, bag: BagInfo, truth: str | None) -> str | None:
+        """The topic asked for, else the first with odometry that is not the truth."""
+        if self.topic not in (None, "auto"):
+            return None if self.topic == "none" else self.topic
+        names = [topic.name for topic in bag.of_types(_ODOMETRY)]
+        return next((n for n in names if truth not in ("auto", n, n.strip("/"))), None)
+
+
+@dataclass(slots=True)
+class Source:
+    """A stream of frames, and what there is to say about it at its end.
+
+    Attributes:
+        frames: In the order they were taken.
+        total: How many; ``None`` if nobody knows.
+        keep: What may be kept of their estimates.
+        motions: Their odometry.
+        truth: True poses of frames that are not listed.
+        gap: For the truth's join.
+        camera: Where the frames are live.
+        bag: Where the frames can be listed again: path, topic and session.
+        stop: Set to end the stream after the frame at hand.
+    """
+
+    frames: Iterable[Frame]
+    total: int | None = None
+    keep: Keep = "all"
+    motions: Motions | None = None
+    truth: Trajectory | PoseTable | None = None
+    gap: dict[str, float] = field(default_factory=dict)
+    camera: Camera | None = None
+    bag: tuple[Path, str | None, str | None] | None = None
+    stop: Event = field(default_factory=Event)
+
+    def steps(self) -> Generator[Step, None, None]:
+        """Frames with odometry until the source ends or is stopped; close it to let go of it."""
+        with closing(self._running()) as frames:
+            going = takewhile(lambda _: not self.stop.is_set(), frames)
+            yield from map(Step, going) if self.motions is None else self.motions.steps(going)
+
+    def _running(self) -> Generator[Frame, None, None]:
+        try:
+            for frame in self.frames:
+                yield frame if self.truth is None else self.truth.join([frame], **self.gap)[0][0]
+        finally:
+            if isinstance(self.frames, Generator):
+                self.frames.close()
+
+    def readable(self, frames: Iterable[Frame]) -> list[Frame]:
+        """Frames of this source with their images, for drawing."""
+        if self.bag is None:
+            return list(frames)
+        listed = {f.index: f for f in list_bag(*self.bag, on_damage=_ignore)}
+        return [replace(frame, read=listed[frame.index].read) for frame in frames]
+
+    def tell(self, frames: Iterable[Frame]) -> None:
+        """Say how frames found true poses and odometry, and how many were dropped."""
+        if self.truth is not None:
+            tell_join(self.truth.join([replace(f, pose=None) for f in frames], **self.gap)[1])
+        if self.motions is not None:
+            say(str(self.motions.counts))
+            if not self.motions.counts.used:
+                warn("no frame has odometry; were images and odometry stamped by the same clock?")
+        if self.camera is not None:
+            say(f"{self.camera.dropped} images of the camera were dropped, to stay in the present")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        counts = None if self.motions is None else self.motions.counts
+        return {
+            "odometry": None
+            if counts is None
+            else {"used": counts.used, "unknown": counts.unknown, "jumps": counts.jumps},
+            "dropped_images": None if self.camera is None else self.camera.dropped,
+        }
+
+
+def open_source(
+    path: Path, chosen: FrameOptions, moving: MotionOptions, *, seconds: float | None, listed: bool
+) -> Source:
+    """The source of frames that options name.
+
+    Args:
+        path: Folder, video, bag, image, or camera.
+        chosen: Which frames to take, and where their true poses are.
+        moving: Where their odometry is.
+        seconds: After which a camera's stream ends.
+        listed: Whether a bag is to be listed, so that its frames can be read in any order.
+
+    Raises:
+        SettingError: Options do not go with this source.
+        InputError: There is nothing of this name, or it cannot be read.
+    """
+    if is_camera(path):
+        return _live(path, chosen, moving, seconds)
+    if seconds is not None:
+        raise SettingError("--seconds ends the stream of a camera; choose frames with --every")
+    if is_bag(path) and path.exists() and chosen.names is None and not chosen.globs and not listed:
+        return _bag(path, chosen, moving)
+    if listed and moving.asked:
+        raise SettingError("odometry needs the fusion; without it each frame is answered alone")
+    frames = chosen.load(path)
+    return Source(frames, len(frames), motions=None if listed else moving.motions(path, chosen))
+
+
+def _bag(path: Path, chosen: FrameOptions, moving: MotionOptions) -> Source:
+    topic = read_bag_info(path).image_topic(chosen.topic)
+    if not topic.count:
+        raise InputError(f"{path}: topic {topic.name} holds no images")
+    same = chosen.poses in (None, path)
+    return Source(
+        _every(chosen.every, _until_damage(path, chosen)),
+        math.ceil(topic.count / chosen.every),
+        keep="no images",
+        motions=moving.motions(path, chosen),
+        truth=chosen.find_poses(path, _ignore if same else chosen.on_damage()),
+        gap=chosen.gap,
+        bag=(path, chosen.topic, chosen.session),
+    )
+
+
+def _live(path: Path, chosen: FrameOptions, moving: MotionOptions, seconds: float | None) -> Source:
+    useless = {
+        "--poses": chosen.poses,
+        "--pose-topic": chosen.pose_topic,
+        "--topic": chosen.topic,
+        "--list": chosen.names,
+        "--glob": chosen.globs,
+        "--odometry": moving.file,
+        "--odom-topic": moving.topic,
+    }
+    for option, value in useless.items():
+        if value:
+            raise SettingError(f"{option} does not go with a camera")
+    camera = Camera(str(path), chosen.session or "camera")
+    source = Source((), keep="nothing", camera=camera)
+
+    def frames() -> Generator[Frame, None, None]:
+        end = math.inf if seconds is None else time.monotonic() + seconds
+        yield from camera.frames(lambda: source.stop.is_set() or time.monotonic() >= end)
+
+    source.frames = _every(chosen.every, frames())
+    return source
+
+
+def _topic_of_truth(bag: Path, source: Path, chosen: FrameOptions) -> str | None:
+    """The topic of a bag that holds the true poses; ``"auto"``: its only one with poses."""
+    if bag != (chosen.poses or source):
+        return None
+    return chosen.pose_topic or (None if chosen.poses is None else "auto")
+
+
+def _every(step: int, frames: Generator[Frame, None, None]) -> Generator[Frame, None, None]:
+    """Every n-th frame; closing it closes the source."""
+    with closing(frames):
+        yield from islice(frames, 0, None, step)
+
+
+def _until_damage(path: Path, chosen: FrameOptions) -> Generator[Frame, None, None]:
+    """Frames of a bag; its damage ends them with a warning, if bad images are skipped."""
+    try:
+        yield from stream_bag(path, chosen.topic, chosen.session)
+    except BagError as error:
+        if not chosen.skip_bad:
+            raise
+        warn(str(error))
+
+
+def _ignore(_: BagError) -> None:
+    """Damage that the stream of images will tell of itself."""
+
+
+def write_report(
+    folder: Path,
+    memory: PlaceMemory,
+    result: Localization,
+    measured: Measured | None,
+    verdicts: LocatedResult | None,
+    radius: float,
+) -> Path:
+    """Write the report's figures and page; the page's path."""
+    from placememory import figures
+    from placememory.figures.gallery import images_of_memory
+    from placememory.maps import read_map
+
+    grid = None
+    if memory.manifest.map_yaml is not None and Path(memory.manifest.map_yaml).is_file():
+        grid = read_map(memory.manifest.map_yaml)
+    drawn = []
+    if any(estimate.belief is not None for estimate in result.estimates):
+        drawn = [
+            (
+                "The belief on the map",
+                figures.draw_beliefs(result.estimates, memory.places, grid=grid),
+            ),
+            ("How sure, frame by frame", figures.draw_timeline(result.estimates, radius=radius)),
+        ]
+    if verdicts is not None:
+        drawn.append(("Reliability", figures.draw_reliability({"this run": verdicts})))
+    for name, (_, figure) in zip(("map", "timeline", "reliability"), drawn, strict=False):
+        figures.save(figure, folder / f"{name}.png")
+    rows = [] if verdicts is None else _rows(verdicts)
+    alone = " of each frame alone" if rows else ""
+    rows += [
+        (name if name == "Warning" else f"{name}{alone}", value, note)
+        for name, value, note in figures.summary_rows(
+            None if measured is None else measured.recall,
+            None if measured is None else measured.map_frames,
+        )
+    ]
+    rows.append(("Frames", f"{len(result.estimates):,}", ""))
+    notes = [] if verdicts is None else [f"Verdicts: {verdicts.protocol}."]
+    notes += [] if measured is None else [f"Each frame alone: {measured.recall.protocol}."]
+    return figures.write_page(
+        folder / "index.html",
+        title=f"{len(result.estimates)} frames in {Path(memory.uri).name}",
+        summary=rows,
+        notes=notes,
+        figures=drawn,
+        estimates=result.estimates,
+        places=memory.places,
+        image_of=images_of_memory(memory),
+        radius=radius,
+    )
+
+
+def _rows(verdicts: LocatedResult) -> list[tuple[str, str, str]]:
+    precision = verdicts.precision
+    note = "no frame was located"
+    if precision.count:
+        low, high = 100 * precision.low, 100 * precision.high
+        right = round(precision.value * precision.count)
+        note = f"{right} of {precision.count}; 95 % interval {low:.1f} to {high:.1f} %"
+    return [
+        ("Located", _known(100 * verdicts.located.value, "{:.1f} %"),
+         f"of {verdicts.on_map} on the map"),
+        ("Precision of located", _known(100 * precision.value, "{:.1f} %"), note),
+        ("Median error of located", _known(verdicts.median_error, "{:.2f} m"), "on the map"),
+        ("Located off the map", _known(100 * verdicts.false_locations, "{:.1f} %"),
+         f"of {verdicts.off_map} where the map has no place"),
+        ("Calibration error", f"{100 * verdicts.calibration_error:.1f} %", "expected, ten bins"),
+    ]  # fmt: skip
+
+
+def _known(value: float, form: str) -> str:
+    """A number as text; a dash where there is none."""
+    return "\N{EN DASH}" if math.isnan(value) else form.format(value)
+
+
+CHECKED = 20
+"""Candidates that are checked by local features, where the belief is not clear."""
+
+_RECENT = 0.1  # weight of the newest frame in the milliseconds shown
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Where answers go, and when they are right.
+
+    Attributes:
+        folder: Gets the files.
+        radius: Metres.
+        heading: Degrees, or ``None``.
+        report: Folder for figures and a page, or ``None``.
+        as_json: Whether the numbers are printed as JSON.
+    """
+
+    folder: Path
+    radius: float
+    heading: float | None
+    report: Path | None
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Localized:
+    """A localised run with its counts and the files it has written."""
+
+    result: Localization
+    tally: Tally
+    paths: list[Path]
+
+
+def refuse_live(source: Source, where: Where | None, report: Path | None) -> None:
+    """Refuse what a camera's frames cannot be used for.
+
+    Raises:
+        SettingError: Filters of places, which need frames in batches, or a report, which draws
+            frames again that are gone.
+    """
+    if source.camera is not None and where is not None:
+        raise SettingError("filters of places do not go with a camera")
+    if source.camera is not None and report is not None:
+        raise SettingError(
+            "--report draws the frames again, and a camera's are gone; record and localise a video"
+        )
+
+
+class Geometry(TypedDict):
+    """What a localizer does with local features."""
+
+    verify: Verifier | None
+    poser: Poser | None
+
+
+def geometry_of(
+    memory: PlaceMemory, *, verify: bool, intrinsics: Path | None, colmap: Path | None
+) -> Geometry:
+    """Local features on the memory's own images, where they lie.
+
+    Raises:
+        SettingError: There is a COLMAP model, but no intrinsics of the camera.
+        InputError: A file cannot be read, or the model is not of the memory's images.
+    """
+    from placememory.figures.gallery import images_of_memory
+
+    camera = None if intrinsics is None else read_camera(intrinsics)
+    verifier = poser = None
+    if verify:
+        images = images_of_memory(memory)
+        verifier = Verifier(images, camera=camera, policy=Policy(top=CHECKED))
+    if colmap is not None:
+        if camera is None:
+            raise SettingError("--colmap needs the query camera's --intrinsics")
+        folders = (memory.manifest.sources.get(name) for name in memory.sessions())
+        images_folder = next((Path(f) for f in folders if f is not None and Path(f).is_dir()), None)
+        if images_folder is None:
+            raise InputError(f"{memory.uri}: the images it was built from are not where they were")
+        poser = Poser(PosedModel.open(colmap, images_folder), camera)
+    return {"verify": verifier, "poser": poser}
+
+
+def localize_alone(
+    memory: PlaceMemory,
+    encoder: Encoder,
+    source: Source,
+    *,
+    k: int,
+    where: Where | None,
+    skip_bad: bool,
+) -> Localized:
+    """Answer each frame alone, in batches."""
+    frames = list(source.frames)
+    with progress("Localising") as advance:
+        result = localize(
+            memory, frames, encoder, k=k, where=where, skip_bad=skip_bad, progress=advance
+        )
+    return Localized(result, Tally.of(result.estimates), [])
+
+
+def localize_stream(
+    localizer: Localizer, source: Source, answers: Answers, *, skip_bad: bool
+) -> Localized:
+    """Localise frame by frame; a line for each is on disk before the next frame is read."""
+    tally, recent = Tally(), 0.0
+    with _stopping(source.stop), closing(source.steps()) as steps:
+        first = list(islice(steps, 1))  # where there is none, earlier results stay
+        with (
+            ResultStream(answers.folder, radius=answers.radius, heading=answers.heading) as files,
+            progress("Localising") as advance,
+        ):
+
+            def told(estimate: Estimate) -> None:
+                nonlocal recent
+                files.write(estimate)
+                tally.add(estimate)
+                took = sum(estimate.milliseconds.values())
+                recent = took if tally.frames == 1 else recent + _RECENT * (took - recent)
+                advance(tally.frames, source.total, f"{recent:.0f} ms a frame, {tally.words()}")
+
+            result = localize_online(
+                localizer, chain(first, steps), skip_bad=skip_bad, keep=source.keep, told=told
+            )
+    say(f"{tally.frames} frames: {tally.words()}")
+    source.tell(estimate.frame for estimate in result.estimates)
+    return Localized(result, tally, files.paths)
+
+
+@contextmanager
+def _stopping(stop: Event) -> Iterator[None]:
+    """Ctrl-C ends the stream after the frame at hand; a second one ends the program at once."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def asked(*_: Any) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    with suppress(ValueError):  # only the main thread may take signals
+        signal.signal(signal.SIGINT, asked)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):
+            signal.signal(signal.SIGINT, before)
+
+
+def finish(memory: PlaceMemory, done: Localized, source: Source, answers: Answers) -> None:
+    """Measure, write and tell what was found; end as the stream ended.
+
+    Raises:
+        InputError: The stream failed; what came before is written.
+        typer.Exit: It was interrupted.
+    """
+    result = done.result
+    measured = measure(result.estimates, memory, radius=answers.radius, heading=answers.heading)
+    verdicts = measure_verdicts(result.estimates, memory, radius=answers.radius)
+    metrics = {
+        **metrics_of(memory, result, measured, done.tally),
+        **source.to_dict(),
+        "ended": None if result.ended is None else str(result.ended),
+        "verdicts": None if verdicts is None else verdicts.to_dict(),
+        "peak_mb": peak_megabytes(),
+    }
+    paths = _write(done, metrics, answers)
+    tell_bad(result.bad)
+    if answers.as_json:
+        print_json(metrics)
+    else:
+        tell_result(result, measured, done.tally)
+        if verdicts is not None:
+            out.print(str(verdicts), markup=False)
+    say(f"wrote {', '.join(path.name for path in paths)} to {answers.folder}")
+    if answers.report is not None:
+        _report(answers.report, memory, done, source, answers.radius, measured, verdicts)
+    if result.ended is not None:
+        raise result.ended
+    if source.stop.is_set() and done.tally.frames != source.total and source.camera is None:
+        _interrupted(done.tally.frames)
+
+
+def _write(done: Localized, metrics: dict[str, Any], answers: Answers) -> list[Path]:
+    """Write what is not written yet; all paths."""
+    if done.paths:
+        return [*done.paths, write_metrics(answers.folder, metrics, done.tally)]
+    return write_results(
+        answers.folder,
+        done.result.estimates,
+        metrics,
+        radius=answers.radius,
+        heading=answers.heading,
+    )
+
+
+def _report(
+    folder: Path,
+    memory: PlaceMemory,
+    done: Localized,
+    source: Source,
+    radius: float,
+    measured: Measured | None,
+    verdicts: LocatedResult | None,
+) -> None:
+    pass
+
+    estimates = done.result.estimates
+    frames = source.readable(estimate.frame for estimate in estimates)
+    drawn = tuple(replace(e, frame=f) for e, f in zip(estimates, frames, strict=True))
+    result = replace(done.result, estimates=drawn)
+    say(f"report: {write_report(folder, memory, result, measured, verdicts, radius)}")
+
+
+def _interrupted(frames: int) -> NoReturn:
+    say(f"interrupted after {frames} frames; their results are written")
+    raise typer.Exit(1)
+
+
+def tell_result(
+    result: Localization, measured: Measured | None, tally: Tally | None = None
+) -> None:
+    """Print how many frames were answered, and how right the answers are."""
+    tally = tally or Tally.of(result.estimates)
+    spent = tally.milliseconds or 1e3 * result.seconds
+    out.print(
+        f"{tally.frames} frames, {tally.posed} answered with a pose, "
+        f"{spent / max(1, tally.frames):.0f} ms a frame (reading included)"
+    )
+    if measured is None:
+        out.print("no true poses to compare with: the answers are not measured")
+        return
+    print_table(("", "value", "95% interval"), recall_rows(measured.recall))
+    out.print(measured.recall.protocol, markup=False)
+    if measured.map_frames is not None and measured.map_frames.differs:
+        warn(str(measured.map_frames))
 
 
 def run(

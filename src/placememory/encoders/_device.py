@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory._extras import require
+from placememory._registry import require
 from placememory.encoders._preprocess import Preprocess
 from placememory.encoders._resampling import weights
 from placememory.errors import SettingError

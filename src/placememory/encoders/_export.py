@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from placememory._atomic import replacing
-from placememory._extras import require
+from placememory._io import replacing
+from placememory._registry import require
 from placememory.encoders._base import Encoder
 from placememory.encoders._onnx import CARD_KEY, OnnxEncoder, card_text
 from placememory.errors import EncoderError

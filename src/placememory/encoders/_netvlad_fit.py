@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from placememory._atomic import write_bytes
+from placememory._io import write_bytes
 from placememory._types import Progress, Vectors
 from placememory.encoders._base import check_images, sample_evenly
 from placememory.encoders._checkpoint import State, load_strictly, read_checkpoint

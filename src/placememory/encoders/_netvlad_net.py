@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from placememory._extras import require
+from placememory._registry import require
 from placememory.encoders._checkpoint import State
 from placememory.encoders._layers import vgg16_trunk
 from placememory.errors import WeightsError

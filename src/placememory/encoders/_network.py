@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from placememory._extras import require
+from placememory._registry import require
 from placememory.encoders._base import Descriptors, Encoder, check_images
 from placememory.encoders._card import EncoderCard, EncoderInfo, Option
 from placememory.encoders._device import Device, choose_device

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory._extras import require
+from placememory._registry import require
 from placememory.encoders._base import Descriptors, Encoder, check_images
 from placememory.encoders._card import EncoderCard, Option
 from placememory.errors import EncoderError, SettingError, WeightsError

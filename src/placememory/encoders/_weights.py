@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from placememory._atomic import write_text
+from placememory._io import write_text
 from placememory._types import Progress
 from placememory.errors import MissingExtraError, WeightsError
 

@@ -13,13 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory._extras import require
-from placememory.encoders._base import (
-    Descriptors,
-    FittableEncoder,
-    check_images,
-    sample_evenly,
-)
+from placememory._registry import require
+from placememory.encoders._base import Descriptors, FittableEncoder, check_images, sample_evenly
 from placememory.encoders._card import EncoderCard, EncoderInfo, Option
 from placememory.encoders._device import Device, choose_device
 from placememory.encoders._kmeans import kmeans

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from placememory._extras import require
+from placememory._registry import require
 from placememory.encoders._card import EncoderCard, EncoderInfo, Option
 from placememory.encoders._device import choose_device
 from placememory.encoders._network import RANDOM, seeded, weights_path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from placememory._extras import require
+from placememory._registry import require
 from placememory.encoders._card import EncoderInfo, Option
 from placememory.encoders._network import RANDOM, NetworkEncoder, network_encoder, seeded, whole
 from placememory.encoders._preprocess import Preprocess

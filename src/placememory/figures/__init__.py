@@ -17,39 +17,37 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from placememory._extras import require
+from placememory._registry import require
 
 if TYPE_CHECKING:
-    from placememory.figures._images import ImageOf, images_of, no_images
-    from placememory.figures._style import save, to_png
-    from placememory.figures._summary import summary_rows
-    from placememory.figures._verdict import Verdict, judge
-    from placememory.figures.beliefs import draw_beliefs, draw_timeline
+    from placememory.figures.beliefs import draw_beliefs, draw_reliability, draw_timeline
+    from placememory.figures.images import ImageOf, images_of, no_images
     from placememory.figures.matches import draw_matches
     from placememory.figures.page import write_page
-    from placememory.figures.reliability import draw_reliability
     from placememory.figures.scores import draw_scores
     from placememory.figures.sequence import draw_precision_recall, draw_sequence
     from placememory.figures.sequence_page import ShownWindow, write_sequence_page
     from placememory.figures.similarity import draw_similarity
     from placememory.figures.strips import draw_strip, draw_strips, strip_pages
+    from placememory.figures.style import save, to_png
     from placememory.figures.training import draw_training
     from placememory.figures.trajectory import draw_trajectory
+    from placememory.figures.verdict import Verdict, judge, summary_rows
     from placememory.figures.vertices import draw_vertices
 
 _PLAIN = {
-    "ImageOf": "_images",
-    "Verdict": "_verdict",
-    "images_of": "_images",
-    "judge": "_verdict",
-    "no_images": "_images",
-    "summary_rows": "_summary",
+    "ImageOf": "images",
+    "Verdict": "verdict",
+    "images_of": "images",
+    "judge": "verdict",
+    "no_images": "images",
+    "summary_rows": "verdict",
 }
 _DRAWN = {
     "draw_beliefs": "beliefs",
     "draw_matches": "matches",
     "draw_precision_recall": "sequence",
-    "draw_reliability": "reliability",
+    "draw_reliability": "beliefs",
     "draw_scores": "scores",
     "draw_sequence": "sequence",
     "draw_similarity": "similarity",
@@ -59,9 +57,9 @@ _DRAWN = {
     "draw_training": "training",
     "draw_trajectory": "trajectory",
     "draw_vertices": "vertices",
-    "save": "_style",
+    "save": "style",
     "strip_pages": "strips",
-    "to_png": "_style",
+    "to_png": "style",
     "write_page": "page",
     "write_sequence_page": "sequence_page",
     "ShownWindow": "sequence_page",

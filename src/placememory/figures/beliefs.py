@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from placememory._estimate import Estimate
-from placememory.figures._map import map_sheet, positions
-from placememory.figures._style import INK, PALE, headline, legend_below, new_figure, styled
+from placememory.figures.map import map_sheet, positions
+from placememory.figures.style import INK, LINE, PALE, headline, legend_below, new_figure, styled
+from placememory.localization.estimate import Estimate
 from placememory.maps import OccupancyGrid
 from placememory.memory import Place
 
@@ -110,3 +111,37 @@ def _wrong(estimates: Sequence[Estimate], radius: float | None) -> list[int]:
 def _look(axes: Axes, count: int) -> None:
     axes.set(xlabel="frame", ylabel="probability", xlim=(-1, max(1, count)), ylim=(-0.03, 1.05))
     headline(axes, "How sure, frame by frame", "probability of the best hypothesis")
+
+
+if TYPE_CHECKING:
+    from placememory.evaluation import LocatedResult
+
+_COLOURS = ("#7b8794", "#0072b2", "#d55e00", "#009e73")
+_LARGEST = 260.0
+
+
+@styled
+def draw_reliability(results: Mapping[str, LocatedResult]) -> Figure:
+    """Share right over probability; on the diagonal, probabilities mean what they say.
+
+    Args:
+        results: By name; the area of a mark is its share of the frames.
+
+    Returns:
+        A Matplotlib figure.
+    """
+    figure = new_figure(6.4, 5.0)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=LINE, linewidth=1.0, linestyle="--")
+    for colour, (name, result) in zip(_COLOURS, results.items(), strict=False):
+        x = [b.probability for b in result.bins]
+        y = [b.right for b in result.bins]
+        sizes = [_LARGEST * b.count / max(1, result.frames) + 12.0 for b in result.bins]
+        axes.plot(x, y, color=colour, linewidth=1.2, alpha=0.7)
+        label = f"{name}: error {100 * result.calibration_error:.1f} %"
+        axes.scatter(x, y, s=sizes, color=colour, label=label, zorder=3)
+    axes.set(xlabel="probability", ylabel="share right", xlim=(-0.02, 1.02), ylim=(-0.02, 1.04))
+    axes.legend(loc="upper left")
+    frames = max((result.frames for result in results.values()), default=0)
+    headline(axes, "Reliability", f"{frames} frames; the larger a mark, the more of them")
+    return figure

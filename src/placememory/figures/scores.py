@@ -11,19 +11,19 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from placememory._estimate import Estimate
-from placememory.figures._names import counted
-from placememory.figures._style import (
+from placememory.figures.style import (
     COLOURS,
     INK,
     LINE,
     MUTED,
     QUERY,
+    counted,
     headline,
     new_figure,
     styled,
 )
-from placememory.figures._verdict import Verdict, judge
+from placememory.figures.verdict import Verdict, judge
+from placememory.localization.estimate import Estimate
 from placememory.memory import Place
 
 _HATCHES = {

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from placememory.figures._style import (
+from placememory.figures.style import (
     COLOURS,
     LINE,
     MARKERS,
@@ -18,7 +18,7 @@ from placememory.figures._style import (
     new_figure,
     styled,
 )
-from placememory.figures._verdict import Verdict
+from placememory.figures.verdict import Verdict
 
 if TYPE_CHECKING:
     from placememory.evaluation import PrecisionRecallResult

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from placememory._atomic import write_text
-from placememory.figures._images import frame_image, to_jpeg
+from placememory._io import write_text
+from placememory.figures.images import frame_image, to_jpeg
 from placememory.figures.page import document, table
 from placememory.frames import Frame
 

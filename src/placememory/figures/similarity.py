@@ -14,8 +14,16 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike
 
 from placememory.errors import SettingError
-from placememory.figures._names import counted, shorten
-from placememory.figures._style import MUTED, headline, legend_below, new_figure, plain, styled
+from placememory.figures.style import (
+    MUTED,
+    counted,
+    headline,
+    legend_below,
+    new_figure,
+    plain,
+    shorten,
+    styled,
+)
 from placememory.frames import Frame
 from placememory.memory import Place
 

@@ -8,13 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 
-from placememory._estimate import Estimate
 from placememory.errors import SettingError
-from placememory.figures._images import ImageOf, frame_image, shrink
-from placememory.figures._names import shorten
-from placememory.figures._style import COLOURS, INK, MUTED, QUERY, new_figure, plain, styled
-from placememory.figures._verdict import Verdict, error, judge, metres
+from placememory.figures.images import ImageOf, frame_image, shrink
+from placememory.figures.style import COLOURS, INK, MUTED, QUERY, new_figure, plain, shorten, styled
+from placememory.figures.verdict import Verdict, error, judge, metres
 from placememory.frames import Image
+from placememory.localization.estimate import Estimate
 from placememory.memory import Candidate, Place
 
 _WIDTH = 1.95  # inches of an image

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from placememory.figures._style import INK, LINE, MUTED, QUERY, headline, new_figure, styled
+from placememory.figures.style import INK, LINE, MUTED, QUERY, headline, new_figure, styled
 
 _ORANGE = "#d55e00"
 _SMOOTHED = 0.05  # of all steps: width of the running mean

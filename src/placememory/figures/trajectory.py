@@ -12,19 +12,19 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from placememory._estimate import Estimate
-from placememory.figures._map import map_sheet, positions
-from placememory.figures._names import counted
-from placememory.figures._style import (
+from placememory.figures.map import map_sheet, positions
+from placememory.figures.style import (
     COLOURS,
     INK,
     MARKERS,
     PALE,
+    counted,
     headline,
     legend_below,
     styled,
 )
-from placememory.figures._verdict import Verdict, judge
+from placememory.figures.verdict import Verdict, judge
+from placememory.localization.estimate import Estimate
 from placememory.maps import OccupancyGrid
 from placememory.memory import Place
 

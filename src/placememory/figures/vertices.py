@@ -14,10 +14,18 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from placememory.figures._map import MapSheet, map_sheet, positions
-from placememory.figures._names import counted, shorten
-from placememory.figures._style import COLOURS, INK, headline, legend_below, plain, styled
-from placememory.figures._verdict import Verdict
+from placememory.figures.map import MapSheet, map_sheet, positions
+from placememory.figures.style import (
+    COLOURS,
+    INK,
+    counted,
+    headline,
+    legend_below,
+    plain,
+    shorten,
+    styled,
+)
+from placememory.figures.verdict import Verdict
 from placememory.maps import OccupancyGrid
 from placememory.memory import Place
 

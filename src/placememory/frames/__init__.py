@@ -1,12 +1,11 @@
 """Frames and poses: what goes into a place memory, and what is asked of it."""
 
-from placememory.frames._frame import Frame, FrameImages, Image
-from placememory.frames._pose import Pose
 from placememory.frames.bags import BagInfo, list_bag, read_bag_info, read_bag_poses, stream_bag
-from placememory.frames.images import read_image
+from placememory.frames.frame import Frame, FrameImages, Image
+from placememory.frames.images import read_ahead, read_image
 from placememory.frames.keyframes import select_keyframes
+from placememory.frames.pose import Pose
 from placememory.frames.poses import JoinReport, PoseRecord, PoseTable, read_poses
-from placememory.frames.reading import read_ahead
 from placememory.frames.sources import list_frames
 from placememory.frames.trajectory import PoseTrack, RelativeMotion, Trajectory
 

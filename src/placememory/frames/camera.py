@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from placememory._extras import require
+from placememory._registry import require
 from placememory.errors import CameraError, ImageError
-from placememory.frames._frame import Frame, Image
+from placememory.frames.frame import Frame, Image
 
 Opener = Callable[[str], Any]
 _DEVICE = re.compile(r"/dev/video\d+")

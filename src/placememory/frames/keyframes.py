@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Literal
 
 from placememory.errors import SettingError
-from placememory.frames._frame import Frame
-from placememory.frames._pose import Pose
+from placememory.frames.frame import Frame
+from placememory.frames.pose import Pose
 
 _SLACK = 1e-9  # so that five steps of 0.1 m are 0.5 m
 

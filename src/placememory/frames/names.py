@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import PurePosixPath
 
-from placememory.frames._pose import Pose
+from placememory.frames.pose import Pose
 
 _VERTEX = re.compile(r"^vertex_(\d+)(?:_(\d+))?(?:_(\d+))?$")
 _SECONDS = re.compile(r"^\d{9,10}\.\d+$")

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from placememory.errors import BagError, ImageError, InputError
-from placememory.frames._frame import Frame
 from placememory.frames.bags import is_bag, list_bag
+from placememory.frames.frame import Frame
 from placememory.frames.images import is_image, read_image
 from placememory.frames.names import facts_of_name, natural_key
 from placememory.frames.video import is_video, list_video

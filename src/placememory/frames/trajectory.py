@@ -9,9 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from placememory.errors import SettingError
-from placememory.frames._frame import Frame
-from placememory.frames._pose import Pose
-from placememory.frames._rigid import compose, interpolate, inverse
+from placememory.frames.frame import Frame
+from placememory.frames.pose import Pose, compose, interpolate, inverse
 from placememory.frames.poses import JoinReport
 
 DEFAULT_POSE_GAP = 0.5

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from placememory._extras import require
+from placememory._registry import require
 from placememory.errors import ImageError
-from placememory.frames._frame import Frame, Image
+from placememory.frames.frame import Frame, Image
 
 SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts"})
 _NANOSECONDS = 1_000_000_000

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from placememory._types import Floats, Rows
-from placememory.fusion._near import NearIndex
-from placememory.fusion._places import PlaceTable
+from placememory.fusion._places import NearIndex, PlaceTable
 
 
 class Modes:

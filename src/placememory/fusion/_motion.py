@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import deque
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from placememory._types import Floats
+from placememory._types import Floats, Rows
 from placememory.errors import InputError
 from placememory.fusion._evidence import Odometry
+from placememory.fusion._places import NearIndex, PlaceTable, Runs
 
 _STEPS = 15  # whose median is the usual step: a burst or a gap does not change it
 
@@ -139,3 +141,209 @@ class Clock:
         count = round(step / statistics.median(self._steps)) if self._steps else 1
         self._steps.append(step)
         return min(max(count, 1), self._most)
+
+
+_CUT = 3.0  # sigmas
+_OFF = math.exp(-0.5 * _CUT**2)
+_ACTIVE = 512
+_NEGLIGIBLE = 1e-6  # of the heaviest place
+_PAIRS = 60_000
+
+
+class OdometryMotion:
+    """Mass of each place goes to the places near where the motion leads from it.
+
+    The share of place j is exp(-d^2 / 2 s^2) exp(-a^2 / 2 r^2), with the distance d and the angle
+    a between j and the moved pose, s^2 = std_xy^2 + (slack spacing)^2 and r^2 = std_yaw^2 +
+    turn^2. Where no place lies within three s, the mass leaves the map. Where the yaw is unknown,
+    or ``turn`` is ``None``, all directions are possible: d is the difference of the distances.
+    Only the 512 heaviest places move; the rest of the mass is spread out, and stays.
+
+    Args:
+        table: Sorted by session and order.
+        index: Of its positions.
+        slack: Of the robot's distance to a place, in spacings of the map.
+        turn: Degrees that the robot's heading may differ from the place's, standard deviation.
+    """
+
+    def __init__(
+        self, table: PlaceTable, index: NearIndex, *, slack: float, turn: float | None
+    ) -> None:
+        self._table, self._index = table, index
+        self._spacing = table.spacing if math.isfinite(table.spacing) else 1.0
+        self._slack = slack * self._spacing
+        self._turn = None if turn is None else math.radians(turn)
+        source, _, _ = index.pairs(table.positions, _CUT * self._slack, 500 * len(table))
+        self._crowd = np.bincount(source, minlength=len(table)) + 1
+
+    def enough(self, motion: Odometry) -> bool:
+        """Whether a motion is long enough to change places: half a spacing, or 15 degrees."""
+        return motion.distance >= 0.5 * self._spacing or abs(motion.dyaw) >= math.radians(15.0)
+
+    def share_moved(self, motion: Odometry) -> float:
+        """0 to 1: how much of half a spacing, or of 15 degrees, the robot moved."""
+        turn = abs(motion.dyaw) / math.radians(15.0)
+        return min(1.0, max(motion.distance / (0.5 * self._spacing), turn))
+
+    def predict(self, mass: Floats, motion: Odometry) -> Floats:
+        """Mass (N,) of posed places after the motion; what is missing has left the map."""
+        active = self._active(mass)
+        result = mass.copy()
+        result[active] = 0.0
+        known = np.isfinite(self._table.yaw[active]) & (self._turn is not None)
+        for sources, ring in ((active[known], False), (active[~known], True)):
+            if len(sources):
+                at, row, share = self._passages(sources, motion, ring)
+                result += np.bincount(row, mass[sources][at] * share, len(mass))
+        return result
+
+    def _active(self, mass: Floats) -> Rows:
+        """Heaviest rows, as many as may be looked at."""
+        active = np.flatnonzero(mass > _NEGLIGIBLE * float(mass.max()))
+        active = active[np.lexsort((active, -mass[active]))][:_ACTIVE]
+        return active[np.cumsum(self._crowd[active]) <= max(_PAIRS, int(self._crowd.max()))]
+
+    def _passages(self, sources: Rows, motion: Odometry, ring: bool) -> tuple[Rows, Rows, Floats]:
+        """Number of the source, target row and share of each passage."""
+        sigma = math.hypot(min(motion.std_xy, 10 * self._spacing), self._slack)
+        place, yaw = self._table.positions[sources], self._table.yaw[sources]
+        if ring:
+            far = min(motion.distance, 20 * self._spacing)
+            at, row, metres = self._index.pairs(place, far + _CUT * sigma, 4 * _PAIRS)
+            metres = metres - far
+        else:
+            place, _ = moved(place, yaw, motion)
+            at, row, metres = self._index.pairs(place, _CUT * sigma)
+        weight = np.exp(-0.5 * (metres / sigma) ** 2)
+        if self._turn is not None:
+            off = wrapped(self._table.yaw[row] - yaw[at] - motion.dyaw)
+            spread = math.hypot(min(motion.std_yaw, math.pi), self._turn)
+            weight *= np.where(np.isfinite(off), np.exp(-0.5 * (off / spread) ** 2), 1.0)
+        total = np.bincount(at, weight, len(sources)) + _OFF
+        return at, row, weight / total[at]
+
+
+_FACING = math.radians(60.0)
+_NEIGHBOURS = 8
+
+
+class OrderMotion:
+    """Steps along the runs, with a learned distribution, and over to places nearby.
+
+    The places are those of the table in the order of its chain. A step goes -max_step to max_step
+    rows on within a run and beyond its ends (see :class:`Runs`); mass that goes farther leaves
+    the map. The distribution of steps starts as a broad one that prefers going forward and is
+    learned while the robot moves (expected counts, forgotten over ``memory`` frames), so twice
+    the speed, a stop and the way back are all found.
+
+    Args:
+        table: Sorted by session and order.
+        index: Of its positions.
+        max_step: Rows.
+        cross: Share of the mass that goes over to near places, which may be of another run.
+        memory: Frames.
+    """
+
+    def __init__(
+        self,
+        table: PlaceTable,
+        index: NearIndex,
+        *,
+        max_step: int,
+        cross: float,
+        memory: float,
+    ) -> None:
+        self._steps = np.arange(-max_step, max_step + 1, dtype=np.int64)
+        self._keep = 1.0 - 1.0 / memory
+        self._prior = _prior(self._steps)
+        self.runs = Runs(table)
+        self._leaving = [self.runs.leaving(step) for step in self._steps.tolist()]
+        self._cross = cross
+        self._links = _links(table, index, max_step)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the speed."""
+        self._counts = 4.0 * self._prior
+
+    @property
+    def steps(self) -> Floats:
+        """(2 max_step + 1,) probability of each step, from -max_step on."""
+        result: Floats = self._counts / self._counts.sum()
+        return result
+
+    def predict(self, mass: Floats, beyond: Floats) -> tuple[Floats, Floats]:
+        """Mass of places (N,) and beyond ends (B,) one usual step later; the rest left the map."""
+        whole = self.runs.joined(mass, beyond)
+        moved = np.zeros(len(whole))
+        for step, share, leaving in zip(self._steps, self.steps, self._leaving, strict=True):
+            _shift(moved, share * whole, int(step), leaving)
+        result, past = self.runs.parted(moved)
+        source, target, share = self._links
+        if len(source):
+            over = self._cross * result[source] * share
+            result -= np.bincount(source, over, len(mass))
+            result += np.bincount(target, over, len(mass))
+            np.maximum(result, 0.0, out=result)
+        return result, past
+
+    def learn(self, before: Floats, likelihood: Floats) -> None:
+        """Count the steps that the newest frame makes likely.
+
+        Args:
+            before: (N,) mass before the step; what it lacks to 1 is off the map.
+            likelihood: (N,) of the newest frame.
+        """
+        found = np.zeros(len(self._steps))
+        for i, step in enumerate(self._steps.tolist()):
+            here = before[max(0, -step) : len(before) - max(0, step)]
+            there = likelihood[max(0, step) : len(before) - max(0, -step)]
+            found[i] = here @ there
+        found *= self.steps
+        total = float(found.sum())
+        if total > 0:
+            on = float(before.sum())
+            rows = on**2 / max(float((before**2).sum()), 1e-300)  # that the mass is spread over
+            sure = on * min(1.0, self._steps[-1] / rows)
+            counts = self._keep * (self._counts - 4.0 * self._prior) + found / total * sure
+            self._counts = counts + 4.0 * self._prior
+
+
+def _shift(result: Floats, mass: Floats, step: int, leaving: Rows) -> None:
+    """Add mass, moved ``step`` rows on, to the result; what leaves its run is gone."""
+    mass[leaving] = 0.0
+    if abs(step) < len(mass):
+        result[max(0, step) : len(mass) - max(0, -step)] += mass[
+            max(0, -step) : len(mass) - max(0, step)
+        ]
+
+
+def _prior(steps: Rows) -> Floats:
+    """Stop 0.2, forward 0.6, back 0.2; half as likely for each row more."""
+    forward, back = np.maximum(steps, 0), np.maximum(-steps, 0)
+    weight = np.where(steps > 0, 0.5**forward, np.where(steps < 0, 0.5**back, 0.0))
+    ahead = 0.6 * np.where(steps > 0, weight, 0.0) / weight[steps > 0].sum()
+    behind = 0.2 * np.where(steps < 0, weight, 0.0) / weight[steps < 0].sum()
+    result: Floats = ahead + behind + np.where(steps == 0, 0.2, 0.0)
+    return result
+
+
+def _links(table: PlaceTable, index: NearIndex, max_step: int) -> tuple[Rows, Rows, Floats]:
+    """Source, target and share of the passages to near places that no step along a run reaches."""
+    none = np.zeros(0, np.int64)
+    if not math.isfinite(table.spacing):
+        return none, none, np.zeros(0)
+    source, target, metres = index.pairs(table.positions, 2.0 * table.spacing, 50 * len(table))
+    turn = np.abs(wrapped(table.yaw[source] - table.yaw[target]))
+    reached = (table.session[source] == table.session[target]) & (
+        np.abs(source - target) <= max_step
+    )
+    use = ~reached & ~(turn > _FACING)
+    source, target, metres = source[use], target[use], metres[use]
+    order = np.lexsort((target, metres, source))
+    source, target = source[order], target[order]
+    start = np.searchsorted(source, source)
+    use = np.arange(len(source)) - start < _NEIGHBOURS
+    source, target = source[use], target[use]
+    counts = np.bincount(source, minlength=len(table))
+    return source, target, 1.0 / counts[source]

@@ -11,12 +11,9 @@ from placememory._types import Floats, Rows
 from placememory.fusion._belief import Belief, Hypothesis, Verdict
 from placememory.fusion._evidence import Evidence, Odometry
 from placememory.fusion._modes import Modes
-from placememory.fusion._motion import Clock, moved, pose_of
-from placememory.fusion._near import NearIndex, evenly
+from placememory.fusion._motion import Clock, OdometryMotion, OrderMotion, moved, pose_of
 from placememory.fusion._observation import ObservationModel
-from placememory.fusion._odometry_motion import OdometryMotion
-from placememory.fusion._order_motion import OrderMotion
-from placememory.fusion._places import PlaceTable
+from placememory.fusion._places import NearIndex, PlaceTable, evenly
 
 _STILL = Odometry(0.0, 0.0, 0.0, 0.0, 0.0)
 

@@ -9,12 +9,10 @@ import numpy as np
 from placememory._checks import check_positive, check_share, check_whole
 from placememory._types import Floats, Rows
 from placememory.fusion._belief import Belief, Hypothesis
-from placememory.fusion._clusters import Cluster, clusters
 from placememory.fusion._evidence import Evidence, Odometry
 from placememory.fusion._motion import pose_of
-from placememory.fusion._near import NearIndex
-from placememory.fusion._places import PlaceTable
-from placememory.fusion._window import Rule, VoteWindow, believe
+from placememory.fusion._places import NearIndex, PlaceTable
+from placememory.fusion._window import Cluster, Rule, VoteWindow, believe, clusters
 
 
 class Frequency:

@@ -9,11 +9,10 @@ import numpy as np
 from placememory._checks import check_positive, check_share, check_whole
 from placememory._types import Floats
 from placememory.fusion._belief import Belief, Hypothesis
-from placememory.fusion._clusters import Cluster, clusters
 from placememory.fusion._evidence import Evidence, Odometry
 from placememory.fusion._motion import pose_of, wrapped
 from placememory.fusion._places import PlaceTable
-from placememory.fusion._window import Rule, Votes, VoteWindow, believe
+from placememory.fusion._window import Cluster, Rule, Votes, VoteWindow, believe, clusters
 
 
 class Spatial:

@@ -16,13 +16,7 @@ from placememory._checks import check_whole
 from placememory._types import Rows
 from placememory.matching._base import Distances, ScoreKind, SequenceMatch
 from placememory.matching._checks import check_candidates, check_distances
-from placememory.matching._walk import (
-    block_minima,
-    greedy_walk,
-    nothing,
-    ranked,
-    separated_minima,
-)
+from placememory.matching._walk import block_minima, greedy_walk, nothing, ranked, separated_minima
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,9 +4,9 @@ NumPy only, so descriptors of any encoder can be fed in.
 """
 
 from placememory._types import Protocol
+from placememory.matching._windows import Similarity
 from placememory.pipeline._create import create
 from placememory.pipeline._described import TraverseDescriptors
-from placememory.pipeline._distances import Similarity
 from placememory.pipeline._result import QueryResult, Skipped
 from placememory.pipeline._stream import SequencePipeline
 from placememory.pipeline.casevpr import CasevprPipeline

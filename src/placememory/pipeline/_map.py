@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placememory._types import Rows, Vectors
-from placememory.pipeline._candidates import PooledSequences, SequenceIndex
-from placememory.pipeline._distances import DistanceWindow, Similarity
-from placememory.pipeline._growing import Growing
+from placememory.matching._candidates import PooledSequences, SequenceIndex
+from placememory.matching._windows import DistanceWindow, Growing, Similarity
 
 
 class StreamMap:

@@ -14,9 +14,9 @@ from placememory._types import Rows, Vectors
 from placememory.errors import DescriptorError, InputError, SettingError
 from placememory.matching import DEFAULT_MATCHER, Matcher, SequenceMatch
 from placememory.matching import create as create_matcher
+from placememory.matching._keyframes import KeyFrames
+from placememory.matching._windows import DistanceWindow, Similarity
 from placememory.pipeline._described import TraverseDescriptors, described
-from placememory.pipeline._distances import DistanceWindow, Similarity
-from placememory.pipeline._keyframes import KeyFrames
 from placememory.pipeline._map import StreamMap
 from placememory.pipeline._result import Frames, QueryResult, Skipped
 

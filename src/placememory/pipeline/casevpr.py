@@ -20,12 +20,12 @@ from placememory.matching import Matcher, SequenceMatch
 from placememory.matching import create as create_matcher
 from placememory.matching import names as matcher_names
 from placememory.matching._walk import block_minima, greedy_walk, ranked, within
+from placememory.matching._windows import Similarity
 from placememory.matching.adaptseq_v2 import AdaptSeqV2
 from placememory.matching.seqmatch import SeqMatch
 from placememory.matching.sequence_only import SequenceOnly
 from placememory.pipeline._casevpr_counts import CasevprRun, Counting
 from placememory.pipeline._described import TraverseDescriptors, described
-from placememory.pipeline._distances import Similarity
 from placememory.pipeline._map import StreamMap
 from placememory.pipeline._result import QueryResult, Skipped
 from placememory.pipeline._stream import SequencePipeline

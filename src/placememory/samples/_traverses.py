@@ -10,13 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placememory.samples import route
-from placememory.samples._floor import (
-    ELBOW_ROOM,
-    PLANNING_GRID,
-    Floor,
-    reachable,
-    standing_places,
-)
+from placememory.samples._floor import ELBOW_ROOM, PLANNING_GRID, Floor, reachable, standing_places
 from placememory.samples._plan import Area
 from placememory.samples.grid import BoolGrid, Grid, clearance, occupancy
 

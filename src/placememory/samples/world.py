@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory._extras import require
+from placememory._registry import require
 from placememory.errors import PlaceMemoryError, SettingError
 from placememory.samples._level import UNITS_PER_METRE
 

@@ -7,12 +7,11 @@ windows a step sees), ``_images`` and ``_augmentation`` (the network's input), `
 ``_folder`` (what is left on disk).
 """
 
-from placememory.training._config import Training
-from placememory.training._dry_run import DryRun, dry_run
-from placememory.training._read_config import read_training
-from placememory.training._result import Trained, read_trained
-from placememory.training._run import resume, train
 from placememory.training.casevpr_json import read_casevpr_training
+from placememory.training.config import Training, read_training
+from placememory.training.dry_run import DryRun, dry_run
+from placememory.training.run import Trained, read_trained
+from placememory.training.trainer import resume, train
 
 __all__ = [
     "DryRun",

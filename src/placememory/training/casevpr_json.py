@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from placememory.errors import SettingError
-from placememory.experiments.casevpr_json import ENCODERS
+from placememory.evaluation.casevpr_json import ENCODERS
 
 _SECTIONS = ("experiment", "model", "data")
 _STRATEGIES = {"lax": "lax", "strict": "strict", "lastframe": "last-frame"}

@@ -3,11 +3,9 @@
 What follows the data comes from the package ``rosbags``; no ROS is needed.
 """
 
-from placememory.frames.bags._find import is_bag
-from placememory.frames.bags._images import list_bag, stream_bag
-from placememory.frames.bags._info import BagInfo, BagTopic
-from placememory.frames.bags._open import OpenBag, read_bag_info
-from placememory.frames.bags._poses import bag_to_join, pose_topics, read_bag_poses
+from placememory.frames.bags.images import list_bag, stream_bag
+from placememory.frames.bags.open import BagInfo, BagTopic, OpenBag, is_bag, read_bag_info
+from placememory.frames.bags.poses import bag_to_join, pose_topics, read_bag_poses
 
 __all__ = [
     "BagInfo",

@@ -11,9 +11,9 @@ from pathlib import PurePosixPath
 from typing import TypeVar
 
 from placememory.errors import PoseError, SettingError
-from placememory.frames._frame import Frame
-from placememory.frames._pose import Pose
+from placememory.frames.frame import Frame
 from placememory.frames.names import facts_of_name
+from placememory.frames.pose import Pose
 
 DEFAULT_MAX_GAP = 0.05
 _NANOSECONDS = 1_000_000_000

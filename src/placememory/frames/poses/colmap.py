@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from placememory.errors import PoseError
-from placememory.frames._pose import Pose, rotation_from_quaternion
+from placememory.frames.pose import Pose, rotation_from_quaternion
 from placememory.frames.poses._table import PoseRecord, PoseTable
 from placememory.frames.poses._text import are_numbers, at, numbers
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from placememory.errors import PoseError
-from placememory.frames._pose import Pose
+from placememory.frames.pose import Pose
 from placememory.frames.poses._table import PoseRecord, PoseTable
 from placememory.frames.poses._text import at, data_lines, numbers, whole
 

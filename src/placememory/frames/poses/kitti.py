@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from placememory.errors import PoseError
-from placememory.frames._pose import Pose
+from placememory.frames.pose import Pose
 from placememory.frames.poses._table import PoseRecord, PoseTable
 from placememory.frames.poses._text import (
     are_numbers,

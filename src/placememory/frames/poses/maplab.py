@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from placememory.errors import PoseError
-from placememory.frames._pose import Pose
+from placememory.frames.pose import Pose
 from placememory.frames.poses._table import PoseRecord, PoseTable
 from placememory.frames.poses._text import at, csv_rows, numbers, whole
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from placememory.frames._pose import Pose
+from placememory.frames.pose import Pose
 from placememory.frames.poses._table import PoseRecord, PoseTable
 from placememory.frames.poses._text import (
     are_numbers,

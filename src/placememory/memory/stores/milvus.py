@@ -13,32 +13,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory.errors import (
-    MemoryFormatError,
-    MemoryNotFoundError,
-    MemoryStoreError,
-)
-from placememory.memory._place import PlaceId
-from placememory.memory._rows import Rows
-from placememory.memory._where import Where
-from placememory.memory.stores import _milvus_schema as schema
-from placememory.memory.stores._milvus_client import (
+from placememory.errors import MemoryFormatError, MemoryNotFoundError, MemoryStoreError
+from placememory.memory.place import PlaceId
+from placememory.memory.rows import Rows
+from placememory.memory.search import Where
+from placememory.memory.stores import milvus_schema as schema
+from placememory.memory.stores.milvus_client import (
     LITE,
     Connection,
-    connect,
-    lite_folder_exists,
-    milvus_errors,
-)
-from placememory.memory.stores._milvus_create import (
     State,
     build_index,
     card_key,
     collection_name,
+    connect,
     create_collections,
+    lite_folder_exists,
+    milvus_errors,
     read_state,
     write_state,
 )
-from placememory.memory.stores._port import (
+from placememory.memory.stores.port import (
     FORMAT,
     Manifest,
     Store,

@@ -19,9 +19,9 @@ from placememory.errors import (
     MemoryNotFoundError,
     MemoryStoreError,
 )
-from placememory.memory._place import Place
-from placememory.memory._rows import Rows
-from placememory.memory.stores._port import FORMAT, Manifest, Store, check_rows, reading_places
+from placememory.memory.place import Place
+from placememory.memory.rows import Rows
+from placememory.memory.stores.port import FORMAT, Manifest, Store, check_rows, reading_places
 
 APPLICATION_ID = 0x706C6163  # "plac"
 _SCHEMA = """

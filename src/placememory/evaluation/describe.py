@@ -1,0 +1,196 @@
+"""Describe a traverse: what the cache holds is not done again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from placememory._types import Progress
+from placememory.encoders import Encoder, FittableEncoder, SequenceEncoder
+from placememory.encoders._base import sample_evenly
+from placememory.errors import InputError
+from placememory.evaluation.cache import (
+    DescriptorCache,
+    Row,
+    cache_path,
+    frame_key,
+    joint_key,
+    window_keys,
+)
+from placememory.frames import Frame, FrameImages, read_ahead
+from placememory.pipeline import TraverseDescriptors
+
+_BATCH = 32
+Found = tuple[Row | None, Row | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """Where the descriptors of a traverse are.
+
+    Attributes:
+        file: Of the cache.
+        length: L, frames of a window; 1 for an image encoder.
+    """
+
+    file: Path
+    length: int
+
+
+def fit_on(
+    encoder: Encoder, frames: Sequence[Frame], cache: Path, *, fresh: bool = False
+) -> Encoder:
+    """An encoder that needs a vocabulary, fitted on a reference traverse; others as they are.
+
+    Args:
+        encoder: Any.
+        frames: Of the reference traverse; an even sample of them is used.
+        cache: Folder of the cache, which keeps what was fitted.
+        fresh: Whether to fit anew.
+
+    Raises:
+        ImageError: An image cannot be read.
+    """
+    if not isinstance(encoder, FittableEncoder) or encoder.is_fitted:
+        return encoder
+    chosen = [frames[int(i)] for i in sample_evenly(len(frames), encoder.fit_sample)]
+    with DescriptorCache(cache_path(cache, encoder.card)) as kept:
+        key = joint_key(frame_key(frame) for frame in chosen)
+        card = None if fresh else kept.fitted(key)
+        if card is not None:
+            return encoder.with_fitted(card.fitted)
+        fitted = encoder.fit(FrameImages(chosen))
+        kept.put_fitted(key, fitted.card)
+    return fitted
+
+
+def describe(
+    encoder: Encoder,
+    frames: Sequence[Frame],
+    cache: Path,
+    *,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> Described:
+    """Describe all frames, and of a sequence encoder the windows that end at them, into the cache.
+
+    A pass that was cut off goes on where it stopped.
+
+    Args:
+        encoder: Ready (fitted).
+        frames: N frames of one traverse, in order.
+        cache: Folder of the cache.
+        fresh: Whether to describe anew what the cache holds.
+        progress: Called with frames described now and frames to describe.
+
+    Returns:
+        Where the descriptors are.
+
+    Raises:
+        ImageError: An image cannot be read.
+    """
+    length = encoder.sequence_length if isinstance(encoder, SequenceEncoder) else 1
+    file = cache_path(cache, encoder.card)
+    keys = window_keys([frame_key(frame) for frame in frames], length)
+    with DescriptorCache(file) as kept:
+        missing = set(keys) if fresh else set(keys) - kept.present(keys)
+        batch: list[tuple[bytes, Row | None, Row | None]] = []
+        for key, rows in _described(encoder, frames, keys, missing, progress):
+            batch.append((key, *rows))
+            if len(batch) == _BATCH:
+                kept.put(batch)
+                batch = []
+        kept.put(batch)
+    return Described(file, length)
+
+
+def read_described(where: Described, frames: Sequence[Frame]) -> TraverseDescriptors:
+    """Descriptors of a traverse out of the cache.
+
+    Args:
+        where: What :func:`describe` gave for these frames.
+        frames: N frames of the traverse, in order.
+
+    Returns:
+        (N, D) frame descriptors and, of a sequence encoder, (N - L + 1, Ds). Frames of an encoder
+        without frame descriptors have unrelated rows.
+
+    Raises:
+        InputError: A frame has changed since, so that the cache does not know it.
+    """
+    keys = window_keys([frame_key(frame) for frame in frames], where.length)
+    with DescriptorCache(where.file) as kept:
+        found = kept.get(keys)
+    missing = next(
+        (frame.name for frame, key in zip(frames, keys, strict=True) if key not in found), None
+    )
+    if missing is not None:
+        raise InputError(f"{missing} changed while it was in use; run the same command again")
+    described = [row for key in keys if (row := found[key][0]) is not None]
+    windows = [row for key in keys if (row := found[key][1]) is not None]
+    rows = np.stack(described) if described else unrelated(len(keys))
+    return TraverseDescriptors(rows, np.stack(windows) if windows else None)
+
+
+def _described(
+    encoder: Encoder,
+    frames: Sequence[Frame],
+    keys: Sequence[bytes],
+    missing: set[bytes],
+    progress: Progress | None,
+) -> Iterator[tuple[bytes, Found]]:
+    """Describe the frames whose key is missing, each once."""
+    wanted: dict[bytes, int] = {}
+    for i, key in enumerate(keys):
+        if key in missing:
+            wanted.setdefault(key, i)
+    order = list(wanted.values())
+    if isinstance(encoder, SequenceEncoder):
+        found = _windows(encoder, frames, order)
+    else:
+        found = _images(encoder, frames, order)
+    for done, (i, rows) in enumerate(found, start=1):
+        yield keys[i], rows
+        if progress is not None:
+            progress(done, len(order))
+
+
+def _images(
+    encoder: Encoder, frames: Sequence[Frame], order: list[int]
+) -> Iterator[tuple[int, Found]]:
+    pairs = read_ahead([frames[i] for i in order])
+    for start in range(0, len(order), _BATCH):
+        part = order[start : start + _BATCH]
+        rows = encoder.encode([next(pairs)[1] for _ in part])
+        for i, row in zip(part, rows, strict=True):
+            yield i, (row, None)
+
+
+def _windows(
+    encoder: SequenceEncoder, frames: Sequence[Frame], order: list[int]
+) -> Iterator[tuple[int, Found]]:
+    """Stream runs of frames, each begun early enough that its first window is whole."""
+    wanted, length = set(order), encoder.sequence_length
+    streamed = sorted({j for i in order for j in range(max(0, i - length + 1), i + 1)})
+    stream, before = encoder.stream(), -2
+    pairs = read_ahead([frames[i] for i in streamed])
+    for i, (_, image) in zip(streamed, pairs, strict=True):
+        if i != before + 1:
+            stream = encoder.stream()
+        found, before = stream.push(image), i
+        if i in wanted:
+            yield i, (found.frame, found.sequence)
+
+
+def unrelated(count: int, seed: int = 0) -> NDArray[np.float32]:
+    """(count, 64) float32 unit rows that have nothing to do with any image.
+
+    They stand where a pipeline has no frame encoder, and only its sequence encoder retrieves.
+    """
+    rows = np.random.default_rng(seed).standard_normal((count, 64)).astype(np.float32)
+    units: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return units

@@ -1,0 +1,204 @@
+"""How right the verdicts are: located where it is right, unknown where it is off the map."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from placememory._checks import check_positive
+from placememory.evaluation.metrics.bootstrap import Interval, block_bootstrap
+from placememory.evaluation.metrics.result import INTERVALS, MetricResult, known
+
+BINS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Frames whose probability fell into a bin.
+
+    Attributes:
+        low: Lower end of the bin.
+        high: Upper end.
+        count: Frames.
+        probability: Their mean probability.
+        right: Share of them that was right.
+    """
+
+    low: float
+    high: float
+    count: int
+    probability: float
+    right: float
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedResult(MetricResult):
+    """Verdicts and probabilities against the truth.
+
+    Attributes:
+        radius: Right is within so many metres.
+        frames: Frames with a known truth.
+        on_map: Of these, frames where the map has a place within the radius.
+        located: Share of the on-map frames that were located, right or wrong.
+        precision: Share of all located frames that were right; a located frame off the map is not.
+        recall: Share of the on-map frames that were located and right.
+        median_error: Of the located frames on the map, metres.
+        false_locations: Share of the off-map frames that were located.
+        off_map: Frames off the map.
+        calibration_error: Expected calibration error: mean distance of probability and share right
+            over ten bins, weighed by their frames.
+        bins: The bins, those with frames.
+    """
+
+    radius: float
+    frames: int
+    on_map: int
+    located: Interval
+    precision: Interval
+    recall: Interval
+    median_error: float
+    false_locations: float
+    off_map: int
+    calibration_error: float
+    bins: tuple[ReliabilityBin, ...]
+
+    @property
+    def protocol(self) -> str:
+        """The rules and counts in one line."""
+        return (
+            f"right is within {self.radius:g} m of the true position; {self.on_map} frames are on "
+            f"the map (it has a place within the radius), {self.off_map} off it; {INTERVALS}"
+        )
+
+    def lines(self) -> list[str]:
+        """The numbers."""
+        off = "" if not self.off_map else f", off the map {100 * self.false_locations:.1f} %"
+        return [
+            f"located on the map: {self.located.percent()}{off}",
+            f"precision of located: {self.precision.percent()}",
+            f"located and right: {self.recall.percent()}",
+            f"median error of located: {self.median_error:.2f} m",
+            f"expected calibration error: {100 * self.calibration_error:.1f} %",
+        ]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each bin."""
+        return [
+            {"low": b.low, "high": b.high, "count": b.count, "probability": b.probability,
+             "right": b.right}
+            for b in self.bins
+        ]  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; what is not known is ``None``."""
+        return {
+            "protocol": self.protocol,
+            "radius_m": self.radius,
+            "frames": self.frames,
+            "on_map": self.on_map,
+            "off_map": self.off_map,
+            "located": self.located.to_dict(),
+            "precision": self.precision.to_dict(),
+            "located_and_right": self.recall.to_dict(),
+            "median_error_m": known(self.median_error),
+            "false_locations": known(self.false_locations),
+            "expected_calibration_error": known(self.calibration_error),
+            "reliability": self.rows(),
+        }
+
+    def _draw(self, ax: Any) -> None:
+        ax.plot([0, 1], [0, 1], linestyle="--", linewidth=1, color="0.6")
+        ax.plot([b.probability for b in self.bins], [b.right for b in self.bins], marker="o")
+        ax.set(xlabel="probability", ylabel="share right", xlim=(0, 1), ylim=(0, 1.02))
+
+
+class LocatedFrames:
+    """Verdicts of a run against the truth, fed frame by frame.
+
+    Args:
+        radius: Right is within so many metres.
+
+    Raises:
+        SettingError: The radius is not positive.
+
+    Example:
+        >>> metric = LocatedFrames(radius=1.0)
+        >>> metric.update(located=True, probability=0.9, error=0.3, on_map=True)
+        >>> metric.update(located=True, probability=0.8, error=7.0, on_map=False)
+        >>> metric.update(located=False, probability=0.1, error=None, on_map=True)
+        >>> result = metric.compute()
+        >>> result.located.value, result.precision.value, result.false_locations
+        (0.5, 0.5, 1.0)
+    """
+
+    def __init__(self, radius: float) -> None:
+        check_positive(radius=radius)
+        self.radius = float(radius)
+        self._rows: list[tuple[float, float, float, float, float]] = []
+
+    def update(
+        self, *, located: bool, probability: float, error: float | None, on_map: bool
+    ) -> None:
+        """Add a frame.
+
+        Args:
+            located: Whether the verdict was ``located``.
+            probability: Of the best hypothesis.
+            error: Metres from the best hypothesis to the truth; ``None`` if there is no position.
+            on_map: Whether the map has a place within the radius of the truth.
+        """
+        apart = math.nan if error is None else error
+        right = on_map and apart <= self.radius
+        self._rows.append((located, probability, apart, on_map, right))
+
+    def compute(self) -> LocatedResult:
+        """The result over all frames so far."""
+        table = np.array(self._rows, dtype=np.float64).reshape(-1, 5)
+        located, probability, error, on_map, right = table.T
+        known_place, answered = on_map == 1, located == 1
+        both = located * right
+        bins = _bins(probability, right)
+        count = max(1, len(table))
+        return LocatedResult(
+            radius=self.radius,
+            frames=len(table),
+            on_map=int(on_map.sum()),
+            located=block_bootstrap(located[known_place]),
+            precision=block_bootstrap(right[answered]),
+            recall=block_bootstrap(both[known_place]),
+            median_error=_median(error[answered & known_place]),
+            false_locations=_mean(located[~known_place]),
+            off_map=int((~known_place).sum()),
+            calibration_error=sum(b.count * abs(b.probability - b.right) for b in bins) / count,
+            bins=bins,
+        )
+
+
+def _bins(
+    probability: NDArray[np.float64], right: NDArray[np.float64]
+) -> tuple[ReliabilityBin, ...]:
+    index = np.minimum((probability * BINS).astype(np.int64), BINS - 1)
+    return tuple(
+        ReliabilityBin(
+            low=b / BINS,
+            high=(b + 1) / BINS,
+            count=int((index == b).sum()),
+            probability=float(probability[index == b].mean()),
+            right=float(right[index == b].mean()),
+        )
+        for b in range(BINS)
+        if (index == b).any()
+    )
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if len(values) else math.nan
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if len(finite) else math.nan

@@ -1,0 +1,371 @@
+"""The tree of coordinate frames in a bag's transforms, and the pose of one frame in another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from placememory.errors import BagError, PoseError, SettingError
+from placememory.frames.bags.images import OnDamage, stamp_of
+from placememory.frames.bags.open import (
+    IMAGE_TYPES,
+    BagInfo,
+    BagTopic,
+    OpenBag,
+    RawMessage,
+    read_bag_info,
+)
+from placememory.frames.pose import Pose, Quaternion, compose
+from placememory.frames.trajectory import DEFAULT_POSE_GAP, PoseTrack, Trajectory
+
+_PARENTS = ("map", "odom")
+_CHILDREN = ("base_link", "base_footprint")
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """Pose of one frame in another.
+
+    Attributes:
+        stamp: Nanoseconds.
+        child: Frame whose pose it is.
+        pose: In the frame ``pose.frame_id``.
+        static: It holds for all times.
+    """
+
+    stamp: int
+    child: str
+    pose: Pose
+    static: bool
+
+
+class TransformChain(Trajectory):
+    """Transforms one after the other: map to odom, odom to base, base to camera.
+
+    Args:
+        links: From the top: a fixed pose, or poses over time.
+        source: Where they were read, for messages.
+    """
+
+    def __init__(self, links: Sequence[Pose | PoseTrack], source: str) -> None:
+        self.links = list(links)
+        self.source = source
+
+    def at(self, stamp: int, *, max_gap: float = DEFAULT_POSE_GAP) -> Pose | None:
+        """The pose at a stamp, each link interpolated; see :meth:`Trajectory.at`."""
+        result: Pose | None = None
+        for link in self.links:
+            pose = link if isinstance(link, Pose) else link.at(stamp, max_gap=max_gap)
+            if pose is None:
+                return None
+            result = pose if result is None else compose(result, pose)
+        return result
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """From the last start of a link to the first end; everything if all are fixed."""
+        spans = [link.span for link in self.links if isinstance(link, PoseTrack)]
+        known = [span for span in spans if span is not None]
+        if not known:
+            return (0, 2**63) if self.links else None
+        return max(start for start, _ in known), min(end for _, end in known)
+
+
+class TransformTree:
+    """Frames and the transforms between them.
+
+    Args:
+        transforms: In the order they were received. A transform over time wins over a static one
+            of the same two frames.
+        source: Where they were read, for messages.
+    """
+
+    def __init__(self, transforms: Iterable[Transform], source: str) -> None:
+        self._source = source
+        fixed: dict[tuple[str, str], Pose] = {}
+        moving: dict[tuple[str, str], list[Transform]] = {}
+        for transform in transforms:
+            link = (transform.pose.frame_id, transform.child)
+            if transform.static:
+                fixed[link] = transform.pose
+            else:
+                moving.setdefault(link, []).append(transform)
+        tracks = {
+            link: PoseTrack([t.stamp for t in found], [t.pose for t in found], source)
+            for link, found in moving.items()
+        }
+        self._links: dict[tuple[str, str], Pose | PoseTrack] = {**fixed, **tracks}
+        self._parents: dict[str, list[str]] = {}
+        for parent, child in self._links:
+            self._parents.setdefault(child, []).append(parent)
+
+    @property
+    def frames(self) -> list[str]:
+        """All frames, by name."""
+        return sorted({name for link in self._links for name in link})
+
+    def chain(
+        self, parent: str | None, child: str | None, others: Sequence[str] = ()
+    ) -> TransformChain:
+        """The pose of a frame in one above it.
+
+        Args:
+            parent: Left out: ``map``, else ``odom``, else the topmost frame above the child.
+            child: Left out: ``base_link``, else ``base_footprint``, else the first of ``others``
+                that is known.
+            others: Frames to try, such as the camera's.
+
+        Raises:
+            BagError: A frame is not known, or the one is not above the other; lists the frames.
+        """
+        child = child or next((n for n in (*_CHILDREN, *others) if n in self._parents), None)
+        if child is None:
+            raise self._error("none of its frames is that of a base or of the camera")
+        above = self._paths_up(child)
+        if parent is None:
+            parent = next((n for n in _PARENTS if n in above), list(above)[-1])
+        if child == parent or parent not in above:
+            known = set(self.frames)
+            for name in (child, parent):
+                if name not in known:
+                    raise self._error(f"there is no frame {name!r}")
+            raise self._error(f"the frame {parent!r} is not above {child!r}")
+        path = above[parent]
+        links = [self._links[link] for link in pairwise(path)]
+        return TransformChain(links, f"{self._source}, {parent} to {child}")
+
+    def _paths_up(self, child: str) -> dict[str, list[str]]:
+        """Frames above, nearest first, with the path from each down to the child."""
+        paths = {child: [child]}
+        waiting = [child]
+        for name in waiting:
+            for parent in self._parents.get(name, []):
+                if parent not in paths:
+                    paths[parent] = [parent, *paths[name]]
+                    waiting.append(parent)
+        return paths
+
+    def _error(self, what: str) -> BagError:
+        links = ", ".join(f"{parent} > {child}" for parent, child in sorted(self._links)) or "none"
+        return BagError(
+            f"{self._source}: {what}; its transforms: {links}. Choose two frames with "
+            "--pose-frames PARENT:CHILD (parent=, child=)"
+        )
+
+
+def plain(frame_id: str) -> str:
+    """Name of a frame without the slash that old bags put before it.
+
+    Example:
+        >>> plain("/base_link")
+        'base_link'
+    """
+    return frame_id.lstrip("/")
+
+
+def is_static(topic: str) -> bool:
+    """Whether a topic carries transforms that hold for all times.
+
+    Example:
+        >>> is_static("/robot/tf_static"), is_static("/tf")
+        (True, False)
+    """
+    return topic.rsplit("/", 1)[-1] == "tf_static"
+
+
+def with_static(topic: str, topics: Iterable[str]) -> list[str]:
+    """A topic of transforms, and the static ones beside it.
+
+    Example:
+        >>> with_static("/robot/tf", ["/robot/tf", "/robot/tf_static", "/tf_static"])
+        ['/robot/tf', '/robot/tf_static']
+    """
+    folder = topic.rsplit("/", 1)[0]
+    return [t for t in topics if t == topic or (is_static(t) and t.rsplit("/", 1)[0] == folder)]
+
+
+_TREES = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
+_TRANSFORM = "geometry_msgs/msg/TransformStamped"
+_WITH_COVARIANCE = ("nav_msgs/msg/Odometry", "geometry_msgs/msg/PoseWithCovarianceStamped")
+_TRACKS = (*_WITH_COVARIANCE, "geometry_msgs/msg/PoseStamped", _TRANSFORM)
+_TYPES = (*_TRACKS, *_TREES)
+
+
+def pose_topics(info: BagInfo) -> list[BagTopic]:
+    """The topics of a bag that poses can be read from; static transforms alone are none."""
+    return [topic for topic in info.of_types(_TYPES) if not is_static(topic.name)]
+
+
+def read_bag_poses(
+    path: Path | str,
+    topic: str | None = None,
+    *,
+    parent: str | None = None,
+    child: str | None = None,
+    on_damage: OnDamage | None = None,
+) -> Trajectory:
+    """Read the poses of a bag, to be asked for at the stamps of its images.
+
+    Read are ``nav_msgs/Odometry``, ``geometry_msgs/PoseStamped``, ``PoseWithCovarianceStamped``
+    and ``TransformStamped``, and ``tf2_msgs/TFMessage`` with the static transforms beside it. A
+    quaternion of zeros, and a covariance of zeros, are unknown; a pose that is not finite is left
+    out. A pose's ``frame_id`` is that of the message, or the parent frame.
+
+    Args:
+        path: ``.bag``, ``.mcap``, ``.db3``, or a rosbag2 folder.
+        topic: Left out: the only topic with poses.
+        parent: For transforms: the frame in which the pose is wanted; left out: ``map``, else
+            ``odom``, else the top of the tree.
+        child: For transforms: the frame whose pose is wanted; left out: ``base_link``, else
+            ``base_footprint``, else that of the images.
+        on_damage: Called where the bag is damaged, with what is wrong; the poses before the
+            damage are then returned. Without it, damage raises.
+
+    Raises:
+        BagError: The bag is damaged, has no such topic or frame, or several topics to choose from.
+        MissingExtraError: The package ``rosbags`` is not installed.
+    """
+    with OpenBag(path) as bag:
+        chosen = _chosen(bag.info, topic)
+        source = f"{bag.path} ({chosen.name})"
+        if chosen.type in _TREES:
+            names = with_static(chosen.name, [t.name for t in bag.info.topics if t.type in _TREES])
+            others = [] if child else _image_frames(bag)
+            tree = TransformTree(_transforms(bag, names, on_damage), source)
+            return tree.chain(parent, child, others)
+        stamps, poses = [], []
+        for raw, message in _messages(bag, [chosen.name], on_damage):
+            pose = _pose(message, chosen.type)
+            if pose is not None:
+                stamps.append(stamp_of(message, raw.received))
+                poses.append(pose)
+        return PoseTrack(stamps, poses, source)
+
+
+def bag_to_join(
+    path: Path | str,
+    topic: str | None,
+    frames: str | None = None,
+    *,
+    on_damage: OnDamage | None = None,
+) -> Trajectory | None:
+    """Poses of a bag as the command line asks for them.
+
+    Args:
+        path: The bag.
+        topic: ``"none"``: no poses; ``"auto"``: of the only topic with poses, if there is one;
+            else as :func:`read_bag_poses` takes it.
+        frames: ``PARENT:CHILD``, for transforms; either may be empty.
+        on_damage: As :func:`read_bag_poses` takes it.
+
+    Raises:
+        BagError: The bag is damaged, has no such topic or frame, or several topics to choose from.
+        SettingError: ``frames`` has no colon.
+    """
+    parent, colon, child = (frames or ":").partition(":")
+    if not colon:
+        raise SettingError(f"the frames of a pose are PARENT:CHILD, not {frames!r}")
+    if topic == "none":
+        return None
+    if topic == "auto":
+        topics = pose_topics(read_bag_info(path))
+        if not topics:
+            return None
+        if len(topics) > 1:
+            raise _several(Path(path), topics, "one, or none,")
+        topic = topics[0].name
+    return read_bag_poses(
+        path, topic, parent=parent or None, child=child or None, on_damage=on_damage
+    )
+
+
+def _transforms(bag: OpenBag, topics: list[str], on_damage: OnDamage | None) -> Iterator[Transform]:
+    for raw, message in _messages(bag, topics, on_damage):
+        for transform in message.transforms:
+            pose = _transform(transform)
+            if pose is not None:
+                stamp = stamp_of(transform, raw.received)
+                child = plain(transform.child_frame_id)
+                yield Transform(stamp, child, pose, is_static(raw.topic))
+
+
+def _chosen(info: BagInfo, topic: str | None) -> BagTopic:
+    if topic is not None:
+        return info.named(topic, _TYPES, "poses")
+    topics = pose_topics(info)
+    if not topics:
+        raise BagError(
+            f"{info.path}: there are no poses (Odometry, PoseStamped, TransformStamped or tf)"
+        )
+    if len(topics) > 1:
+        raise _several(info.path, topics, "one")
+    return topics[0]
+
+
+def _several(path: Path, topics: list[BagTopic], what: str) -> BagError:
+    return BagError(
+        f"{path}: {len(topics)} topics with poses: {', '.join(map(str, topics))}; choose {what} "
+        "with --pose-topic (topic=)"
+    )
+
+
+def _messages(
+    bag: OpenBag, topics: list[str], on_damage: OnDamage | None
+) -> Iterator[tuple[RawMessage, Any]]:
+    told = False
+    found = bag.messages(topics)
+    while True:
+        try:
+            raw = next(found, None)
+            if raw is None:
+                return
+            message = bag.decode(raw)
+        except BagError as error:
+            if on_damage is None:
+                raise
+            if not told:
+                on_damage(error)
+            told = True
+            continue
+        yield raw, message
+
+
+def _image_frames(bag: OpenBag) -> list[str]:
+    """The frame of the images, if they are of one topic."""
+    topics = bag.info.of_types(IMAGE_TYPES)
+    if len(topics) != 1:
+        return []
+    first = next(iter(bag.messages([topics[0].name])), None)
+    return [] if first is None else [plain(bag.decode(first).header.frame_id)]
+
+
+def _pose(message: Any, kind: str) -> Pose | None:
+    """Pose of a message; ``None`` if it is not finite."""
+    if kind == _TRANSFORM:
+        return _transform(message)
+    inner, covariance = message.pose, None
+    if kind in _WITH_COVARIANCE:
+        inner = message.pose.pose
+        if any(message.pose.covariance):
+            covariance = tuple(float(value) for value in message.pose.covariance)
+    return _valid(inner.position, inner.orientation, message.header.frame_id, covariance)
+
+
+def _transform(message: Any) -> Pose | None:
+    inner = message.transform
+    return _valid(inner.translation, inner.rotation, message.header.frame_id, None)
+
+
+def _valid(
+    place: Any, turned: Any, frame_id: str, covariance: tuple[float, ...] | None
+) -> Pose | None:
+    quaternion: Quaternion | None = (turned.x, turned.y, turned.z, turned.w)
+    if quaternion == (0.0, 0.0, 0.0, 0.0):
+        quaternion = None
+    try:
+        return Pose(place.x, place.y, place.z, quaternion, plain(frame_id), covariance)
+    except PoseError:
+        return None

@@ -1,0 +1,431 @@
+"""Verified: a candidate with what the geometry says. The rule by which it re-ranks."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from placememory.errors import InputError, SettingError
+from placememory.frames import Image
+from placememory.fusion import Belief, Evidence
+from placememory.geometry.cameras import Camera
+from placememory.geometry.features import Extractor, Features, XFeat, mutual
+from placememory.geometry.two_view import relate
+from placememory.memory import Candidate, Place
+from placememory.memory.place import PlaceId
+
+FLOOR = 20
+"""Inliers below which a pair says nothing: 95 % of pairs that cannot match have fewer."""
+
+LEAD = 1.5
+"""How many times the inliers of the most similar candidate move another one before it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verified:
+    """A candidate with what the geometry of the two images says.
+
+    Attributes:
+        candidate: As the memory found it.
+        matches: Mutual matches of local features.
+        inliers: Those that one motion of the camera explains.
+        kind: What that is: ``fundamental``, ``essential``, ``homography`` or ``none``.
+        matrix: (3, 3) of that kind, from the query to the place.
+        rotation: (3, 3), turns vectors of the query's camera frame into the place's; with known
+            intrinsics only.
+        direction: (3,) unit vector from the place's camera to the query's, in the place's camera
+            frame (x right, y down, z forward); with known intrinsics only, and not for a plane.
+        unchecked: Why it was not checked: ``no image``, ``budget``, ``rank``; empty if it was.
+    """
+
+    candidate: Candidate
+    matches: int = 0
+    inliers: int = 0
+    kind: str = "none"
+    matrix: NDArray[np.float64] | None = None
+    rotation: NDArray[np.float64] | None = None
+    direction: NDArray[np.float64] | None = None
+    unchecked: str = ""
+
+    @property
+    def similarity(self) -> float:
+        """Of the candidate."""
+        return self.candidate.similarity
+
+    @property
+    def share(self) -> float:
+        """Inliers among the matches, 0 to 1."""
+        return self.inliers / self.matches if self.matches else 0.0
+
+    @property
+    def checked(self) -> bool:
+        """Whether its image was compared."""
+        return not self.unchecked
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            **self.candidate.to_dict(),
+            "inliers": self.inliers,
+            "matches": self.matches,
+            "kind": self.kind,
+            "direction": None if self.direction is None else self.direction.tolist(),
+            "rotation": None if self.rotation is None else self.rotation.tolist(),
+            "unchecked": self.unchecked,
+        }
+
+
+def rerank(found: Sequence[Verified], floor: int = FLOOR, lead: float = LEAD) -> list[Verified]:
+    """Verified candidates, best first.
+
+    Candidates with at least ``floor`` inliers come first, by inliers, ties by similarity and then
+    by the order of before; all others follow in the order of before, so weak evidence moves
+    nothing. And nothing is moved unless the most inliers are at least ``lead`` times those of the
+    most similar candidate: neighbours along a corridor differ by less than that by chance.
+
+    Args:
+        found: In the order of the memory, most similar first.
+        floor: Inliers below which a pair says nothing.
+        lead: How many times the inliers of the most similar candidate the best must have.
+
+    Example:
+        >>> from placememory.memory import Place
+        >>> def of(name, inliers, rank):
+        ...     candidate = Candidate(Place("run", rank, name), 0.5 - 0.1 * rank, rank)
+        ...     return Verified(candidate, inliers, inliers)
+        >>> rows = [of("alike", 9, 1), of("right", 80, 2), of("other", 12, 3)]
+        >>> [row.candidate.place.name for row in rerank(rows)]
+        ['right', 'alike', 'other']
+        >>> [row.candidate.place.name for row in rerank(rows, floor=100)]
+        ['alike', 'right', 'other']
+    """
+    strong = [row for row in found if row.inliers >= floor]
+    if not strong or max(row.inliers for row in strong) < lead * found[0].inliers:
+        return list(found)
+    strong.sort(key=lambda row: (-row.inliers, -row.similarity))  # stable
+    return strong + [row for row in found if row.inliers < floor]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Says for a frame whether to check its candidates, how many, and for how long.
+
+    Attributes:
+        ambiguous_only: Check only where the answer is in doubt, see :meth:`count`.
+        top: The most candidates to check.
+        min_inliers: Inliers below which a pair says nothing.
+        max_ms: Milliseconds a frame, its own features among them; ``inf`` for no limit. A pair
+            that has begun is finished.
+        margin: Share of the best similarity by which the best candidate elsewhere must be behind
+            for the frame to be clear.
+        radius: Metres within which two places are one.
+        reach: Indices within a session that are one place, where poses are unknown.
+
+    Raises:
+        SettingError: A value is impossible.
+
+    Example:
+        >>> places = [Place("run", i, f"{i}.png") for i in (3, 40)]
+        >>> clear = [Candidate(place, s, 1) for place, s in zip(places, (0.6, 0.2))]
+        >>> alike = [Candidate(place, s, 1) for place, s in zip(places, (0.60, 0.59))]
+        >>> Policy().count(clear), Policy().count(alike)
+        (0, 2)
+    """
+
+    ambiguous_only: bool = True
+    top: int = 20
+    min_inliers: int = FLOOR
+    max_ms: float = math.inf
+    margin: float = 0.2
+    radius: float = 2.0
+    reach: int = 2
+
+    def __post_init__(self) -> None:
+        if self.top < 1 or self.min_inliers < 1 or not self.max_ms > 0:
+            raise SettingError(
+                f"top is {self.top}, min_inliers {self.min_inliers}, max_ms {self.max_ms}; "
+                "all must be above 0"
+            )
+        if not 0 <= self.margin <= 1 or self.radius < 0 or self.reach < 0:
+            raise SettingError(
+                f"margin is {self.margin}, radius {self.radius}, reach {self.reach}; give "
+                "0 <= margin <= 1 and the others not below 0"
+            )
+
+    def count(self, candidates: Sequence[Candidate], belief: Belief | None = None) -> int:
+        """How many candidates to check, best first; 0 where it does not pay.
+
+        It pays where the belief of the frames before is ``ambiguous`` or ``unknown``; where it is
+        ``located``, only if the frame's best candidate is not there; and where there is none yet,
+        if a candidate elsewhere is nearly as similar as the best.
+
+        Args:
+            candidates: Of the frame, best first.
+            belief: Of the frames before; ``None`` if there is none.
+        """
+        if not candidates:
+            return 0
+        if self.ambiguous_only and not self._doubtful(candidates, belief):
+            return 0
+        return min(self.top, len(candidates))
+
+    def _doubtful(self, candidates: Sequence[Candidate], belief: Belief | None) -> bool:
+        verdict = "warming-up" if belief is None else belief.verdict
+        if verdict in ("ambiguous", "unknown"):
+            return True
+        if belief is not None and verdict == "located":
+            return not self._at(candidates[0].place, belief)
+        best = candidates[0].similarity
+        others = [c.similarity for c in candidates if not self.same(c.place, candidates[0].place)]
+        return bool(others) and others[0] > best - self.margin * abs(best)
+
+    def same(self, one: Place, other: Place) -> bool:
+        """Whether two places are one: near in metres, or near in their session."""
+        if one.pose is not None and other.pose is not None:
+            return one.pose.distance_to(other.pose) <= self.radius
+        return one.session == other.session and abs(one.index - other.index) <= self.reach
+
+    def _at(self, place: Place, belief: Belief) -> bool:
+        """Whether a place is where the belief has the robot."""
+        if place.pose is not None and belief.position is not None:
+            x, y = belief.position[:2]
+            return math.hypot(place.pose.x - x, place.pose.y - y) <= self.radius
+        best = belief.best
+        if best is None:
+            return False
+        session, index = best.place
+        return place.session == session and abs(place.index - index) <= self.reach
+
+
+GAIN = 0.5
+"""Spreads of similarity that half the inliers of the best cost."""
+
+MOST = 2.0
+"""Spreads of similarity that a check costs a candidate at most."""
+
+
+def weigh(
+    evidence: Evidence,
+    verified: Sequence[Verified],
+    *,
+    floor: int = FLOOR,
+    gain: float = GAIN,
+    most: float = MOST,
+) -> Evidence:
+    """The evidence of a frame, its look-alikes made weaker by geometry.
+
+    Where the best pair has at least ``floor`` inliers, every other candidate that was checked loses
+    ``gain`` log2(best / its inliers) spreads of similarity, at most ``most``. Nothing gains: so
+    chance inliers make no place likely that does not look like the frame, and off the map nothing
+    is added. What was not checked keeps its similarity.
+
+    Args:
+        evidence: Of the frame, with the rows of the candidates by their rank.
+        verified: The candidates, in any order.
+        floor: Inliers below which a pair says nothing.
+        gain: Spreads for each halving of inliers.
+        most: Spreads at most.
+
+    Raises:
+        InputError: A candidate's rank is not among the rows of the evidence.
+
+    Example:
+        >>> import numpy as np
+        >>> from placememory.memory import Candidate, Place
+        >>> rows = [Verified(Candidate(Place("run", i, ""), 0.5, i + 1), 99, n)
+        ...         for i, n in enumerate((20, 80))]
+        >>> frame = Evidence(np.array([4, 7]), np.array([0.5, 0.5]), level=(0.1, 0.1))
+        >>> weigh(frame, rows).similarities.round(2).tolist()
+        [0.4, 0.5]
+    """
+    checked = [row for row in verified if row.checked]
+    best = max((row.inliers for row in checked), default=0)
+    if best < floor:
+        return evidence
+    if max(row.candidate.rank for row in checked) > len(evidence.rows):
+        raise InputError("the candidates have ranks that the rows of the evidence have not")
+    spread = evidence.usual()[1]
+    similarities = evidence.similarities.copy()
+    column = None if evidence.column is None else evidence.column.copy()
+    for row in checked:
+        at = row.candidate.rank - 1
+        cost = spread * min(most, gain * math.log2(best / max(1, row.inliers)))
+        similarities[at] -= cost
+        if column is not None:
+            column[evidence.rows[at]] -= cost
+    level = evidence.level if evidence.column is None else evidence.usual()
+    return replace(evidence, similarities=similarities, column=column, level=level)
+
+
+ImageOf = Callable[[Place], Image | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a check found and what it cost.
+
+    Attributes:
+        candidates: Every candidate, best first, see :func:`rerank`.
+        checked: How many were compared with the query.
+        milliseconds: All of it, the query's features among them.
+        stopped: Whether the budget ended it before all that were due were checked.
+    """
+
+    candidates: tuple[Verified, ...]
+    checked: int
+    milliseconds: float
+    stopped: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "checked": self.checked,
+            "milliseconds": self.milliseconds,
+            "stopped": self.stopped,
+            "candidates": [candidate.to_dict() for candidate in self.candidates],
+        }
+
+
+class Verifier:
+    """Compares a query with its candidates by local features, and re-ranks them.
+
+    Mutual nearest neighbours of local features (XFeat, Potje et al., CVPR 2024), then the matches
+    that one motion of the camera explains, by MAGSAC++ (Barath et al., CVPR 2020). The features of
+    places are kept, as the same ones come back frame after frame.
+
+    Args:
+        image_of: The image of a place, (H, W, 3) uint8 RGB; ``None`` if there is none, which means
+            "not checked".
+        extractor: Of local features; :class:`XFeat` by default.
+        camera: Of the query and of the places, which have one size; gives rotation and direction.
+        policy: How many candidates, for how long, and from which inliers on.
+        cosine: Matches of features less alike are left out.
+        pixels: A point may be off by this many, of those the features were taken on.
+        kept: Places whose features are kept: 0.3 MB each at most.
+
+    Raises:
+        SettingError: A setting is impossible.
+
+    Example:
+        >>> verifier = Verifier(lambda place: None)
+        >>> verifier.policy.top
+        20
+    """
+
+    def __init__(
+        self,
+        image_of: ImageOf,
+        *,
+        extractor: Extractor | None = None,
+        camera: Camera | None = None,
+        policy: Policy | None = None,
+        cosine: float = 0.82,
+        pixels: float = 1.5,
+        kept: int = 500,
+    ) -> None:
+        if kept < 1 or not 0 <= cosine < 1 or not pixels > 0:
+            raise SettingError(
+                f"kept is {kept}, cosine {cosine}, pixels {pixels}; give kept >= 1, "
+                "0 <= cosine < 1 and pixels > 0"
+            )
+        self.extractor = extractor or XFeat()
+        self.camera, self.policy = camera, policy or Policy()
+        self.cosine, self.pixels = cosine, pixels
+        self._image_of, self._kept = image_of, kept
+        self._features: OrderedDict[PlaceId, Features] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Places whose features are kept."""
+        return len(self._features)
+
+    def verify(self, query: Image, candidates: Sequence[Candidate]) -> list[Verified]:
+        """Candidates re-ranked by geometry, best first; see :func:`rerank`.
+
+        Args:
+            query: (H, W, 3) uint8 RGB.
+            candidates: Of the memory, best first.
+
+        Raises:
+            MissingExtraError: The extra ``verify`` is not installed.
+        """
+        return list(self.check(query, candidates).candidates)
+
+    def check(
+        self, query: Image, candidates: Sequence[Candidate], count: int | None = None
+    ) -> Verification:
+        """The same, with what it cost.
+
+        Args:
+            query: (H, W, 3) uint8 RGB.
+            candidates: Of the memory, best first.
+            count: How many to check, as :meth:`Policy.count` says; the policy's ``top`` by default.
+
+        Raises:
+            MissingExtraError: The extra ``verify`` is not installed.
+            SettingError: The query has another aspect than the camera's images.
+        """
+        started = time.perf_counter()
+        due = min(self.policy.top if count is None else count, len(candidates))
+        found: list[Verified] = []
+        features = self.extractor.extract(query) if due > 0 else None
+        height, width = query.shape[:2]
+        camera = None if self.camera is None else self.camera.fitted(width, height)
+        stopped = False
+        for place, candidate in enumerate(candidates):
+            if features is None or place >= due:
+                found.append(Verified(candidate, unchecked="rank"))
+                continue
+            stopped = stopped or 1e3 * (time.perf_counter() - started) >= self.policy.max_ms
+            if stopped:
+                found.append(Verified(candidate, unchecked="budget"))
+            else:
+                found.append(self._compared(features, candidate, camera))
+        return Verification(
+            tuple(rerank(found, self.policy.min_inliers)),
+            sum(row.checked for row in found),
+            round(1e3 * (time.perf_counter() - started), 3),
+            stopped,
+        )
+
+    def _compared(self, query: Features, candidate: Candidate, camera: Camera | None) -> Verified:
+        there = self._of(candidate.place)
+        if there is None:
+            return Verified(candidate, unchecked="no image")
+        pairs = mutual(query.descriptors, there.descriptors, self.cosine)
+        geometry = relate(
+            query.points[pairs[:, 0]],
+            there.points[pairs[:, 1]],
+            self.pixels * max(query.pixel, there.pixel),
+            camera,
+        )
+        return Verified(
+            candidate,
+            len(pairs),
+            geometry.inliers,
+            geometry.kind,
+            geometry.matrix,
+            geometry.rotation,
+            geometry.direction,
+        )
+
+    def _of(self, place: Place) -> Features | None:
+        """Features of a place, from those kept where it is among them."""
+        known = self._features.get(place.id)
+        if known is not None:
+            self._features.move_to_end(place.id)
+            return known
+        image = self._image_of(place)
+        if image is None:
+            return None
+        found = self.extractor.extract(image)
+        self._features[place.id] = found
+        if len(self._features) > self._kept:
+            self._features.popitem(last=False)
+        return found

@@ -1,0 +1,163 @@
+"""Estimate: the answer for one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from placememory.evaluation.metrics.place_recall import is_right
+from placememory.frames import Frame, Pose
+from placememory.fusion import Belief, Verdict
+from placememory.geometry import CameraPose, RelativePose
+from placememory.memory import Candidate, Place
+
+
+@dataclass(frozen=True, slots=True)
+class FrameMatch:
+    """The frames of the window, each with the place it was matched to.
+
+    Attributes:
+        frames: Names of the window's frames, oldest first.
+        places: The place of each.
+        distances: Cosine distance of each, 0 to 2.
+        score: Of the matcher, lowest is best.
+        score_kind: What the score is; see :data:`placememory.matching.ScoreKind`.
+    """
+
+    frames: tuple[str, ...]
+    places: tuple[Place, ...]
+    distances: tuple[float, ...]
+    score: float
+    score_kind: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "score": self.score,
+            "score_kind": self.score_kind,
+            "frames": [
+                {"frame": frame, "session": place.session, "index": place.index,
+                 "name": place.name, "distance": distance}
+                for frame, place, distance in zip(
+                    self.frames, self.places, self.distances, strict=True
+                )
+            ],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The answer for one frame.
+
+    Attributes:
+        frame: The query; its pose, where known, is the truth and was not used.
+        candidates: Most similar places, best first.
+        belief: What this frame and those before say together; ``None`` where each frame is
+            answered alone.
+        match: The sequence matched frame by frame, where a matcher runs and its window is full.
+        frame_id: Name of the map frame that poses are in.
+        note: Why the image was not used (``unreadable``, ``featureless``, ``out of order``, ``no
+            descriptor``), or what is wrong with it (``blurred``).
+        checked: Candidates that were checked by local features.
+        relative: Rotation and direction to the place with the most inliers, where candidates were
+            checked by a verifier with a camera.
+        camera_pose: Pose of the query's camera, where there is a poser and enough points fit.
+        refined: Pose of the body that follows from it, if it is sure and the belief agrees; see
+            :attr:`pose`.
+        milliseconds: What the parts of the answer took.
+    """
+
+    frame: Frame
+    candidates: tuple[Candidate, ...]
+    belief: Belief | None = None
+    match: FrameMatch | None = None
+    frame_id: str = "map"
+    note: str = ""
+    checked: int = 0
+    relative: RelativePose | None = None
+    camera_pose: CameraPose | None = None
+    refined: Pose | None = None
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def best(self) -> Candidate | None:
+        """The most similar place; ``None`` in an empty memory."""
+        return self.candidates[0] if self.candidates else None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Whether to trust the pose; ``None`` where each frame is answered alone."""
+        return None if self.belief is None else self.belief.verdict
+
+    @property
+    def probability(self) -> float | None:
+        """That the answer is right within the radius of the fusion, 0 to 1."""
+        return None if self.belief is None else self.belief.probability
+
+    @property
+    def pose(self) -> Pose | None:
+        """Where the robot is, in the map frame.
+
+        Of a belief, its best hypothesis, if the verdict is ``located``; of a frame alone, the pose
+        of the best candidate. ``None`` if there is no such answer, or no pose is known. Where the
+        camera's pose is known from 40 inliers and, of a belief, within 3 m of its best hypothesis
+        (``SURE`` and ``REACH`` of :mod:`placememory.posing`), it is that of the body, with its
+        covariance.
+        """
+        if self.refined is not None:
+            return self.refined
+        if self.belief is None:
+            return self.best.place.pose if self.best is not None else None
+        return self.likely_pose if self.belief.verdict == "located" else None
+
+    @property
+    def likely_pose(self) -> Pose | None:
+        """Pose of the best hypothesis, trusted or not; the refined one where there is one."""
+        if self.belief is None or self.refined is not None:
+            return self.pose
+        position, yaw = self.belief.position, self.belief.yaw
+        if position is None:
+            return None
+        x, y, *rest = position
+        z = rest[0] if rest else 0.0
+        turned = None if yaw is None else Pose.from_yaw(x, y, yaw).quaternion
+        return Pose(x, y, z, turned, self.frame_id)
+
+    @property
+    def covariance(self) -> NDArray[np.float64] | None:
+        """(3, 3) of x, y (metres) and yaw (radians) of the best hypothesis; NaN where unknown."""
+        return None if self.belief is None else self.belief.covariance
+
+    def rights(self, radius: float, heading: float | None = None) -> list[bool | None]:
+        """Whether each candidate is right; ``None`` where a pose is missing on either side."""
+        true = self.frame.pose
+        return [
+            None
+            if true is None or c.place.pose is None
+            else is_right(true, c.place.pose, radius, heading)
+            for c in self.candidates
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        pose = self.likely_pose
+        return {
+            "name": self.frame.name,
+            "stamp": self.frame.stamp,
+            "verdict": self.verdict,
+            "frame_id": self.frame_id,
+            "pose": None if pose is None else pose.to_dict(),
+            "probability": self.probability,
+            "belief": None if self.belief is None else self.belief.to_dict(),
+            "match": None if self.match is None else self.match.to_dict(),
+            "note": self.note,
+            "checked": self.checked,
+            "relative": None if self.relative is None else self.relative.to_dict(),
+            "camera_pose": None if self.camera_pose is None else self.camera_pose.to_dict(),
+            "milliseconds": dict(self.milliseconds),
+            "candidates": [candidate.to_dict() for candidate in self.candidates],
+        }

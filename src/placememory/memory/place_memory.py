@@ -1,0 +1,453 @@
+"""PlaceMemory: what a robot keeps of the places it has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from placememory._version import __version__
+from placememory.encoders import EncoderCard
+from placememory.encoders._base import sample_evenly
+from placememory.errors import (
+    DescriptorError,
+    EncoderMismatchError,
+    MemoryDamagedError,
+    MemoryFormatError,
+    SettingError,
+)
+from placememory.frames import Frame
+from placememory.memory.place import Candidate, Place, PlaceId
+from placememory.memory.rows import Rows, unit_rows
+from placememory.memory.search import Where, top_k
+from placememory.memory.stores import (
+    Manifest,
+    Store,
+    StoreIndex,
+    create_store,
+    open_store,
+    store_exists,
+)
+
+Search = Literal["exact", "store"]
+
+
+class PlaceMemory:
+    """Places of one map: descriptors with poses, under the card of the encoder that made them.
+
+    The store is the durable truth; the descriptors of an open memory also stay resident, so that
+    one matrix product answers a search. Another process's writes are seen after :meth:`refresh`.
+
+    Example:
+        >>> import tempfile
+        >>> from placememory.encoders import Preprocess
+        >>> card = EncoderCard(name="toy", dim=2, preprocess=Preprocess(longest=8))
+        >>> path = Path(tempfile.mkdtemp()) / "office.memory"
+        >>> with PlaceMemory.create(path, encoder=card) as memory:
+        ...     _ = memory.add([Frame("a.png", "run1", 0)], np.float32([[1, 0]]))
+        ...     _ = memory.add([Frame("b.png", "run1", 1)], np.float32([[0, 1]]))
+        ...     [[best]] = memory.search(np.float32([0.1, 0.9]), k=1)
+        >>> best.place.name, round(best.similarity, 3)
+        ('b.png', 0.994)
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        try:
+            self.card = _card(store)
+            if self.card.hash != store.manifest.card_hash:
+                raise MemoryDamagedError(f"{store.uri}: the encoder card is damaged")
+            self._rows: Rows | None = None
+            self.refresh()
+        except BaseException:
+            store.close()
+            raise
+
+    @classmethod
+    def create(
+        cls,
+        uri: str | Path,
+        *,
+        encoder: EncoderCard,
+        frame_id: str = "map",
+        sequence_dim: int | None = None,
+        dtype: Literal["float32", "float16"] = "float32",
+        map_yaml: Path | str | None = None,
+    ) -> PlaceMemory:
+        """Make an empty memory.
+
+        Args:
+            uri: A path (one SQLite file), ``milvus-lite:PATH`` or ``http://host:port/collection``.
+            encoder: Card of the encoder whose descriptors will be kept.
+            frame_id: Name of the map frame.
+            sequence_dim: Length of sequence descriptors, where they are kept too.
+            dtype: How descriptors are stored; float16 halves the file.
+            map_yaml: The ROS map under the places, remembered for figures.
+
+        Raises:
+            MemoryLockedError: There is a memory at this address already.
+        """
+        manifest = Manifest(
+            software=f"placememory {__version__}",
+            dim=encoder.dim,
+            sequence_dim=sequence_dim,
+            dtype=dtype,
+            frame_id=frame_id,
+            card_hash=encoder.hash,
+            map_yaml=_shown(map_yaml) if map_yaml is not None else None,
+        )
+        return cls(create_store(uri, manifest, encoder.to_bytes()))
+
+    @classmethod
+    def open(
+        cls, uri: str | Path, *, encoder: EncoderCard | None = None, readonly: bool = False
+    ) -> PlaceMemory:
+        """Open a memory and check that it is whole.
+
+        Args:
+            uri: As for :meth:`create`.
+            encoder: Card of the encoder that will be used with it.
+            readonly: Refuse to write.
+
+        Raises:
+            MemoryNotFoundError: There is none.
+            MemoryFormatError: It is no memory, or one of another version.
+            MemoryDamagedError: Count or checksum are wrong.
+            EncoderMismatchError: The memory was made by another encoder.
+        """
+        memory = cls(open_store(uri, readonly=readonly))
+        try:
+            if encoder is not None:
+                memory.check_encoder(encoder)
+        except EncoderMismatchError:
+            memory.close()
+            raise
+        return memory
+
+    @staticmethod
+    def exists(uri: str | Path) -> bool:
+        """Whether there is a memory at this address."""
+        return store_exists(uri)
+
+    @property
+    def uri(self) -> str:
+        """The address, as given."""
+        return self._store.uri
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the store knows about its places."""
+        return self._store.manifest
+
+    @property
+    def rows(self) -> Rows:
+        """Places and descriptors in the order of place ids, as of the last refresh or write."""
+        if self._rows is None:
+            self._rows = self._store.read()
+        return self._rows
+
+    @property
+    def places(self) -> Sequence[Place]:
+        """All places in the order of their ids."""
+        return self.rows.places
+
+    @property
+    def descriptors(self) -> NDArray[np.float32]:
+        """(N, D) float32, unit rows, in the order of :attr:`places`; do not change it."""
+        return self.rows.descriptors
+
+    def __len__(self) -> int:
+        """Count of places."""
+        return len(self.rows)
+
+    def refresh(self) -> None:
+        """See what other processes have written since.
+
+        Raises:
+            MemoryDamagedError: Count or checksum are wrong.
+        """
+        self._rows = None
+        _ = self.rows
+
+    def sessions(self) -> dict[str, int]:
+        """Count of places per session."""
+        counts: dict[str, int] = {}
+        for place in self.places:
+            counts[place.session] = counts.get(place.session, 0) + 1
+        return counts
+
+    def check_encoder(self, card: EncoderCard) -> None:
+        """Check that descriptors of an encoder belong here.
+
+        Raises:
+            EncoderMismatchError: They do not; the message names the difference.
+        """
+        if card.hash != self.card.hash:
+            different = ", ".join(self.card.differences(card))
+            raise EncoderMismatchError(
+                f"{self.uri} keeps descriptors of {self.card.name!r} ({self.card.hash[:12]}), not "
+                f"of {card.name!r} ({card.hash[:12]}): they differ in {different}"
+            )
+
+    def add(
+        self,
+        frames: Iterable[Frame | Place],
+        descriptors: ArrayLike,
+        sequence_descriptors: ArrayLike | None = None,
+        *,
+        encoder: EncoderCard | None = None,
+    ) -> int:
+        """Write places: all of them or, if something is wrong, none.
+
+        A place with a known session and index takes the place of the old one.
+
+        Args:
+            frames: N frames (or places).
+            descriptors: (N, D); brought to unit norm.
+            sequence_descriptors: (N, Ds), where the memory keeps them; NaN rows for none.
+            encoder: Card of the encoder that made the descriptors, to be checked.
+
+        Returns:
+            How many were written.
+
+        Raises:
+            DescriptorError: Wrong shape, NaN, infinity or a zero row.
+            EncoderMismatchError: The descriptors are another encoder's.
+            MemoryLockedError: Another process is writing.
+        """
+        if encoder is not None:
+            self.check_encoder(encoder)
+        places = [f if isinstance(f, Place) else Place.from_frame(f) for f in frames]
+        if not places and np.size(descriptors) == 0:
+            return 0
+        self._write(self._checked_rows(places, descriptors, sequence_descriptors))
+        return len(places)
+
+    def add_rows(self, rows: Rows) -> None:
+        """Write rows of a memory as they are (see :func:`placememory.memory.copy`).
+
+        A memory of float16 rounds what is longer.
+
+        Raises:
+            DescriptorError: The rows' descriptors have another length than this memory's.
+        """
+        manifest = self.manifest
+        dims = (rows.descriptors.shape[1], rows.sequence_dim)
+        if dims != (manifest.dim, manifest.sequence_dim):
+            raise DescriptorError(
+                f"{self.uri} keeps descriptors of length {manifest.dim} and sequence descriptors "
+                f"of length {manifest.sequence_dim}, not {dims[0]} and {dims[1]}"
+            )
+        if len(rows):
+            self._write(rows.rounded(manifest.dtype))
+
+    def search(
+        self,
+        descriptors: ArrayLike,
+        k: int = 5,
+        where: Where | None = None,
+        *,
+        using: Search = "exact",
+    ) -> list[list[Candidate]]:
+        """The most similar places for each query.
+
+        Args:
+            descriptors: (Q, D) or (D,); brought to unit norm.
+            k: How many; all places if there are fewer.
+            where: Which places may answer.
+            using: ``exact``, or ``store`` for the index of a Milvus store.
+
+        Returns:
+            For each query the candidates, most similar first, ties in the order of place ids.
+
+        Raises:
+            DescriptorError: Wrong shape, NaN, infinity or a zero row.
+            SettingError: ``k`` is below 1, or the store has no index of its own.
+        """
+        if k < 1:
+            raise SettingError(f"k must be at least 1, not {k}")
+        if np.size(descriptors) == 0:
+            return []
+        queries = unit_rows(descriptors, self.card.dim)
+        if using == "store":
+            return self._search_store(queries, k, where)
+        rows = self.rows
+        allowed = None if where is None else where.rows(rows)
+        return [
+            [
+                Candidate(rows.places[row], float(similarity), rank)
+                for rank, (row, similarity) in enumerate(zip(*found, strict=True), start=1)
+            ]
+            for found in top_k(rows.descriptors, queries, k, allowed)
+        ]
+
+    def remove(self, session: str) -> int:
+        """Remove a session; returns how many places went.
+
+        Raises:
+            SettingError: There is no such session.
+        """
+        known = self.sessions()
+        if session not in known:
+            raise SettingError(
+                f"{self.uri} has no session {session!r}; it has: {', '.join(known) or 'none'}"
+            )
+        self._rows = None
+        return self._store.remove(session)
+
+    @property
+    def has_index(self) -> bool:
+        """Whether the store has an index of its own (Milvus has)."""
+        return self._store.has_index
+
+    def make_index(self, kind: StoreIndex) -> None:
+        """Build a Milvus store's own index (``flat``, ``ivf`` or ``hnsw``)."""
+        self._store.make_index(kind)
+
+    def set_map(self, map_yaml: Path | str) -> None:
+        """Remember the ROS map under the places, for figures."""
+        self._store.update(map_yaml=_shown(map_yaml))
+
+    def set_sources(self, folders: Mapping[str, Path | str]) -> None:
+        """Remember where the images of sessions lie, by session, for figures."""
+        known = self.manifest.sources
+        sources = {**known, **{name: _shown(folder) for name, folder in folders.items()}}
+        if sources != known:
+            self._store.update(sources=sources)
+
+    def set_calibration(self, values: Mapping[str, float]) -> None:
+        """Keep what similarities are worth on this map; see ``placememory calibrate``."""
+        self._store.update(calibration=dict(values))
+
+    def close(self) -> None:
+        """Let go of files and connections. May be called twice."""
+        self._store.close()
+
+    def __enter__(self) -> PlaceMemory:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _checked_rows(
+        self, places: list[Place], descriptors: ArrayLike, sequences: ArrayLike | None
+    ) -> Rows:
+        names = [place.name for place in places]
+        unit = unit_rows(descriptors, self.card.dim, names)
+        if len(unit) != len(places):
+            raise DescriptorError(f"{len(places)} frames but {len(unit)} descriptors")
+        if len({place.id for place in places}) != len(places):
+            raise DescriptorError("two frames of one call have the same session and index")
+        manifest = self.manifest
+        kept = _sequence_rows(sequences, len(places), manifest.sequence_dim, names)
+        return Rows(places, unit, kept).rounded(manifest.dtype)
+
+    def _write(self, rows: Rows) -> None:
+        self._rows = None
+        self._store.upsert(rows)
+
+    def _search_store(
+        self, queries: NDArray[np.float32], k: int, where: Where | None
+    ) -> list[list[Candidate]]:
+        allowed = self.rows if where is None else self.rows.take(where.rows(self.rows).tolist())
+        by_id: dict[PlaceId, Place] = {place.id: place for place in allowed.places}
+        results = []
+        for found in self._store.search(queries, k, where):
+            known = [(by_id[i], similarity) for i, similarity in found if i in by_id][:k]
+            results.append([Candidate(p, s, rank) for rank, (p, s) in enumerate(known, start=1)])
+        return results
+
+
+def _card(store: Store) -> EncoderCard:
+    try:
+        return EncoderCard.from_bytes(store.card)
+    except MemoryFormatError as error:
+        raise MemoryDamagedError(f"{store.uri}: {error}") from error
+
+
+def _shown(path: Path | str) -> str:
+    """A path as text that any store can keep; bytes that are no UTF-8 are replaced."""
+    return str(path).encode(errors="surrogateescape").decode(errors="replace")
+
+
+def _sequence_rows(
+    sequences: ArrayLike | None, count: int, dim: int | None, names: Sequence[str]
+) -> NDArray[np.float32] | None:
+    """Sequence descriptors brought to unit norm; NaN rows, which mean none, stay."""
+    if dim is None:
+        if sequences is not None:
+            raise DescriptorError("this memory keeps no sequence descriptors")
+        return None
+    if sequences is None:
+        return np.full((count, dim), np.nan, np.float32)
+    array = np.array(sequences, dtype=np.float32)
+    if array.shape != (count, dim):
+        raise DescriptorError(f"sequence descriptors are ({count}, {dim}) here, not {array.shape}")
+    known = ~np.isnan(array).all(axis=1)
+    if known.any():
+        array[known] = unit_rows(array[known], dim, [names[int(i)] for i in np.flatnonzero(known)])
+    return array
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRecall:
+    """How much of the exact answer an index finds.
+
+    Attributes:
+        index: Kind of the index.
+        k: Candidates compared.
+        recall: Share of the exact candidates that it found, 0 to 1.
+        queries: Places asked for, evenly spaced.
+        places: Places in the memory.
+    """
+
+    index: str
+    k: int
+    recall: float
+    queries: int
+    places: int
+
+    def __str__(self) -> str:
+        """One line."""
+        return (
+            f"index {self.index}: recall@{self.k} {100 * self.recall:.1f} % against exact search "
+            f"({self.queries} of {self.places} places as queries)"
+        )
+
+
+def index_recall(memory: PlaceMemory, *, k: int = 10, sample: int = 200) -> IndexRecall:
+    """Measure a Milvus store's own index against exact search.
+
+    Args:
+        memory: Open memory in a Milvus store.
+        k: Candidates compared.
+        sample: Places to ask for, at most.
+
+    Raises:
+        SettingError: The store has no index of its own.
+    """
+    queries = memory.descriptors[sample_evenly(len(memory), sample)]
+    exact = memory.search(queries, k)
+    found = memory.search(queries, k, using="store")
+    same = sum(
+        len({c.place.id for c in a} & {c.place.id for c in b})
+        for a, b in zip(exact, found, strict=True)
+    )
+    total = sum(len(candidates) for candidates in exact)
+    return IndexRecall(
+        memory.manifest.index or "flat",
+        k,
+        same / total if total else 1.0,
+        len(queries),
+        len(memory),
+    )

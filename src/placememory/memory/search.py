@@ -1,0 +1,159 @@
+"""Exact nearest descriptors by one matrix product, in an order that does not depend on rounding.
+
+The float32 product only preselects: whatever lies within its rounding error of the k-th best is
+scored again in float64, row by row. So the same query gives the same order alone or in a batch,
+equal descriptors get equal scores wherever they stand, and ties go to the earlier row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from placememory.errors import SettingError
+from placememory.memory.rows import Rows
+
+ROUNDING = 2e-5
+"""Bound on the float32 error of a product of two unit vectors."""
+
+_BLOCK = 1 << 25
+_ROWS = 1024
+
+
+def top_k(
+    matrix: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    k: int,
+    rows: NDArray[np.int64] | None = None,
+) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """The k most similar rows of a matrix for each query.
+
+    Args:
+        matrix: (N, D) float32, unit rows.
+        queries: (Q, D) float32, unit rows.
+        k: How many; all rows if there are fewer.
+        rows: Only these rows, increasing; all if ``None``.
+
+    Returns:
+        For each query: row numbers and similarities (float32), most similar first, ties in the
+        order of rows.
+
+    Example:
+        >>> matrix = np.eye(3, dtype=np.float32)
+        >>> [(found, similarity)] = top_k(matrix, matrix[1:2], k=2)
+        >>> found.tolist(), similarity.tolist()
+        ([1, 0], [1.0, 0.0])
+    """
+    count = len(matrix) if rows is None else len(rows)
+    if count == 0 or len(queries) == 0:
+        return [(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in queries]
+    results = []
+    block = max(1, _BLOCK // len(matrix))
+    for start in range(0, len(queries), block):
+        part = queries[start : start + block]
+        scores = (matrix @ part[0])[None] if len(part) == 1 else part @ matrix.T
+        results += [
+            select(matrix, query, row_scores, min(k, count), rows)
+            for query, row_scores in zip(part, scores, strict=True)
+        ]
+    return results
+
+
+def select(
+    matrix: NDArray[np.float32],
+    query: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    k: int,
+    rows: NDArray[np.int64] | None,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The k best rows of a product that is there already.
+
+    Args:
+        matrix: (N, D) float32, unit rows.
+        query: (D,) float32, unit.
+        scores: (N,) float32, their product.
+        k: How many, at most as many as there are.
+        rows: Only these rows, increasing; all if ``None``.
+
+    Returns:
+        Rows and similarities (k,), as :func:`top_k` gives them.
+    """
+    allowed = scores if rows is None else scores[rows]
+    kth_best = np.partition(allowed, len(allowed) - k)[len(allowed) - k]
+    near = np.flatnonzero(allowed >= kth_best - ROUNDING)
+    found = near if rows is None else rows[near]
+    similarity = similarity_of(matrix[found], query)
+    order = np.lexsort((found, -similarity))[:k]
+    return found[order], similarity[order]
+
+
+def similarity_of(rows: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Similarity of rows (M, D) to a query (D,): (M,) float32, summed in float64 row by row."""
+    wide = query.astype(np.float64)
+    similarity = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), _ROWS):  # there may be many: places that look all the same
+        sums = (rows[start : start + _ROWS].astype(np.float64) * wide).sum(axis=1)
+        similarity[start : start + _ROWS] = np.clip(sums, -1.0, 1.0)
+    return similarity
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which places may answer; conditions are joined by *and*, ``None`` asks nothing.
+
+    Attributes:
+        session: One session, or several.
+        stamp: First and last stamp in nanoseconds, both included.
+        near: x, y in metres for a circle on the ground, or x, y, z for a ball; needs ``radius``.
+        radius: Metres, the border included.
+        floor: Name of the floor.
+
+    Raises:
+        SettingError: ``near`` without ``radius`` or the other way round, or a negative radius.
+
+    Example:
+        >>> Where(session="run1", near=(1.0, 2.0), radius=5.0).session
+        'run1'
+    """
+
+    session: str | Sequence[str] | None = None
+    stamp: tuple[int, int] | None = None
+    near: tuple[float, ...] | None = None
+    radius: float | None = None
+    floor: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.near is None) != (self.radius is None):
+            raise SettingError("a search near a pose needs both the position and the radius")
+        if self.near is not None and len(self.near) not in (2, 3):
+            raise SettingError(f"a position is x, y or x, y, z; not {self.near}")
+        if self.radius is not None and not self.radius >= 0:
+            raise SettingError(f"a radius is zero or more metres, not {self.radius}")
+
+    @property
+    def sessions(self) -> tuple[str, ...] | None:
+        """The sessions asked for, or ``None`` for all."""
+        if self.session is None:
+            return None
+        return (self.session,) if isinstance(self.session, str) else tuple(self.session)
+
+    def rows(self, rows: Rows) -> NDArray[np.int64]:
+        """Numbers of the rows that meet all conditions, increasing."""
+        allowed = np.ones(len(rows), dtype=bool)
+        if self.sessions is not None:
+            allowed &= np.array([p.session in self.sessions for p in rows.places], dtype=bool)
+        if self.stamp is not None:
+            first, last = self.stamp
+            allowed &= np.array(
+                [p.stamp is not None and first <= p.stamp <= last for p in rows.places], dtype=bool
+            )
+        if self.floor is not None:
+            allowed &= np.array([p.floor == self.floor for p in rows.places], dtype=bool)
+        if self.near is not None and self.radius is not None:
+            axes = len(self.near)
+            distance = np.linalg.norm(rows.positions[:, :axes] - np.array(self.near), axis=1)
+            allowed &= distance <= self.radius
+        return np.flatnonzero(allowed)

@@ -1,0 +1,283 @@
+"""Connections to Milvus: a Lite engine that we start in this process, or a server."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel
+
+from placememory._registry import require
+from placememory.errors import (
+    MemoryDamagedError,
+    MemoryFormatError,
+    MemoryLockedError,
+    MemoryStoreError,
+    SettingError,
+)
+from placememory.memory.stores import milvus_schema as schema
+from placememory.memory.stores.port import Manifest, StoreIndex
+
+LITE = "milvus-lite:"
+_LITE_COLLECTION = "places"
+_PURPOSE = "Milvus stores"
+_TIMEOUT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An open client.
+
+    Attributes:
+        client: ``pymilvus.MilvusClient``.
+        collection: Name of the collection that holds the places.
+        lite: Whether it is the embedded engine.
+        close: Lets go of the connection, and of the engine with its lock.
+    """
+
+    client: Any
+    collection: str
+    lite: bool
+    close: Callable[[], None]
+
+
+def connect(uri: str, *, create: bool) -> Connection:
+    """Connect to ``milvus-lite:PATH`` or ``http://host:port/collection``.
+
+    Raises:
+        MissingExtraError: pymilvus or milvus-lite is not installed.
+        MemoryFormatError: The path is a file (Milvus Lite before version 3), or a foreign folder.
+        MemoryLockedError: Another process holds the Lite folder.
+        MemoryStoreError: No server answers.
+        SettingError: The address names no collection.
+    """
+    if uri.startswith(LITE):
+        return _connect_lite(uri, Path(uri.removeprefix(LITE)), create=create)
+    return _connect_server(uri)
+
+
+def lite_folder_exists(uri: str) -> bool:
+    """Whether a Lite address points at something."""
+    return Path(uri.removeprefix(LITE)).exists()
+
+
+@contextlib.contextmanager
+def milvus_errors(uri: str) -> Iterator[None]:
+    """Milvus's errors as ours."""
+    milvus = require("pymilvus.exceptions", extra="milvus", purpose=_PURPOSE)
+    try:
+        yield
+    except milvus.MilvusException as error:
+        raise MemoryStoreError(f"{uri}: Milvus says: {error.message}") from error
+
+
+def _connect_lite(uri: str, path: Path, *, create: bool) -> Connection:
+    if path.is_file():
+        raise MemoryFormatError(
+            f"{path} is a file; since version 3 Milvus Lite keeps a folder. Files of older "
+            "versions cannot be opened: build the memory again"
+        )
+    foreign = path.is_dir() and any(path.iterdir()) and not (path / "collections").is_dir()
+    if foreign:
+        raise MemoryFormatError(f"{path}: this folder is not a Milvus Lite folder")
+    if not create and not path.is_dir():
+        raise MemoryFormatError(f"{path}: there is no Milvus Lite folder")
+    engine = require("milvus_lite.adapter.grpc.server", extra="milvus", purpose=_PURPOSE)
+    lite = require("milvus_lite", extra="milvus", purpose=_PURPOSE)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        server, database, port = engine.start_server_in_thread(
+            data_dir=str(path.resolve()), host="127.0.0.1", port=0
+        )
+    except lite.DataDirLockedError as error:
+        raise MemoryLockedError(
+            f"{uri}: another process (or this one) holds the folder; Milvus Lite serves one at a "
+            "time. Use a SQLite memory or a Milvus server for several"
+        ) from error
+    except (lite.MilvusLiteError, OSError, ValueError) as error:
+        raise MemoryDamagedError(f"{uri}: Milvus Lite cannot open its folder ({error})") from error
+
+    def stop() -> None:
+        server.stop(grace=2)
+        database.close()
+
+    try:
+        client = _client(uri, uri=f"http://127.0.0.1:{port}")
+    except BaseException:
+        stop()
+        raise
+
+    def close() -> None:
+        client.close()
+        stop()
+
+    return Connection(client, _LITE_COLLECTION, lite=True, close=close)
+
+
+def _connect_server(uri: str) -> Connection:
+    parts = urlsplit(uri)
+    collection = parts.path.strip("/")
+    if not collection.isidentifier():
+        raise SettingError(
+            f"{uri}: the address of a Milvus memory is http://host:port/collection, where the "
+            "collection is a name of letters, digits and underscores"
+        )
+    token = os.environ.get("PLACEMEMORY_MILVUS_TOKEN", "")
+    if parts.username:
+        token = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    address = f"{parts.scheme}://{parts.hostname}:{parts.port or 19530}"
+    client = _client(uri, uri=address, token=token)
+    return Connection(client, collection, lite=False, close=client.close)
+
+
+def _client(shown: str, **arguments: Any) -> Any:
+    pymilvus = require("pymilvus", extra="milvus", purpose=_PURPOSE)
+    # It prints a traceback for every refusal; we raise each one with its message instead.
+    logging.getLogger("pymilvus.decorators").setLevel(logging.CRITICAL)
+    try:
+        return pymilvus.MilvusClient(timeout=_TIMEOUT_SECONDS, **arguments)
+    except pymilvus.MilvusException as error:
+        raise MemoryStoreError(f"{shown}: no Milvus server answers ({error.message})") from error
+
+
+_INDEX_SECONDS = 600.0
+_STATE = "state"
+_CARD = "card/"
+
+
+class State(BaseModel):
+    """The manifest with the write that is under way.
+
+    Attributes:
+        manifest: Of the confirmed rows.
+        revision: Number of the last confirmed write.
+        pending: Whether a write is announced and not confirmed.
+        replacing: Whether that write replaces rows.
+        removing: The session whose removal is under way.
+        card_pieces: In how many pieces the encoder card is kept.
+    """
+
+    manifest: Manifest
+    revision: int = 0
+    pending: bool = False
+    replacing: bool = False
+    removing: str | None = None
+    card_pieces: int = 0
+
+
+def collection_name(connection: Connection, part: str) -> str:
+    """Name of a collection of a memory: ``""`` for the places."""
+    return f"{connection.collection}__{part}" if part else connection.collection
+
+
+def card_key(piece: int) -> str:
+    """Key of a piece of the encoder card in the manifest collection."""
+    return f"{_CARD}{piece:06d}"
+
+
+def create_collections(connection: Connection, uri: str, manifest: Manifest, card: bytes) -> None:
+    """Make the collections; the state is written last, so a half-made memory is none.
+
+    Raises:
+        MemoryLockedError: There is a memory already.
+        MemoryFormatError: A collection of this name is somebody else's.
+    """
+    if read_state(connection, load=True) is not None:
+        raise MemoryLockedError(f"{uri}: there is a memory already; open it")
+    client = connection.client
+    fields = {"": schema.place_fields(manifest.dim), "manifest": schema.manifest_fields()}
+    if manifest.sequence_dim is not None:
+        fields["sequences"] = schema.sequence_fields(manifest.sequence_dim)
+    names = {part: collection_name(connection, part) for part in fields}
+    for part, name in names.items():
+        if client.has_collection(name):
+            _refuse_foreign(client, uri, name, fields[part])
+    for part, name in names.items():
+        _drop_half_made(connection, uri, name)
+        client.create_collection(name, schema=fields[part])
+        build_index(connection, name, "flat", {})
+        client.load_collection(name)
+    texts = list(schema.pieces(card))
+    for i, text in enumerate(texts):
+        write_text(client, names["manifest"], card_key(i), text)
+    state = State(manifest=manifest, card_pieces=len(texts))
+    write_text(client, names["manifest"], _STATE, state.model_dump_json())
+
+
+def read_state(connection: Connection, *, load: bool = False) -> State | None:
+    """The state of a memory; ``None`` where there is no complete one."""
+    name = collection_name(connection, "manifest")
+    if load and not connection.client.has_collection(name):
+        return None
+    if load:
+        connection.client.load_collection(name)
+    found = connection.client.query(
+        name, ids=[_STATE], output_fields=["text"], consistency_level="Strong"
+    )
+    return State.model_validate_json(found[0]["text"]) if found else None
+
+
+def write_state(connection: Connection, state: State) -> None:
+    """Replace the state, in one step."""
+    name = collection_name(connection, "manifest")
+    write_text(connection.client, name, _STATE, state.model_dump_json())
+
+
+def write_text(client: Any, collection: str, key: str, text: str) -> None:
+    """Write a text of the manifest collection."""
+    client.upsert(collection, [{"key": key, "text": text, "descriptor": schema.NO_VECTOR}])
+
+
+def build_index(
+    connection: Connection, name: str, kind: StoreIndex, params: dict[str, int]
+) -> None:
+    """Build an index and wait until it holds every row; the client's own wait upsets Lite."""
+    types: dict[StoreIndex, str] = {"flat": "FLAT", "ivf": "IVF_FLAT", "hnsw": "HNSW"}
+    client = connection.client
+    prepared = client.prepare_index_params()
+    prepared.add_index(
+        "descriptor",
+        index_type=types[kind],
+        metric_type="IP",
+        params={"params": params} if connection.lite else params,  # Lite reads the nested form
+    )
+    client.create_index(name, prepared, sync=False)
+    end = time.monotonic() + _INDEX_SECONDS
+    while int((client.describe_index(name, "descriptor") or {}).get("pending_index_rows", 0)):
+        if time.monotonic() > end:
+            raise MemoryStoreError(f"{name}: the index was not ready in {_INDEX_SECONDS:.0f} s")
+        time.sleep(0.1)
+
+
+def _refuse_foreign(client: Any, uri: str, name: str, expected: Any) -> None:
+    """Only an empty collection with our fields may be made anew.
+
+    Raises:
+        MemoryFormatError: It has other fields, or rows.
+    """
+    described = {field["name"] for field in client.describe_collection(name)["fields"]}
+    rows = int(client.get_collection_stats(name).get("row_count", 0))
+    if described != {field.name for field in expected.fields} or (
+        rows and not name.endswith("__manifest")
+    ):
+        raise MemoryFormatError(
+            f"{uri}: Milvus has a collection {name!r} that is not an unfinished place memory; "
+            "choose another name"
+        )
+
+
+def _drop_half_made(connection: Connection, uri: str, name: str) -> None:
+    """Remove what a creation that was cut off left behind."""
+    if connection.client.has_collection(name):
+        connection.client.drop_collection(name)
+    elif connection.lite:  # a folder that the engine does not list holds no rows
+        left = Path(uri.removeprefix(LITE)) / "collections" / name
+        shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,159 @@
+"""The port that every store implements: durable rows under one manifest."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from placememory.errors import InputError, MemoryDamagedError, SettingError
+from placememory.memory.rows import Rows
+from placememory.memory.search import Where
+
+FORMAT = 1
+"""Version of what stores write; a store of another version is refused."""
+
+StoreIndex = Literal["flat", "ivf", "hnsw"]
+Dtype = Literal["float32", "float16"]
+
+
+class Manifest(BaseModel):
+    """What a store knows about its rows.
+
+    Attributes:
+        format: Version of the layout.
+        software: The version of placememory that made it.
+        dim: Length of descriptors.
+        sequence_dim: Length of sequence descriptors; ``None`` if none are kept.
+        dtype: How descriptors are kept.
+        metric: Always ``cosine``: the inner product of unit rows.
+        frame_id: Name of the map frame.
+        card_hash: Of the encoder card.
+        count: Places.
+        checksum: Sum of the rows' CRC-32 values.
+        index: The store's own index, where it has one.
+        map_yaml: The map drawn under the places, as given when the memory was built.
+        sources: Where the images of each session lay then; a hint for figures, nothing more.
+        calibration: What similarities are worth on this map, where that was measured.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: int = FORMAT
+    software: str
+    dim: int = Field(gt=0)
+    sequence_dim: int | None = Field(default=None, gt=0)
+    dtype: Dtype = "float32"
+    metric: Literal["cosine"] = "cosine"
+    frame_id: str = "map"
+    card_hash: str
+    count: int = 0
+    checksum: int = 0
+    index: StoreIndex | None = None
+    map_yaml: str | None = None
+    sources: dict[str, str] = Field(default_factory=dict)
+    calibration: dict[str, float] | None = None
+
+
+class Store(ABC):
+    """Durable rows of one memory.
+
+    Writes are atomic: after a crash either all rows of a call are there, or none. (Milvus: of each
+    1024 rows of a call; and of a call that replaces rows, what arrived.)
+
+    Attributes:
+        uri: The address, as given.
+    """
+
+    uri: str
+    has_index = False
+    """Whether :meth:`search` and :meth:`make_index` work."""
+
+    @property
+    @abstractmethod
+    def manifest(self) -> Manifest:
+        """What is known about the rows now."""
+
+    @property
+    @abstractmethod
+    def card(self) -> bytes:
+        """The encoder card (see :meth:`EncoderCard.to_bytes`)."""
+
+    @abstractmethod
+    def update(self, **fields: Any) -> None:
+        """Change fields of the manifest (``map_yaml``)."""
+
+    @abstractmethod
+    def read(self) -> Rows:
+        """All rows in the order of their place ids, checked against count and checksum.
+
+        Raises:
+            MemoryDamagedError: They disagree.
+        """
+
+    @abstractmethod
+    def upsert(self, rows: Rows) -> None:
+        """Write rows; those with a known place id take the place of the old ones.
+
+        Raises:
+            MemoryLockedError: Another process is writing.
+        """
+
+    @abstractmethod
+    def remove(self, session: str) -> int:
+        """Remove a session; returns how many places went."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of files, locks and connections. May be called twice."""
+
+    def make_index(self, kind: StoreIndex) -> None:
+        """Build the store's own index.
+
+        Raises:
+            SettingError: This store has none.
+        """
+        raise SettingError(f"{self.uri}: only a Milvus store has an index of its own, not {kind!r}")
+
+    def search(
+        self, queries: NDArray[np.float32], k: int, where: Where | None
+    ) -> list[list[tuple[tuple[str, int], float]]]:
+        """Ask the store's own index: place ids and similarities per query, best first.
+
+        Raises:
+            SettingError: This store has none.
+        """
+        raise SettingError(f"{self.uri}: only a Milvus store can search with an index of its own")
+
+
+@contextmanager
+def reading_places(uri: str) -> Iterator[None]:
+    """What cannot be understood while places are read, as damage.
+
+    Raises:
+        MemoryDamagedError: A place is malformed.
+    """
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, InputError) as error:
+        raise MemoryDamagedError(f"{uri}: a place is damaged ({error})") from error
+
+
+def check_rows(rows: Rows, manifest: Manifest, uri: str) -> None:
+    """Compare rows that were read with what was written.
+
+    Raises:
+        MemoryDamagedError: Count or checksum disagree.
+    """
+    advice = "restore it from a copy, or build it again"
+    if len(rows) != manifest.count:
+        raise MemoryDamagedError(
+            f"{uri}: {len(rows)} places were read but {manifest.count} were written; {advice}"
+        )
+    if int(rows.checksums.sum()) != manifest.checksum:
+        raise MemoryDamagedError(f"{uri}: the checksum of the places is wrong; {advice}")
