@@ -22,7 +22,7 @@ from _localization_sets import Scene, building, listed, tower_walks
 from _real import DATA, corridor, loop
 from _tables import machine, markdown
 
-from placememory.evaluation import LocatedFrames
+from placememory.metrics.located import LocatedFrames
 
 METHODS = ("single frame", "frequency", "spatial", "heatmap", "bayes")
 COLUMNS = (

@@ -17,9 +17,9 @@ from _tables import machine, markdown
 
 from placememory import PlaceMemory, create_encoder
 from placememory.encoders import from_card
-from placememory.evaluation import Interval, block_bootstrap
 from placememory.localization.run import localize
 from placememory.memory.build import build
+from placememory.metrics.bootstrap import Interval, block_bootstrap
 
 SEEDS = (0, 1, 2)
 

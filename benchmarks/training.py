@@ -25,8 +25,8 @@ from _tables import machine, markdown
 from placememory import create_encoder
 from placememory.datasets import open_dataset
 from placememory.encoders import Encoder, FittableEncoder
-from placememory.evaluation import PairedDifference
 from placememory.frames import Frame, FrameImages
+from placememory.metrics.paired import PairedDifference
 from placememory.samples import render_traverses
 from placememory.training import Trained, read_training, train
 

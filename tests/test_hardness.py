@@ -33,7 +33,7 @@ from placememory.memory.build import build, build_from_features, feature_frames
 from placememory.memory.features_h5 import FeatureWriter
 from placememory.memory.search import similarity_of
 from tests.conftest import make_card, make_descriptors, make_frames
-from tests.test_build import Thumbnails
+from tests.memory.test_build import Thumbnails
 
 
 @pytest.fixture

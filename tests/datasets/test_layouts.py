@@ -12,8 +12,8 @@ from PIL import Image
 
 from placememory.datasets import Traverse, find_layout, layouts, open_dataset
 from placememory.errors import DatasetError, SettingError
-from placememory.evaluation import build_windows
 from placememory.frames import Frame
+from placememory.metrics.sequences import build_windows
 
 
 def picture(path: Path, grey: int = 0) -> Path:

@@ -27,7 +27,7 @@ from placememory.geometry import (
 from placememory.geometry.poser import mount
 from placememory.memory import Candidate, Place
 from tests.geometry._scene import CAMERA
-from tests.test_localizer import ToyEncoder, _frame, _image
+from tests.localization.test_localizer import ToyEncoder, _frame, _image
 
 COUNT = 40
 IMAGE = np.zeros((4, 4, 3), np.uint8)

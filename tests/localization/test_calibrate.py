@@ -13,7 +13,7 @@ from placememory.errors import InputError, SettingError
 from placememory.fusion import PlaceTable
 from placememory.localization.calibration import Calibration, calibrate, calibrate_on_session
 from tests.conftest import Building, make_card, run_command
-from tests.test_localizer import DIM, ToyEncoder, _image
+from tests.localization.test_localizer import DIM, ToyEncoder, _image
 
 
 def _world(noise: float, seed: int = 0):

@@ -108,7 +108,7 @@ def test_a_full_disk_is_told() -> None:
 _ENDLESS = """
 import sys
 from pathlib import Path
-from tests.test_result_stream import ResultStream, _estimates
+from tests.localization.test_result_stream import ResultStream, _estimates
 with ResultStream(Path(sys.argv[1]), radius=2.0) as stream:
     while True:
         for estimate in _estimates():

@@ -13,11 +13,11 @@ from placememory.cli import _options as options
 from placememory.cli._common import encoder_of, print_table, progress, say, tell_bad, warn
 from placememory.cli._frames import FrameOptions
 from placememory.errors import SettingError
-from placememory.evaluation import LocatedResult
 from placememory.fusion import PlaceTable
 from placememory.localization.calibration import CalibrationReport, calibrate, calibrate_on_session
 from placememory.localization.run import localize
 from placememory.memory import PlaceMemory
+from placememory.metrics.located import LocatedResult
 
 
 def run(

@@ -31,7 +31,6 @@ from placememory.cli._common import (
 from placememory.cli._frames import FrameOptions, tell_join
 from placememory.encoders import Encoder
 from placememory.errors import BagError, InputError, SettingError
-from placememory.evaluation import LocatedResult
 from placememory.frames import Frame, PoseTable, Trajectory, read_bag_poses, read_poses, stream_bag
 from placememory.frames.bags import BagInfo, is_bag, list_bag, read_bag_info
 from placememory.frames.camera import Camera, is_camera
@@ -58,6 +57,7 @@ from placememory.localization.run import (
     measure_verdicts,
 )
 from placememory.memory import PlaceMemory, Where
+from placememory.metrics.located import LocatedResult
 
 _ODOMETRY = ("nav_msgs/msg/Odometry",)
 

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from placememory._types import Protocol
 from placememory.encoders import names as encoder_names
 from placememory.errors import SettingError
-from placememory.evaluation.metrics.sequences import Strategy
 from placememory.matching import names as matcher_names
+from placememory.metrics.sequences import Strategy
 
 M = TypeVar("M", bound=BaseModel)
 NO_ENCODER = "none"

@@ -14,9 +14,9 @@ from placememory._version import __version__
 from placememory.datasets import Traverse
 from placememory.errors import InputError
 from placememory.evaluation.match import Matched
-from placememory.evaluation.metrics.bootstrap import block_bootstrap
 from placememory.evaluation.plan import Run
 from placememory.evaluation.score import COLUMNS, FrameScores, metrics_of, score_frames
+from placememory.metrics.bootstrap import block_bootstrap
 
 METRICS, CONFIG, FRAMES = "metrics.json", "run.json", "frames.csv"
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from placememory._types import Protocol
 from placememory.datasets import Traverse
-from placememory.evaluation.metrics.correspondence import CorrespondencePrecision
-from placememory.evaluation.metrics.curves import PrecisionRecall
-from placememory.evaluation.metrics.decisions import MatchDecisions
-from placememory.evaluation.metrics.pose_errors import PoseErrors
-from placememory.evaluation.metrics.recall import RetrievalRecall
 from placememory.frames import Pose
+from placememory.metrics.correspondence import CorrespondencePrecision
+from placememory.metrics.curves import PrecisionRecall
+from placememory.metrics.decisions import MatchDecisions
+from placememory.metrics.pose_errors import PoseErrors
+from placememory.metrics.recall import RetrievalRecall
 from placememory.pipeline import QueryResult
 
 COLUMNS = (

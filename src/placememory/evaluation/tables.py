@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from placememory._io import write_csv
 from placememory.errors import InputError
-from placememory.evaluation.metrics.paired import PairedDifference, PairedDifferenceResult
 from placememory.evaluation.output import FRAMES, is_done, read_run
+from placememory.metrics.paired import PairedDifference, PairedDifferenceResult
 
 OVERALL = "overall_results.csv"
 COLUMNS = (

@@ -22,7 +22,6 @@ from placememory.evaluation.config import (
     WindowSettings,
 )
 from placememory.evaluation.describe import fit_on
-from placememory.evaluation.metrics.sequences import sequence_positives
 from placememory.evaluation.output import CONFIG, METRICS, is_done
 from placememory.evaluation.plan import with_digest
 from placememory.evaluation.runner import cache_folder, read_traverse
@@ -34,6 +33,7 @@ from placememory.evaluation.windows import (
     retrieve,
     windows_of,
 )
+from placememory.metrics.sequences import sequence_positives
 
 PREDICTIONS, PAGE = "predictions.json", "failures.html"
 

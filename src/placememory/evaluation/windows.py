@@ -15,7 +15,7 @@ from placememory.encoders import Encoder
 from placememory.encoders._pca import principal_components
 from placememory.errors import InputError
 from placememory.evaluation.describe import describe, read_described
-from placememory.evaluation.metrics.sequences import (
+from placememory.metrics.sequences import (
     SequenceRecall,
     SequenceRecallResult,
     SequenceWindows,

@@ -114,7 +114,7 @@ def _look(axes: Axes, count: int) -> None:
 
 
 if TYPE_CHECKING:
-    from placememory.evaluation import LocatedResult
+    from placememory.metrics.located import LocatedResult
 
 _COLOURS = ("#7b8794", "#0072b2", "#d55e00", "#009e73")
 _LARGEST = 260.0

@@ -21,7 +21,7 @@ from placememory.figures.style import (
 from placememory.figures.verdict import Verdict
 
 if TYPE_CHECKING:
-    from placememory.evaluation import PrecisionRecallResult
+    from placememory.metrics.curves import PrecisionRecallResult
 
 _LABELS = {
     Verdict.RIGHT: "right",
@@ -88,7 +88,7 @@ def draw_precision_recall(result: PrecisionRecallResult, *, title: str) -> Figur
     """Precision over recall, with the recall that is reached before the first wrong answer.
 
     Args:
-        result: Of :class:`placememory.evaluation.PrecisionRecall`.
+        result: Of :class:`placememory.metrics.PrecisionRecall`.
         title: Above the figure.
 
     Returns:

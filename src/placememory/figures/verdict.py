@@ -9,12 +9,12 @@ from enum import Enum
 
 import numpy as np
 
-from placememory.evaluation import FrameCheck, RecallResult
-from placememory.evaluation.metrics.bootstrap import Interval
-from placememory.evaluation.metrics.place_recall import is_right
 from placememory.frames import Pose
 from placememory.localization.estimate import Estimate
 from placememory.memory import Place
+from placememory.metrics.alignment import FrameCheck
+from placememory.metrics.bootstrap import Interval
+from placememory.metrics.place_recall import RecallResult, is_right
 
 
 class Verdict(Enum):

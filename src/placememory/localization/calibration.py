@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from placememory._types import Floats
 from placememory.errors import InputError, SettingError
-from placememory.evaluation import LocatedFrames, LocatedResult
 from placememory.fusion import Belief, Evidence, ObservationModel, PlaceTable
 from placememory.fusion.bayes import Bayes
 from placememory.memory import PlaceMemory
+from placememory.metrics.located import LocatedFrames, LocatedResult
 
 WRONG_A_FRAME = 200
 LEFT_OUT = 0.2

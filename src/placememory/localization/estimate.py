@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory.evaluation.metrics.place_recall import is_right
 from placememory.frames import Frame, Pose
 from placememory.fusion import Belief, Verdict
 from placememory.geometry import CameraPose, RelativePose
 from placememory.memory import Candidate, Place
+from placememory.metrics.place_recall import is_right
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Estimate:
         Of a belief, its best hypothesis, if the verdict is ``located``; of a frame alone, the pose
         of the best candidate. ``None`` if there is no such answer, or no pose is known. Where the
         camera's pose is known from 40 inliers and, of a belief, within 3 m of its best hypothesis
-        (``SURE`` and ``REACH`` of :mod:`placememory.posing`), it is that of the body, with its
+        (``SURE`` and ``REACH`` of :mod:`placememory.geometry`), it is that of the body, with its
         covariance.
         """
         if self.refined is not None:

@@ -18,11 +18,11 @@ import numpy as np
 from placememory._io import write_csv, write_json, write_text
 from placememory._version import __version__
 from placememory.errors import PlaceMemoryError
-from placememory.evaluation import RecallResult
 from placememory.frames import Pose
 from placememory.localization.estimate import Estimate
 from placememory.localization.run import Localization, Measured
 from placememory.memory import PlaceMemory
+from placememory.metrics.place_recall import RecallResult
 
 
 @dataclass(slots=True)

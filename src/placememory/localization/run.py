@@ -15,19 +15,13 @@ from placememory._types import Progress
 from placememory.encoders import Encoder
 from placememory.encoders._batching import BATCH, BadFrames, encode_frames
 from placememory.errors import ImageError, InputError
-from placememory.evaluation import (
-    FrameCheck,
-    LocatedFrames,
-    LocatedResult,
-    PlaceRecall,
-    RecallResult,
-    check_frames,
-)
-from placememory.evaluation.metrics.place_recall import is_right
 from placememory.frames import Frame
 from placememory.localization.estimate import Estimate
 from placememory.localization.localizer import Localizer, Step
 from placememory.memory import PlaceMemory, Where
+from placememory.metrics.alignment import FrameCheck, check_frames
+from placememory.metrics.located import LocatedFrames, LocatedResult
+from placememory.metrics.place_recall import PlaceRecall, RecallResult, is_right
 
 Keep = Literal["all", "no images", "nothing"]
 _CONFIDENT_SHARE = 0.5

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from placememory.encoders import names as encoder_names
 from placememory.errors import SettingError
 from placememory.evaluation.config import StrictModel, read_yaml, validated
-from placememory.evaluation.metrics.sequences import Strategy
+from placememory.metrics.sequences import Strategy
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -108,7 +108,7 @@ class Data(StrictModel):
         positive_radius: Windows within it show one place; metres, or frames.
         negative_radius: Windows beyond it show different places.
         heading: Degrees that positives may differ in their direction; 180 also takes the opposite.
-        strategy: Which windows are positives, see ``placememory.evaluation.metrics.sequences``.
+        strategy: Which windows are positives, see ``placememory.metrics.sequences``.
         negative_strategy: Which windows are no negatives, within the negative radius.
         validation_radius: A match is right within it.
         validation_strategy: Which windows are right.

@@ -13,9 +13,13 @@ from numpy.typing import NDArray
 from placememory._types import Rows
 from placememory.datasets import Traverse, open_dataset
 from placememory.errors import SettingError
-from placememory.evaluation import SequenceWindows, build_windows, sequence_positives
-from placememory.evaluation.metrics.sequences import Strategy
 from placememory.frames import Frame
+from placememory.metrics.sequences import (
+    SequenceWindows,
+    Strategy,
+    build_windows,
+    sequence_positives,
+)
 from placememory.training.config import Data, HeldOut, Source
 
 Positions = NDArray[np.float64]

@@ -25,7 +25,7 @@ from placememory._io import replacing, write_json, write_text
 from placememory._registry import require
 from placememory._version import __version__
 from placememory.errors import InputError
-from placememory.evaluation import PairedDifference, PairedDifferenceResult
+from placememory.metrics.paired import PairedDifference, PairedDifferenceResult
 from placememory.training.config import Training, checked
 from placememory.training.sampling import Position
 

@@ -19,8 +19,8 @@ from torch import Tensor
 from placememory._types import Progress, Rows
 from placememory.encoders._sequence_net import SequenceNet
 from placememory.errors import SettingError
-from placememory.evaluation import SequenceRecall, SequenceRecallResult, SequenceWindows
 from placememory.evaluation.windows import retrieve
+from placememory.metrics.sequences import SequenceRecall, SequenceRecallResult, SequenceWindows
 from placememory.training.config import Data, Training
 from placememory.training.data import (
     TrainingSet,

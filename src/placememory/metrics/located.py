@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placememory._checks import check_positive
-from placememory.evaluation.metrics.bootstrap import Interval, block_bootstrap
-from placememory.evaluation.metrics.result import INTERVALS, MetricResult, known
+from placememory.metrics.bootstrap import Interval, block_bootstrap
+from placememory.metrics.result import INTERVALS, MetricResult, known
 
 BINS = 10
 

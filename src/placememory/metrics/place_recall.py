@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placememory.errors import SettingError
-from placememory.evaluation.metrics.bootstrap import Interval, block_bootstrap
 from placememory.frames.pose import Pose
+from placememory.metrics.bootstrap import Interval, block_bootstrap
 
 DEFAULT_KS = (1, 5, 10)
 

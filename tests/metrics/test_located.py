@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from placememory.evaluation import LocatedFrames
+from placememory.metrics.located import LocatedFrames
 
 
 def test_a_run_with_a_stretch_off_the_map() -> None:

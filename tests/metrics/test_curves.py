@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placememory.errors import InputError, SettingError
-from placememory.evaluation import PairedDifference, PoseErrors, PrecisionRecall
 from placememory.frames import Pose
+from placememory.metrics.curves import PrecisionRecall
+from placememory.metrics.paired import PairedDifference
+from placememory.metrics.pose_errors import PoseErrors
 
 ANSWERS = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=40)
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from placememory._checks import check_positive
 from placememory.errors import SettingError
-from placememory.evaluation.metrics.bootstrap import Interval, block_bootstrap
-from placememory.evaluation.metrics.result import INTERVALS, MetricResult, known
 from placememory.frames.pose import Pose
+from placememory.metrics.bootstrap import Interval, block_bootstrap
+from placememory.metrics.result import INTERVALS, MetricResult, known
 
 DEFAULT_THRESHOLDS = ((0.25, 2.0), (0.5, 5.0), (5.0, 10.0))
 DEFAULT_QUANTILES = (0.25, 0.5, 0.75, 0.95)

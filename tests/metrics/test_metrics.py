@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placememory.errors import SettingError
-from placememory.evaluation import PlaceRecall, block_bootstrap, check_frames
-from placememory.evaluation.alignment import rigid_fit
 from placememory.frames import Pose
+from placememory.metrics.alignment import check_frames, rigid_fit
+from placememory.metrics.bootstrap import block_bootstrap
+from placememory.metrics.place_recall import PlaceRecall
 
 
 def _turned(x: float, degrees: float) -> Pose:

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from placememory._checks import check_choice
 from placememory.errors import InputError
-from placememory.evaluation.metrics.bootstrap import Interval, block_bootstrap
-from placememory.evaluation.metrics.inputs import flags_of, same_length
-from placememory.evaluation.metrics.result import INTERVALS, MetricResult, known
+from placememory.metrics.bootstrap import Interval, block_bootstrap
+from placememory.metrics.inputs import flags_of, same_length
+from placememory.metrics.result import INTERVALS, MetricResult, known
 
 RecallOver = Literal["matchable", "right"]
 _RECALL_OVER = {

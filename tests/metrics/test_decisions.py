@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placememory.errors import InputError, SettingError
-from placememory.evaluation import CorrespondencePrecision, MatchDecisions
+from placememory.metrics.correspondence import CorrespondencePrecision
+from placememory.metrics.decisions import MatchDecisions
 
 
 def recorded(golden: Path, route: str):

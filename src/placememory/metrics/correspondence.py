@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from placememory._checks import check_choice, check_positive
 from placememory._types import Protocol
 from placememory.errors import InputError, SettingError
-from placememory.evaluation.metrics.bootstrap import Interval, block_bootstrap
-from placememory.evaluation.metrics.inputs import (
+from placememory.metrics.bootstrap import Interval, block_bootstrap
+from placememory.metrics.inputs import (
     PROTOCOLS,
     UNMATCHED,
     Unit,
@@ -21,7 +21,7 @@ from placememory.evaluation.metrics.inputs import (
     rows_of,
     rows_within,
 )
-from placememory.evaluation.metrics.result import INTERVALS, MetricResult
+from placememory.metrics.result import INTERVALS, MetricResult
 
 
 @dataclass(frozen=True, slots=True)

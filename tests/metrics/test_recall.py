@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placememory.errors import InputError, SettingError
-from placememory.evaluation import PlaceRecall, RetrievalRecall
 from placememory.frames import Pose
+from placememory.metrics.place_recall import PlaceRecall
+from placememory.metrics.recall import RetrievalRecall
 
 
 def test_each_threshold_has_its_own_queries() -> None:
@@ -111,7 +112,7 @@ def test_large_tables_are_done_in_parts(monkeypatch) -> None:
     ranked = np.array([rng.permutation(30)[:10] for _ in range(25)])
     results = []
     for cells in (4_000_000, 100):
-        monkeypatch.setattr("placememory.evaluation.metrics.inputs._CELLS", cells)
+        monkeypatch.setattr("placememory.metrics.inputs._CELLS", cells)
         metric = RetrievalRecall([4])
         metric.update(ranked, true, places)
         results.append(metric.compute())

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from placememory._checks import check_choice, check_positive
 from placememory._types import Protocol, Rows
 from placememory.errors import InputError, SettingError
-from placememory.evaluation.metrics.inputs import (
+from placememory.metrics.inputs import (
     PROTOCOLS,
     UNMATCHED,
     Unit,
@@ -24,9 +24,9 @@ from placememory.evaluation.metrics.inputs import (
     rows_within,
     same_length,
 )
-from placememory.evaluation.metrics.place_recall import DEFAULT_KS
-from placememory.evaluation.metrics.recall import FirstHits, RecallAtK
-from placememory.evaluation.metrics.result import INTERVALS, MetricResult
+from placememory.metrics.place_recall import DEFAULT_KS
+from placememory.metrics.recall import FirstHits, RecallAtK
+from placememory.metrics.result import INTERVALS, MetricResult
 
 __all__ = [
     "SequenceRecall",

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from placememory._checks import check_choice
 from placememory._types import Protocol
 from placememory.errors import InputError
-from placememory.evaluation.metrics.inputs import PROTOCOLS, flags_of, same_length
-from placememory.evaluation.metrics.result import MetricResult, known, share
+from placememory.metrics.inputs import PROTOCOLS, flags_of, same_length
+from placememory.metrics.result import MetricResult, known, share
 
 _RULES = {
     "default": (

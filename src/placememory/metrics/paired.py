@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from placememory.errors import InputError
-from placememory.evaluation.metrics.bootstrap import Interval, Statistic, block_bootstrap
-from placememory.evaluation.metrics.inputs import same_length
-from placememory.evaluation.metrics.result import MetricResult, known
+from placememory.metrics.bootstrap import Interval, Statistic, block_bootstrap
+from placememory.metrics.inputs import same_length
+from placememory.metrics.result import MetricResult, known
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,24 +10,24 @@ import sys
 import numpy as np
 import pytest
 
-from placememory import evaluation
+from placememory import metrics
 from placememory._registry import require
-from placememory.evaluation import block_bootstrap
-from placememory.evaluation.metrics.result import MetricResult
 from placememory.frames import Pose
+from placememory.metrics.bootstrap import block_bootstrap
+from placememory.metrics.result import MetricResult
 
 
 def _results() -> dict[str, MetricResult]:
     places = [[0, 0], [5, 0], [10, 0], [15, 0]]
-    windows = evaluation.build_windows(["a"] * 4, range(4), 2)
+    windows = metrics.build_windows(["a"] * 4, range(4), 2)
     metrics = {
-        "retrieval": evaluation.RetrievalRecall([2, 7], ks=[1, 2]),
-        "sequence": evaluation.SequenceRecall(2, strategy="lax", ks=[1]),
-        "decisions": evaluation.MatchDecisions(),
-        "curve": evaluation.PrecisionRecall(lower_is_better=True),
-        "correspondence": evaluation.CorrespondencePrecision(2),
-        "errors": evaluation.PoseErrors(),
-        "paired": evaluation.PairedDifference(),
+        "retrieval": metrics.RetrievalRecall([2, 7], ks=[1, 2]),
+        "sequence": metrics.SequenceRecall(2, strategy="lax", ks=[1]),
+        "decisions": metrics.MatchDecisions(),
+        "curve": metrics.PrecisionRecall(lower_is_better=True),
+        "correspondence": metrics.CorrespondencePrecision(2),
+        "errors": metrics.PoseErrors(),
+        "paired": metrics.PairedDifference(),
     }
     metrics["retrieval"].update([[0, 1], [1, 0]], [[0, 0], [5, 1]], places)
     metrics["sequence"].update([[0], [1], [2]], windows, windows, places, places)
@@ -76,7 +76,7 @@ def test_a_result_can_be_drawn(name: str) -> None:
 
 def test_metrics_load_nothing_heavy() -> None:
     code = (
-        "import sys, placememory.evaluation; "
+        "import sys, placememory.metrics; "
         "print([m for m in ('torch', 'matplotlib', 'pandas', 'sqlite3') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from placememory._checks import check_choice, check_positive
 from placememory.errors import InputError, SettingError
-from placememory.evaluation.metrics.bootstrap import Interval, block_bootstrap
-from placememory.evaluation.metrics.inputs import (
+from placememory.metrics.bootstrap import Interval, block_bootstrap
+from placememory.metrics.inputs import (
     UNITS,
     UNMATCHED,
     Unit,
@@ -24,8 +24,8 @@ from placememory.evaluation.metrics.inputs import (
     rows_of,
     same_length,
 )
-from placememory.evaluation.metrics.place_recall import DEFAULT_KS
-from placememory.evaluation.metrics.result import INTERVALS, MetricResult
+from placememory.metrics.place_recall import DEFAULT_KS
+from placememory.metrics.result import INTERVALS, MetricResult
 
 
 @dataclass(frozen=True, slots=True)

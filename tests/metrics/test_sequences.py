@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placememory.errors import InputError, SettingError
-from placememory.evaluation import SequenceRecall, SequenceWindows, build_windows
-from placememory.evaluation import sequence_positives as positives
+from placememory.metrics.sequences import SequenceRecall, SequenceWindows, build_windows
+from placememory.metrics.sequences import sequence_positives as positives
 
 NAMES = {"lax": "lax", "strict": "strict", "lastframe": "last-frame"}
 

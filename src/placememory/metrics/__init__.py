@@ -1,0 +1,51 @@
+"""Metrics: fed step by step, computed at any time; each number with its protocol and interval."""
+
+from placememory.metrics.alignment import FrameCheck, check_frames
+from placememory.metrics.bootstrap import Interval, block_bootstrap
+from placememory.metrics.correspondence import (
+    CorrespondencePrecision,
+    CorrespondencePrecisionResult,
+)
+from placememory.metrics.curves import PrecisionRecall, PrecisionRecallResult
+from placememory.metrics.decisions import MatchDecisions, MatchDecisionsResult
+from placememory.metrics.located import LocatedFrames, LocatedResult, ReliabilityBin
+from placememory.metrics.paired import PairedDifference, PairedDifferenceResult
+from placememory.metrics.place_recall import PlaceRecall, RecallResult
+from placememory.metrics.pose_errors import PoseErrors, PoseErrorsResult
+from placememory.metrics.recall import RetrievalRecall, RetrievalRecallResult
+from placememory.metrics.sequences import (
+    SequenceRecall,
+    SequenceRecallResult,
+    SequenceWindows,
+    build_windows,
+    sequence_positives,
+)
+
+__all__ = [
+    "CorrespondencePrecision",
+    "CorrespondencePrecisionResult",
+    "FrameCheck",
+    "Interval",
+    "LocatedFrames",
+    "LocatedResult",
+    "MatchDecisions",
+    "MatchDecisionsResult",
+    "PairedDifference",
+    "PairedDifferenceResult",
+    "PlaceRecall",
+    "PoseErrors",
+    "PoseErrorsResult",
+    "PrecisionRecall",
+    "PrecisionRecallResult",
+    "RecallResult",
+    "ReliabilityBin",
+    "RetrievalRecall",
+    "RetrievalRecallResult",
+    "SequenceRecall",
+    "SequenceRecallResult",
+    "SequenceWindows",
+    "block_bootstrap",
+    "build_windows",
+    "check_frames",
+    "sequence_positives",
+]
