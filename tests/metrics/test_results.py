@@ -20,7 +20,7 @@ from placememory.metrics.result import MetricResult
 def _results() -> dict[str, MetricResult]:
     places = [[0, 0], [5, 0], [10, 0], [15, 0]]
     windows = metrics.build_windows(["a"] * 4, range(4), 2)
-    metrics = {
+    made = {
         "retrieval": metrics.RetrievalRecall([2, 7], ks=[1, 2]),
         "sequence": metrics.SequenceRecall(2, strategy="lax", ks=[1]),
         "decisions": metrics.MatchDecisions(),
@@ -29,14 +29,14 @@ def _results() -> dict[str, MetricResult]:
         "errors": metrics.PoseErrors(),
         "paired": metrics.PairedDifference(),
     }
-    metrics["retrieval"].update([[0, 1], [1, 0]], [[0, 0], [5, 1]], places)
-    metrics["sequence"].update([[0], [1], [2]], windows, windows, places, places)
-    metrics["decisions"].update([1, 0], [1, 0], [1, 1])
-    metrics["curve"].update([0.1, 0.4], [1, 0])
-    metrics["correspondence"].update([[0, 1]], [[0, 1]], places, places)
-    metrics["errors"].update(Pose(0, 0), Pose(1, 0))
-    metrics["paired"].update([1, 0], [1, 1])
-    return {name: metric.compute() for name, metric in metrics.items()}
+    made["retrieval"].update([[0, 1], [1, 0]], [[0, 0], [5, 1]], places)
+    made["sequence"].update([[0], [1], [2]], windows, windows, places, places)
+    made["decisions"].update([1, 0], [1, 0], [1, 1])
+    made["curve"].update([0.1, 0.4], [1, 0])
+    made["correspondence"].update([[0, 1]], [[0, 1]], places, places)
+    made["errors"].update(Pose(0, 0), Pose(1, 0))
+    made["paired"].update([1, 0], [1, 1])
+    return {name: metric.compute() for name, metric in made.items()}
 
 
 RESULTS = _results()
