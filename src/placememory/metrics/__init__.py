@@ -20,16 +20,19 @@ from placememory.metrics.sequences import (
     build_windows,
     sequence_positives,
 )
+from placememory.metrics.truth import GroundTruth, Outcome
 
 __all__ = [
     "CorrespondencePrecision",
     "CorrespondencePrecisionResult",
     "FrameCheck",
+    "GroundTruth",
     "Interval",
     "LocatedFrames",
     "LocatedResult",
     "MatchDecisions",
     "MatchDecisionsResult",
+    "Outcome",
     "PairedDifference",
     "PairedDifferenceResult",
     "PlaceRecall",
