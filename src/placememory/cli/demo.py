@@ -15,8 +15,6 @@ from placememory._registry import require
 from placememory.cli._common import out, progress, say
 from placememory.cli.localize import tell_result
 from placememory.encoders import create, from_card
-from placememory.figures import judge, summary_rows, write_page
-from placememory.figures.gallery import draw_gallery, images_of_memory
 from placememory.frames import Frame, list_frames, read_poses
 from placememory.localization.files import metrics_of, write_results
 from placememory.localization.run import Localization, Measured, localize, measure
@@ -123,6 +121,9 @@ def _draw(
     advance: Callable[[int, int], None],
 ) -> tuple[tuple[Path, ...], Path]:
     """Draw the figures, and the page that shows them."""
+    from placememory.figures import judge, summary_rows, write_page
+    from placememory.figures.gallery import draw_gallery, images_of_memory
+
     image_of = images_of_memory(memory)
     drawn = draw_gallery(
         folder / "figures",
@@ -167,8 +168,6 @@ def run(
     Needs no download, no GPU and no display. Then open index.html in the folder.
     """
     require("matplotlib", extra="demo", purpose="Figures")
-    pass
-
     started = time.perf_counter()
     demo = run_demo(out_dir, seed=seed, progress=progress)
     say(

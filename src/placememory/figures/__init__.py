@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from placememory.figures.beliefs import draw_beliefs, draw_reliability, draw_timeline
     from placememory.figures.images import ImageOf, images_of, no_images
     from placememory.figures.matches import draw_matches
-    from placememory.figures.page import write_page
+    from placememory.figures.page import ShownWindow, write_page, write_sequence_page
     from placememory.figures.scores import draw_scores
     from placememory.figures.sequence import draw_precision_recall, draw_sequence
-    from placememory.figures.sequence_page import ShownWindow, write_sequence_page
     from placememory.figures.similarity import draw_similarity
     from placememory.figures.strips import draw_strip, draw_strips, strip_pages
     from placememory.figures.style import save, to_png
@@ -61,8 +60,8 @@ _DRAWN = {
     "strip_pages": "strips",
     "to_png": "style",
     "write_page": "page",
-    "write_sequence_page": "sequence_page",
-    "ShownWindow": "sequence_page",
+    "write_sequence_page": "page",
+    "ShownWindow": "page",
 }
 
 __all__ = [
