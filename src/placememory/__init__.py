@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from placememory._version import __version__
 
 if TYPE_CHECKING:
-    from placememory.encoders import Encoder, EncoderCard
+    from placememory.encoders import Encoder, EncoderCard, register_encoder
     from placememory.encoders import create as create_encoder
     from placememory.errors import PlaceMemoryError
     from placememory.frames import Frame, Pose, list_frames, read_image, read_poses
@@ -52,6 +52,7 @@ _HOMES = {
     "read_image": "frames",
     "read_map": "maps",
     "read_poses": "frames",
+    "register_encoder": "encoders",
 }
 
 __all__ = [
@@ -80,6 +81,7 @@ __all__ = [
     "read_image",
     "read_map",
     "read_poses",
+    "register_encoder",
 ]
 
 

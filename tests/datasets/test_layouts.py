@@ -434,7 +434,7 @@ def test_opening(tmp_path: Path) -> None:
         SettingError, match=r"no layout is called 'robot-car'.*did you mean 'robotcar"
     ):
         open_dataset("robot-car", tmp_path)
-    with pytest.raises(SettingError, match="nordland has no option 'season'; it has: none"):
+    with pytest.raises(SettingError, match="nordland has no setting 'season'; it has: none"):
         open_dataset("nordland", tmp_path, season="fall")
     with pytest.raises(DatasetError, match="there is no such data set"):
         open_dataset("nordland", tmp_path / "nothing")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from placememory import encoders
-from placememory._registry import discover
+from placememory.encoders.registry import ENCODERS
 from placememory.errors import WeightsError
 from tests.conftest import run_command
 
@@ -30,9 +30,9 @@ def installed(tmp_path: Path, monkeypatch) -> Path:
     name, target = re.findall(r'^([\w-]+) = "([\w.]+)"$', entry, re.MULTILINE)[0]
     (facts / "entry_points.txt").write_text(f"[placememory.encoders]\n{name} = {target}\n")
     monkeypatch.syspath_prepend(tmp_path)
-    discover.cache_clear()
+    ENCODERS.refresh()
     yield tmp_path
-    discover.cache_clear()
+    ENCODERS.refresh()
 
 
 def test_the_example_is_an_encoder(installed: Path, monkeypatch) -> None:

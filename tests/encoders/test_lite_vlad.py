@@ -158,7 +158,7 @@ def test_embed_equals_encode(fitted: FittableEncoder) -> None:
         ({"name": "lite-vald"}, EncoderError, "did you mean 'lite-vlad'"),
         ({"words": 1}, EncoderError, "at least 2 words"),
         ({"words": "many"}, EncoderError, "at least 2 words"),
-        ({"colour": 1}, EncoderError, "no option 'colour'"),
+        ({"colour": 1}, EncoderError, "no setting 'colour'"),
         ({"precision": "int3"}, SettingError, "precision must be"),
         ({"device": "toaster"}, SettingError, "unknown device"),
     ],

@@ -170,7 +170,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for path in (tmp_path / "binary.txt", tmp_path / "missing.txt", tmp_path):
         with pytest.raises(PoseError, match=f"{path}: cannot read the pose file"):
             read_poses(path)
-    with pytest.raises(SettingError, match="unknown pose format 'bag'; known: colmap"):
+    with pytest.raises(SettingError, match="no pose format is called 'bag'; known: colmap"):
         read_poses(tmp_path / "binary.txt", "bag")
 
 

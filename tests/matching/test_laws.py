@@ -218,7 +218,7 @@ def test_settings_that_are_no_counts_are_refused(setting, bad) -> None:
 def test_unknown_names_and_settings_are_refused_with_a_hint() -> None:
     with pytest.raises(SettingError, match="did you mean 'band-dp'"):
         create("band-pd")
-    with pytest.raises(SettingError, match="seqslam has no parameter 'block'; it has: candidates"):
+    with pytest.raises(SettingError, match="seqslam has no setting 'block'; it has: candidates"):
         create("seqslam", block=3)
     for name in ("seqslam", "seqslam-classic"):
         with pytest.raises(SettingError, match="slowest"):

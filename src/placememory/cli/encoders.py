@@ -10,7 +10,7 @@ import typer
 from placememory.cli import _options as options
 from placememory.cli._common import out, print_json, print_table, progress, say
 from placememory.cli._frames import FrameOptions
-from placememory.encoders import EncoderInfo, info, names
+from placememory.encoders import EncoderInfo, info, infos
 from placememory.encoders._weights import find_weights, is_present
 from placememory.errors import SettingError
 from placememory.frames import FrameImages
@@ -26,7 +26,7 @@ def listing(
     """List encoders: dimension, input, licence, origin, and whether their weights are here."""
     if context.invoked_subcommand is not None:
         return
-    known = [info(name) for name in names()]
+    known = infos()
     if as_json:
         print_json([_facts(encoder) for encoder in known])
         return

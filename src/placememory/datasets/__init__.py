@@ -5,7 +5,59 @@ A layout is a module in this folder (or one named by an entry point in the group
 ``create(root, **options)``, which gives a :class:`Dataset`.
 """
 
-from placememory.datasets._open import find_layout, layouts, open_dataset
+from pathlib import Path
+from typing import Any
+
+from placememory._registry import Registry
 from placememory.datasets._traverse import Dataset, PositionUnit, Traverse
+from placememory.errors import DatasetError
+
+_LAYOUTS = Registry(__name__, "layout")
 
 __all__ = ["Dataset", "PositionUnit", "Traverse", "find_layout", "layouts", "open_dataset"]
+
+
+def layouts() -> list[str]:
+    """Names of all layouts, ours and those of installed packages.
+
+    Example:
+        >>> layouts()
+        ['folder-pair', 'manifest', 'msls', 'nordland', 'robotcar', 'ros-images', 'utm-folders']
+    """
+    return _LAYOUTS.names()
+
+
+def open_dataset(layout: str | None, root: Path | str, **options: Any) -> Dataset:
+    """Open a data set.
+
+    Args:
+        layout: One of :func:`layouts`; ``None`` looks at the folders (:func:`find_layout`).
+        root: The folder of the data set.
+        options: Options of the layout.
+
+    Raises:
+        SettingError: No layout has this name, or it has no such option.
+        DatasetError: There is no such folder, or it has no known layout.
+    """
+    name = find_layout(root) if layout is None else layout
+    dataset: Dataset = _LAYOUTS.create(name, Path(root), **options)
+    return dataset
+
+
+def find_layout(root: Path | str) -> str:
+    """Tell the layout of a folder from the names in it.
+
+    Raises:
+        DatasetError: There is no such folder, or none or several of the layouts fit.
+    """
+    path = Path(root)
+    if not path.exists():
+        raise DatasetError(f"{path}: there is no such folder")
+    found = [name for name, layout in _LAYOUTS.load_all() if layout.matches(path)]
+    if len(found) == 1:
+        return found[0]
+    what = f"the layouts {' and '.join(found)} both fit" if found else "no known layout fits"
+    raise DatasetError(
+        f"{path}: {what}; say which one it is, out of {', '.join(found or layouts())} "
+        "(docs/concepts/datasets.md draws them)"
+    )

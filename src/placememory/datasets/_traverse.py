@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from placememory._registry import unknown_name
 from placememory.errors import DatasetError
 from placememory.frames import Frame
 
@@ -117,8 +117,5 @@ class Dataset(ABC):
         """
 
     def _no_split(self, split: str) -> DatasetError:
-        known = self.splits()
-        close = difflib.get_close_matches(split, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        listed = ", ".join(known) or "none"
-        return DatasetError(f"{self.root}: no split is called {split!r}; there are: {listed}{hint}")
+        what = f"{self.root}: no split is called"
+        return DatasetError(unknown_name(what, split, self.splits(), "there are"))

@@ -2,7 +2,6 @@
 
 from placememory.encoders._base import Encoder, FittableEncoder
 from placememory.encoders._card import EncoderCard, EncoderInfo, Option
-from placememory.encoders._create import create, from_card, info, names
 from placememory.encoders._network import NetworkEncoder, load_weights, network_encoder
 from placememory.encoders._preprocess import Preprocess
 from placememory.encoders._sequence import (
@@ -12,9 +11,16 @@ from placememory.encoders._sequence import (
     WindowDescriptors,
 )
 from placememory.encoders._weights import WeightsFile
-
-DEFAULT_ENCODER = "lite-vlad"
-"""The encoder that is taken where none is named."""
+from placememory.encoders.registry import (
+    DEFAULT_ENCODER,
+    create,
+    from_card,
+    info,
+    infos,
+    names,
+)
+from placememory.encoders.registry import register as register_encoder
+from placememory.encoders.registry import resolve as resolve_encoder
 
 __all__ = [
     "DEFAULT_ENCODER",
@@ -33,7 +39,10 @@ __all__ = [
     "create",
     "from_card",
     "info",
+    "infos",
     "load_weights",
     "names",
     "network_encoder",
+    "register_encoder",
+    "resolve_encoder",
 ]

@@ -27,7 +27,7 @@ class EncoderInfo(BaseModel):
     Attributes:
         name: The method.
         summary: One line.
-        dim: Length of a descriptor with the default options.
+        dim: Length of a descriptor with the default options; 0 if it is not known before.
         input: Input size in words.
         licence: Of code and weights.
         origin: Paper or system.
@@ -40,11 +40,11 @@ class EncoderInfo(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    summary: str
-    dim: int
-    input: str
-    licence: str
-    origin: str
+    summary: str = ""
+    dim: int = 0
+    input: str = ""
+    licence: str = ""
+    origin: str = ""
     weights: WeightsFile | None = None
     needs_fit: bool = False
     sequence: bool = False

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from placememory._registry import unknown_name
 from placememory._types import Protocol
 from placememory.encoders import names as encoder_names
 from placememory.errors import SettingError
@@ -273,7 +274,7 @@ def _weights(weights: str | None, base: Path) -> str | None:
 
 def _one_of(name: str, known: list[str], what: str) -> str:
     if name not in known:
-        raise ValueError(f"no {what} is called {name!r}; known: {', '.join(known)}")
+        raise ValueError(unknown_name(f"no {what} is called", name, known))
     return name
 
 

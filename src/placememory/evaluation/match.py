@@ -76,7 +76,7 @@ def match_run(
 def _matcher(run: Run, length: int) -> matching.Matcher:
     """The matcher, told how many frames its candidates stand for unless the run says it."""
     parameters = dict(run.matcher.parameters)
-    if "sequence_length" in matching.parameters_of(run.matcher.matcher):
+    if "sequence_length" in matching.settings_of(run.matcher.matcher):
         parameters.setdefault("sequence_length", length)
     return matching.create(run.matcher.matcher, **parameters)
 

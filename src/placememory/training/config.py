@@ -8,6 +8,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, field_validator, model_validator
 
+from placememory._registry import unknown_name
 from placememory.encoders import names as encoder_names
 from placememory.errors import SettingError
 from placememory.evaluation.config import StrictModel, read_yaml, validated
@@ -46,7 +47,7 @@ class EncoderChoice(StrictModel):
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in encoder_names():
-            raise ValueError(f"no encoder is called {name!r}; known: {', '.join(encoder_names())}")
+            raise ValueError(unknown_name("no encoder is called", name, encoder_names()))
         return name
 
 

@@ -1,0 +1,258 @@
+"""Make encoders by name, or again from the card that a memory holds; add encoders of one's own."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from placememory._registry import Registry
+from placememory.encoders._base import Encoder
+from placememory.encoders._card import EncoderCard, EncoderInfo, Option
+from placememory.encoders._onnx import SUFFIX, open_onnx
+from placememory.errors import EncoderError, EncoderMismatchError
+
+DEFAULT_ENCODER = "lite-vlad"
+"""The encoder that is taken where none is named."""
+
+_NAMES = (
+    *("boq-dinov2", "boq-resnet50", "casenet-224", "casenet-322", "cliquemining", "cosplace"),
+    *("cricavpr", "eigenplaces", "jist", "lite-net", "lite-seq", "lite-vlad", "lite-vlad-learned"),
+    *("megaloc", "mixvpr", "netvlad", "netvlad-wpca", "salad", "seqnet", "seqvlad", "svpr"),
+)
+ENCODERS = Registry(
+    "placememory.encoders",
+    "encoder",
+    builtin={name: f"placememory.encoders.{name.replace('-', '_')}" for name in _NAMES},
+    error=EncoderError,
+)
+_COMMON = ("weights", "device", "precision")
+
+
+class Method(Protocol):
+    """A method that makes encoders, with what is known of it before."""
+
+    @property
+    def INFO(self) -> EncoderInfo:  # noqa: N802
+        """What is known of it."""
+
+    def create(
+        self,
+        weights: str | Path | None,
+        *,
+        device: str,
+        precision: str,
+        options: dict[str, Option],
+    ) -> Encoder:
+        """Make an encoder; see :func:`create`."""
+
+
+class _Factory:
+    """A class or function that makes encoders, as a method.
+
+    Raises:
+        EncoderError: A parameter has no default that could stand on a card.
+    """
+
+    def __init__(self, name: str, factory: Callable[..., Any]) -> None:
+        if not callable(factory):
+            raise EncoderError(
+                f"the encoder {name!r} is made by a class or function, not by {factory!r}"
+            )
+        self._name = name
+        self._factory = factory
+        parameters = [
+            parameter
+            for parameter in inspect.signature(factory).parameters.values()
+            if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        ]
+        self._common = [p.name for p in parameters if p.name in _COMMON]
+        options = {p.name: p.default for p in parameters if p.name not in _COMMON}
+        for option, default in options.items():
+            if not isinstance(default, int | float | str):
+                raise EncoderError(
+                    f"the option {option!r} of the encoder {name!r} needs a default: a number, a "
+                    "word or a flag"
+                )
+        summary = (inspect.getdoc(factory) or "").partition("\n")[0]
+        self.INFO = EncoderInfo(name=name, summary=summary, options=options)
+
+    def create(
+        self, weights: str | Path | None, *, device: str, precision: str, options: dict[str, Option]
+    ) -> Encoder:
+        """See :func:`create`; weights, device and precision are passed where they are taken.
+
+        Raises:
+            EncoderError: Weights are given but not taken, or what was made is no encoder of
+                this name.
+        """
+        if weights is not None and "weights" not in self._common:
+            raise EncoderError(f"the encoder {self._name!r} takes no weights")
+        common = {"weights": weights, "device": device, "precision": precision}
+        made = self._factory(**{key: common[key] for key in self._common}, **options)
+        encoder = check_encoder(made)
+        if encoder.card.name != self._name:
+            raise EncoderError(
+                f"the encoder {self._name!r} has a card with the name {encoder.card.name!r}; a "
+                "memory finds its encoder again by that name, so they must be equal"
+            )
+        return encoder
+
+
+def names() -> list[str]:
+    """Names of all encoders: ours, those of installed packages, those registered.
+
+    Example:
+        >>> "lite-vlad" in names()
+        True
+    """
+    return ENCODERS.names()
+
+
+def info(name: str) -> EncoderInfo:
+    """What is known of an encoder without loading its weights.
+
+    Raises:
+        EncoderError: No encoder has this name.
+    """
+    return _as_method(name, ENCODERS.load(name)).INFO
+
+
+def infos() -> list[EncoderInfo]:
+    """What is known of all encoders; those that cannot be loaded are left out with a warning."""
+    return [_as_method(name, loaded).INFO for name, loaded in ENCODERS.load_all()]
+
+
+def register(name: str, factory: Callable[..., Any]) -> None:
+    """Add an encoder of your own in this process.
+
+    A memory that was built with it opens again while the encoder is registered. An installed
+    package adds encoders by entry points in the group ``placememory.encoders``.
+
+    Args:
+        name: As on the encoder's card; registering again replaces what was registered.
+        factory: A class or function. What it returns has ``card`` (:class:`EncoderCard`) and
+            ``encode(images)``, which maps a list of N (H, W, 3) uint8 RGB images to (N, D) float32
+            unit rows; nothing else is needed. Its parameters are the encoder's options, and have
+            defaults; ``weights``, ``device`` and ``precision`` are passed to parameters that are
+            called so.
+
+    Raises:
+        EncoderError: The name is that of a built-in encoder, or the factory cannot serve.
+
+    Example:
+        >>> import numpy as np
+        >>> class MeanColour:
+        ...     card = EncoderCard(name="mean-colour", dim=3)
+        ...     def encode(self, images):
+        ...         rows = np.float32([image.mean(axis=(0, 1)) + 1 for image in images])
+        ...         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        >>> register("mean-colour", MeanColour)
+        >>> create("mean-colour").encode([np.full((4, 4, 3), 9, np.uint8)]).shape
+        (1, 3)
+    """
+    ENCODERS.register(name, _Factory(name, factory))
+
+
+def create(
+    name: str,
+    weights: str | Path | None = None,
+    *,
+    device: str = "cpu",
+    precision: str = "auto",
+    **options: Option,
+) -> Encoder:
+    """Make an encoder.
+
+    Args:
+        name: One of :func:`names`.
+        weights: ``None`` for the published weights (checked by SHA-256), a path, or ``"random"``.
+            The path may be that of an exported encoder (``.onnx``), which needs no torch.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        precision: ``float32``, ``bfloat16`` or ``float16`` of the network, never of descriptors;
+            ``auto`` takes bfloat16 on a processor that computes in it, else float32.
+        options: Options of the method (see :func:`info`).
+
+    Raises:
+        EncoderError: No encoder has this name, or it has no such option or option value.
+        WeightsError: Weights are missing or not the right ones; nothing is ever made random
+            silently.
+        MissingExtraError: torch is not installed.
+    """
+    method = _as_method(name, ENCODERS.load(name))
+    if is_exported(weights):
+        return open_onnx(
+            Path(str(weights)), name, device=device, precision=precision, options=options
+        )
+    known = method.INFO.options
+    ENCODERS.check_settings(name, options, known)
+    return method.create(weights, device=device, precision=precision, options={**known, **options})
+
+
+def from_card(
+    card: EncoderCard,
+    weights: str | Path | None = None,
+    *,
+    device: str = "cpu",
+    precision: str = "auto",
+) -> Encoder:
+    """Make the encoder that a card describes, fitted state included.
+
+    Raises:
+        EncoderMismatchError: What this installation makes is not what the card says.
+        EncoderError: This installation does not know the method.
+    """
+    known = info(card.name).options
+    options = {name: value for name, value in card.options.items() if name in known}
+    encoder = create(card.name, weights, device=device, precision=precision, **options)
+    if card.fitted and not is_exported(weights) and hasattr(encoder, "with_fitted"):
+        encoder = encoder.with_fitted(card.fitted)
+    if encoder.card.hash != card.hash:
+        different = ", ".join(encoder.card.differences(card))
+        raise EncoderMismatchError(
+            f"the encoder {card.name!r} of this installation differs from the one on the card "
+            f"({different}); use the version of placememory and the weights that made it"
+        )
+    return encoder
+
+
+def resolve(encoder: Encoder | str | None) -> Encoder:
+    """The encoder itself, the one of a name, or the default one for ``None``.
+
+    Raises:
+        EncoderError: No encoder has this name, or the object is no encoder.
+    """
+    if encoder is None or isinstance(encoder, str):
+        return create(encoder or DEFAULT_ENCODER)
+    return check_encoder(encoder)
+
+
+def check_encoder(encoder: Any) -> Encoder:
+    """Refuse what is no encoder.
+
+    Raises:
+        EncoderError: It has no ``card``, or no ``encode``.
+    """
+    if isinstance(getattr(encoder, "card", None), EncoderCard) and callable(
+        getattr(encoder, "encode", None)
+    ):
+        found: Encoder = encoder
+        return found
+    raise EncoderError(
+        f"an encoder has a card (EncoderCard) and encode(images); this is of the type "
+        f"{type(encoder).__name__}. Give an encoder, or the name of one: {', '.join(names())}"
+    )
+
+
+def is_exported(weights: str | Path | None) -> bool:
+    """Whether weights are an exported encoder."""
+    return weights is not None and Path(weights).suffix.lower() == SUFFIX
+
+
+def _as_method(name: str, loaded: Any) -> Method:
+    """What the registry holds, as a method: a module or object that is one, or a factory."""
+    if hasattr(loaded, "INFO"):
+        method: Method = loaded
+        return method
+    return _Factory(name, loaded)
