@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from placememory import fusion as fusions
 from placememory import matching
-from placememory.encoders import Encoder, SequenceEncoder, SequenceStream
-from placememory.errors import DescriptorError, ImageError, InputError
+from placememory._checks import check_whole
+from placememory._types import Vectors
+from placememory.encoders import Encoder, SequenceEncoder, SequenceStream, create, from_card
+from placememory.errors import DescriptorError, ImageError, InputError, SettingError
 from placememory.frames import Frame, Image
 from placememory.frames.quality import is_blurred, shows_something
 from placememory.fusion import Belief, Evidence, Fusion, Odometry, PlaceTable
@@ -30,35 +32,48 @@ from placememory.geometry import (
 )
 from placememory.localization.calibration import Calibration
 from placememory.localization.estimate import Estimate, FrameMatch
-from placememory.matching._windows import DistanceWindow
-from placememory.memory import Candidate, PlaceMemory
-from placememory.memory.search import select
+from placememory.localization.online_map import OnlineMap, unit_vector
+from placememory.memory import Candidate, Place, PlaceMemory
 
 _RELATIVE = "relative"
+_SEQUENCE_CANDIDATES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A frame and the motion since the one before it."""
+    """A frame and the motion since the one before it.
+
+    Attributes:
+        frame: With its image, or any frame where the descriptor is given.
+        odometry: Motion since the frame before; ``None`` if unknown.
+        descriptor: (D,) of the frame, where it was computed before.
+        sequence: (Ds,) of the window that ends with the frame, likewise.
+    """
 
     frame: Frame
     odometry: Odometry | None = None
+    descriptor: Vectors | None = None
+    sequence: Vectors | None = None
 
 
 class Localizer:
-    """Frames stream in; what they say together is where the robot is, or that it is unknown.
+    """The online step: frames stream in, and what they say together is where the robot is.
 
-    The memory is never changed. A frame costs one pass of the encoder, one product of the memory's
-    descriptors with a vector, the matcher and the fusion; what is kept does not grow with the
-    frames seen. One thread observes; others may read :attr:`latest` at any time.
+    The only place where search, window, matcher, verification and fusion meet. A frame costs one
+    pass of the encoder, one product of the memory's descriptors with a vector, the matcher and the
+    fusion; the state does not grow with the frames seen (but for a growing map). The memory itself
+    is never changed. One thread observes; others may read :attr:`latest` at any time.
 
-    What is no good is defined: an image that cannot be read or shows nothing (black, covered) and
-    a descriptor with NaN are no evidence, so the belief only moves on; a frame whose stamp is
-    before the last one's changes nothing. Such estimates carry a note.
+    Invalid input is handled as follows: an image that cannot be read or shows nothing (black,
+    covered) and a descriptor with NaN are no evidence, so the belief only moves on; a frame whose
+    stamp is before the last one's changes nothing. Such estimates carry a note.
 
     Args:
         memory: Open memory; its poses are the map.
-        encoder: The memory's encoder.
+        encoder: The memory's encoder or its name; by default it is rebuilt from the memory's card
+            when the first image comes.
+        sequence_encoder: The encoder of the memory's sequence descriptors, likewise. Where the
+            memory has them, candidates are the places where the most similar sequences end.
         matcher: Sequence matcher, or its name; ``None`` for none.
         fusion: Name of a method of :mod:`placememory.fusion`; ``None`` answers each frame alone.
         settings: Of the fusion; by default those of the memory's calibration, where it has one.
@@ -67,6 +82,14 @@ class Localizer:
         poser: Gives the pose of the camera, where the belief is not ``unknown``.
         k: Candidates a frame.
         window: Frames that the matcher matches together.
+        candidates: How many likely sequences the matcher is given, from sequence descriptors or
+            else pooled from frames; 0 lets it search all rows. By default 5 where the memory has
+            sequence descriptors, else 0.
+        keyframes: A frame is a key frame if its cosine to the last key frame is at most this; the
+            window holds key frames and the newest frame. 1 makes all frames key frames.
+        growing: Whether key frames are added to the map as they come, for loop closure in a single
+            session; the memory may be empty then. Needs ``fusion=None``.
+        exclusion: In a growing map, key frames before the window that are not searched.
 
     Raises:
         EncoderMismatchError: The encoder is not the memory's.
@@ -74,48 +97,85 @@ class Localizer:
         SettingError: A name or setting is unknown.
 
     Example:
-        >>> from placememory.localization.localizer import Localizer
-        >>> Localizer.observe.__name__
-        'observe'
+        >>> import numpy as np
+        >>> from placememory.encoders import EncoderCard, Preprocess
+        >>> from placememory.memory import Place
+        >>> card = EncoderCard(name="toy", dim=12, preprocess=Preprocess(longest=8))
+        >>> memory = PlaceMemory.create(":memory:", encoder=card)
+        >>> places = [Place("run", i, f"{i}.png", pose=Pose(float(i), 0.0)) for i in range(12)]
+        >>> _ = memory.add(places, np.eye(12, dtype=np.float32))
+        >>> localizer = Localizer(memory, matcher="seqslam", fusion=None, window=3)
+        >>> for row in np.eye(12, dtype=np.float32)[4:9]:
+        ...     estimate = localizer.observe(descriptor=row)
+        >>> [place.index for place in estimate.match.places]
+        [6, 7, 8]
     """
 
     def __init__(
         self,
         memory: PlaceMemory,
-        encoder: Encoder,
+        encoder: Encoder | str | None = None,
         *,
+        sequence_encoder: SequenceEncoder | None = None,
         matcher: matching.Matcher | str | None = None,
         fusion: str | None = fusions.DEFAULT_FUSION,
-        settings: dict[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
         verify: Verifier | None = None,
         poser: Poser | None = None,
         k: int = 10,
         window: int = 5,
+        candidates: int | None = None,
+        keyframes: float = 1.0,
+        growing: bool = False,
+        exclusion: int = 0,
     ) -> None:
-        memory.check_encoder(encoder.card)
-        if not len(memory):
+        check_whole(k=k, window=window)
+        self.memory = memory
+        self._describe = _Describer(memory, encoder, sequence_encoder)
+        if not len(memory) and not growing:
             raise InputError(f"{memory.uri} holds no places; build it first")
-        self.memory, self.encoder = memory, encoder
-        self.k = min(k, len(memory))
-        self.places = PlaceTable.from_places(memory.places)
+        if growing and fusion is not None:
+            raise SettingError("a growing map has no fixed places to fuse over; give fusion=None")
+        rows = memory.rows
+        self.k = k
+        self._candidates = candidates
+        if candidates is None:
+            self._candidates = 0 if rows.sequences is None else _SEQUENCE_CANDIDATES
+        check_whole(candidates=self._candidates, least=0)
+        self._matcher = (
+            create_matcher(matcher, self._describe.sequence_length or window)
+            if isinstance(matcher, str)
+            else matcher
+        )
+        self._map = OnlineMap(
+            rows.places,
+            rows.descriptors,
+            rows.sequences,
+            window=window if self._matcher else 1,
+            keyframes=keyframes,
+            growing=growing,
+            exclusion=exclusion,
+        )
         self._frame_id = memory.manifest.frame_id
-        self._descriptors = np.ascontiguousarray(memory.descriptors)
-        self._matcher = matching.create(matcher) if isinstance(matcher, str) else matcher
-        self._window = DistanceWindow.over(self._descriptors, window if self._matcher else 1)
-        self._sessions = _runs(self.places.session)
         self._verify = verify
         self._refinement = None if poser is None else Refinement(poser, memory.places)
         self._fusion: Fusion | None = None
         if fusion is not None:
+            self.places = PlaceTable.from_places(memory.places)
             self._fusion = fusions.create(
                 fusion, self.places, **_settings(memory, fusion, settings)
             )
-        self._names: deque[str] = deque(maxlen=window)
+        self._names: deque[str] = deque(maxlen=self._map.window.length)
         self._lock = Lock()
         self._latest: Estimate | None = None
         self._stamp: float | None = None
-        self._stream: SequenceStream | None = None
-        self._restart()
+        self._count = 0
+
+    def __repr__(self) -> str:
+        parts = [repr(self.memory.uri), f"{len(self.memory)} places"]
+        parts += [] if self._matcher is None else [type(self._matcher).__name__]
+        parts += ["no fusion" if self._fusion is None else type(self._fusion).__name__]
+        return f"Localizer({', '.join(parts)})"
 
     @property
     def latest(self) -> Estimate | None:
@@ -129,100 +189,162 @@ class Localizer:
             if self._fusion is not None:
                 self._fusion.reset()
 
-    def observe(self, frame: Frame, odometry: Odometry | None = None) -> Estimate:
+    def observe(
+        self,
+        image: Frame | Image | None = None,
+        odometry: Odometry | None = None,
+        *,
+        descriptor: ArrayLike | None = None,
+        sequence: ArrayLike | None = None,
+    ) -> Estimate:
         """Take the next frame.
 
         Args:
-            frame: With an image; its stamp, where known, in nanoseconds.
+            image: A frame, or (H, W, 3) uint8 RGB; may be left out where the descriptor is given.
             odometry: Motion since the frame before, in the robot's frame of then; ``None`` if
                 unknown.
+            descriptor: (D,) of the frame, where it is known already; the image is then read only
+                if candidates are to be verified or the camera posed.
+            sequence: (Ds,) sequence descriptor of the window that ends with the frame, likewise.
 
         Returns:
             The estimate; see :class:`Estimate`.
+
+        Raises:
+            InputError: There is neither an image nor a descriptor.
+            DescriptorError: A given descriptor has another length or type than the memory's.
         """
+        if image is None and descriptor is None:
+            raise InputError("give an image, a frame or a descriptor")
         with self._lock:
-            self._latest = self._observe(frame, odometry)
-        return self._latest
+            frame = image if isinstance(image, Frame) else _frame_of(image, self._count)
+            estimate = self._observe(frame, odometry, descriptor, sequence)
+            self._count += 1
+            self._latest = estimate
+        return estimate
 
     def run(self, steps: Iterable[Step | Frame]) -> Iterator[Estimate]:
         """Observe one after another; an estimate for each."""
         for step in steps:
-            given = step if isinstance(step, Step) else Step(step)
-            yield self.observe(given.frame, given.odometry)
+            if isinstance(step, Frame):
+                yield self.observe(step)
+            else:
+                yield self.observe(
+                    step.frame,
+                    step.odometry,
+                    descriptor=step.descriptor,
+                    sequence=step.sequence,
+                )
 
-    def _observe(self, frame: Frame, odometry: Odometry | None) -> Estimate:
+    def _observe(
+        self,
+        frame: Frame,
+        odometry: Odometry | None,
+        descriptor: ArrayLike | None,
+        sequence: ArrayLike | None,
+    ) -> Estimate:
         clock = _Clock()
         stamp = None if frame.stamp is None else frame.stamp * 1e-9
         if stamp is not None and self._stamp is not None and stamp < self._stamp:
-            return self._without(frame, "out of order", odometry=None, clock=clock, moves=False)
+            return self._skip(frame, "out of order", None, clock, moves=False)
         self._stamp = stamp if stamp is not None else self._stamp
-        try:
-            image = frame.image()
-        except ImageError:
-            return self._without(frame, "unreadable", odometry, clock)
-        clock.lap("read")
-        if not shows_something(image):
-            return self._without(frame, "featureless", odometry, clock)
-        try:
-            row = self._described(image)
-        except DescriptorError:
-            return self._without(frame, "no descriptor", odometry, clock)
+        note = ""
+        if descriptor is None:
+            try:
+                image = frame.image()
+            except ImageError:
+                return self._skip(frame, "unreadable", odometry, clock)
+            clock.lap("read")
+            if not shows_something(image):
+                return self._skip(frame, "featureless", odometry, clock)
+            note = "blurred" if is_blurred(image) else ""
+            frame = replace(frame, read=lambda: image)
+            try:
+                described = self._describe(image)
+            except DescriptorError:
+                return self._skip(frame, "no descriptor", odometry, clock)
+        else:
+            described = self._describe.check(descriptor, sequence)
         clock.lap("encode")
-        return self._answer(frame, image, row, odometry, stamp, clock)
+        return self._answer(frame, described, odometry, stamp, note, clock)
 
     def _answer(
         self,
         frame: Frame,
-        image: Image,
-        row: NDArray[np.float32],
+        described: _Described,
         odometry: Odometry | None,
         stamp: float | None,
+        note: str,
         clock: _Clock,
     ) -> Estimate:
-        self._window.push(row)
+        if self._map.replaces:
+            self._names.pop()
+        self._map.push(described.frame, Place.from_frame(frame))
         self._names.append(frame.name)
-        column = 1.0 - self._window.matrix()[:, -1]
-        rows, similarities = select(self._descriptors, row, column, self.k, None)
+        found = self._map.search(self.k, described.sequence)
         clock.lap("search")
-        match, best, score = self._match()
-        clock.lap("match")
-        places = self.memory.places
         candidates = tuple(
-            Candidate(places[int(r)], float(s), rank)
-            for rank, (r, s) in enumerate(zip(rows, similarities, strict=True), start=1)
+            Candidate(self._map.places[row], float(similarity), rank)
+            for rank, (row, similarity) in enumerate(
+                zip(found.rows.tolist(), found.similarities, strict=True), start=1
+            )
         )
-        belief, found = None, None
+        match, row = self._match(described.sequence)
+        clock.lap("match")
+        belief, checked = None, None
         if self._fusion is not None:
             relative = match is not None and match.score_kind == _RELATIVE
             evidence = Evidence(
-                rows=rows,
-                similarities=similarities.astype(np.float64),
-                column=column.astype(np.float64),
-                match_rows=np.array([best] if relative else [], np.int64),
-                match_scores=np.array([score] if relative else []),
+                rows=found.rows,
+                similarities=found.similarities.astype(np.float64),
+                column=found.column.astype(np.float64),
+                match_rows=np.array([row] if relative else [], np.int64),
+                match_scores=np.array([match.score] if match is not None and relative else []),
                 stamp=stamp,
             )
-            evidence, found = self._verified(image, candidates, evidence)
+            evidence, checked = self._verified(frame, candidates, evidence)
             clock.lap("verify")
             belief = self._fusion.update(evidence, odometry)
         clock.lap("fuse")
-        refined = self._refined(image, candidates, found, belief, clock)
+        refined = self._refined(frame, candidates, checked, belief, clock)
         return Estimate(
             frame,
             candidates,
             belief,
             match,
             self._frame_id,
-            note="blurred" if is_blurred(image) else "",
-            checked=0 if found is None else found.checked,
-            relative=None if found is None else RelativePose.of(found.candidates),
+            note=note,
+            checked=0 if checked is None else checked.checked,
+            relative=None if checked is None else RelativePose.of(checked.candidates),
             camera_pose=refined.camera,
             refined=refined.body,
             milliseconds=clock.milliseconds,
         )
 
+    def _match(self, sequence: Vectors | None) -> tuple[FrameMatch | None, int]:
+        """The best sequence of all sessions and its newest row, where there is one."""
+        if self._matcher is None or not self._map.is_full:
+            return None, -1
+        ends = None
+        if self._candidates:
+            if sequence is not None and self._map.has_sequences:
+                ends = self._map.search(self._candidates, sequence).rows
+            else:
+                ends = self._map.pooled_candidates(self._candidates)
+        found = self._map.match(self._matcher, ends)
+        if found is None:
+            return None, -1
+        match, path = found
+        places = tuple(self._map.places[row] for row in path.tolist())
+        distances = tuple(float(value) for value in match.distances)
+        score = float(match.scores[0])
+        return (
+            FrameMatch(tuple(self._names), places, distances, score, match.score_kind),
+            int(path[-1]),
+        )
+
     def _verified(
-        self, image: Image, candidates: tuple[Candidate, ...], evidence: Evidence
+        self, frame: Frame, candidates: tuple[Candidate, ...], evidence: Evidence
     ) -> tuple[Evidence, Verification | None]:
         """Evidence weighed by a check of the candidates, where it pays, and the check."""
         if self._verify is None:
@@ -231,12 +353,12 @@ class Localizer:
         due = self._verify.policy.count(candidates, before)
         if not due:
             return evidence, None
-        found = self._verify.check(image, candidates, due)
+        found = self._verify.check(frame.image(), candidates, due)
         return weigh(evidence, found.candidates), found
 
     def _refined(
         self,
-        image: Image,
+        frame: Frame,
         candidates: tuple[Candidate, ...],
         found: Verification | None,
         belief: Belief | None,
@@ -246,11 +368,11 @@ class Localizer:
         if self._refinement is None:
             return Refined()
         ordered = candidates if found is None else [row.candidate for row in found.candidates]
-        refined = self._refinement.refine(image, ordered, belief, self._frame_id)
+        refined = self._refinement.refine(frame.image(), ordered, belief, self._frame_id)
         clock.lap("pose")
         return refined
 
-    def _without(
+    def _skip(
         self,
         frame: Frame,
         note: str,
@@ -269,47 +391,115 @@ class Localizer:
             frame, (), belief, None, self._frame_id, note=note, milliseconds=clock.milliseconds
         )
 
-    def _described(self, image: Image) -> NDArray[np.float32]:
-        """Unit descriptor (D,) of the newest frame.
-
-        Raises:
-            DescriptorError: It has NaN or is zero.
-        """
-        if self._stream is not None:
-            found = self._stream.push(image).frame
-            row = self.encoder.encode([image])[0] if found is None else found
-        else:
-            row = self.encoder.encode([image])[0]
-        length = float(np.linalg.norm(row))
-        if not np.isfinite(length) or length == 0.0:
-            raise DescriptorError("the descriptor of the frame has NaN, or is zero")
-        return np.asarray(row / length, np.float32)
-
-    def _match(self) -> tuple[FrameMatch | None, int, float]:
-        """Best sequence of all sessions, its newest row and score; none while the window fills."""
-        if self._matcher is None or len(self._window) < self._window.length:
-            return None, -1, 0.0
-        matrix = self._window.matrix()
-        found: tuple[float, int, Any] | None = None
-        for first, last in self._sessions:
-            match = self._matcher.match(matrix[first:last])
-            if len(match) and (found is None or match.scores[0] < found[0]):
-                found = (float(match.scores[0]), first, match)
-        if found is None:
-            return None, -1, 0.0
-        score, first, match = found
-        rows = match.paths[0] + first
-        places = tuple(self.memory.places[int(row)] for row in rows)
-        distances = tuple(float(value) for value in match.distances)
-        kept = FrameMatch(tuple(self._names), places, distances, score, match.score_kind)
-        return kept, int(rows[-1]), score
-
     def _restart(self) -> None:
-        self._window.clear()
+        self._map.restart()
+        self._describe.restart()
         self._names.clear()
         self._stamp = self._latest = None
-        encoder = self.encoder
-        self._stream = encoder.stream() if isinstance(encoder, SequenceEncoder) else None
+        self._count = 0
+
+
+class _Described(NamedTuple):
+    """Unit descriptors of the newest frame: (D,), and (Ds,) of the window or ``None``."""
+
+    frame: Vectors
+    sequence: Vectors | None
+
+
+class _Describer:
+    """The encoders of a memory: made when they are first needed, and streamed where they stream."""
+
+    def __init__(
+        self,
+        memory: PlaceMemory,
+        encoder: Encoder | str | None,
+        sequence_encoder: SequenceEncoder | None,
+    ) -> None:
+        self._memory = memory
+        self._encoder = create(encoder) if isinstance(encoder, str) else encoder
+        self._sequence_encoder = sequence_encoder
+        card = memory.sequence_card
+        if self._encoder is not None:
+            memory.check_encoder(self._encoder.card)
+        if sequence_encoder is not None:
+            memory.check_sequence_encoder(sequence_encoder.card)
+        self.sequence_length = None if card is None else int(card.options["length"])
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin new streams."""
+        self._stream: SequenceStream | None = None
+        self._sequences: SequenceStream | None = None
+        if self._encoder is not None:
+            self._begin()
+
+    def __call__(self, image: Image) -> _Described:
+        """Describe the next image.
+
+        Raises:
+            DescriptorError: The descriptor has NaN or is zero.
+        """
+        if self._encoder is None:
+            self._encoder = from_card(self._memory.card)
+            self._begin()
+        frame = sequence = None
+        if self._stream is not None:
+            frame, sequence = self._stream.push(image)
+        if frame is None:
+            frame = self._encoder.encode([image])[0]
+        if self._sequences is not None:
+            sequence = self._sequences.push(image).sequence
+        return self.check(frame, sequence if self._memory.sequence_card else None)
+
+    def check(self, descriptor: ArrayLike, sequence: ArrayLike | None) -> _Described:
+        """Descriptors brought to unit length.
+
+        Raises:
+            DescriptorError: Another length or type than the memory's, NaN, infinity or zero.
+        """
+        frame = unit_vector("the descriptor", np.asarray(descriptor), self._memory.card.dim)
+        if sequence is None:
+            return _Described(frame, None)
+        return _Described(frame, unit_vector("the sequence", np.asarray(sequence), None))
+
+    def _begin(self) -> None:
+        encoder, card = self._encoder, self._memory.sequence_card
+        if isinstance(encoder, SequenceEncoder):
+            self._stream = encoder.stream()
+        if card is None or (self._stream is not None and card.hash == self._memory.card.hash):
+            return  # there are no sequences, or one stream gives both
+        if self._sequence_encoder is None:
+            made = from_card(card)
+            assert isinstance(made, SequenceEncoder)
+            self._sequence_encoder = made
+        self._sequences = self._sequence_encoder.stream()
+
+
+def create_matcher(
+    name: str, length: int, parameters: Mapping[str, float] | None = None
+) -> matching.Matcher:
+    """A matcher that knows how many frames its candidates stand for, unless that is given.
+
+    Args:
+        name: Of the matcher.
+        length: Frames of a sequence descriptor, or of the window that is pooled.
+        parameters: Of the matcher.
+
+    Raises:
+        SettingError: The name or a parameter is unknown.
+    """
+    given = dict(parameters or {})
+    if "sequence_length" in matching.settings_of(name):
+        given.setdefault("sequence_length", length)
+    return matching.create(name, **given)
+
+
+def _frame_of(image: Image | None, number: int) -> Frame:
+    """A frame around an image array, or around nothing but a number."""
+    if image is None:
+        return Frame(f"frame {number}", "query", number)
+    pixels = np.asarray(image)
+    return Frame(f"frame {number}", "query", number, read=lambda: pixels)
 
 
 class _Clock:
@@ -326,13 +516,6 @@ class _Clock:
         self._last = now
 
 
-def _settings(memory: PlaceMemory, fusion: str, given: dict[str, Any] | None) -> dict[str, Any]:
+def _settings(memory: PlaceMemory, fusion: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
     kept = Calibration.of(memory) if fusion == fusions.DEFAULT_FUSION else None
     return {**({} if kept is None else kept.settings()), **(given or {})}
-
-
-def _runs(session: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """First and last row of each run of places of one session."""
-    edges = np.flatnonzero(np.diff(session)) + 1
-    starts = [0, *edges.tolist()]
-    return list(zip(starts, [*edges.tolist(), len(session)], strict=True))

@@ -7,6 +7,9 @@ gives a :class:`Matcher`. Matchers are pure: NumPy in, NumPy out.
 
 from placememory._registry import Registry
 from placememory.matching._base import Matcher, ScoreKind, SequenceMatch
+from placememory.matching._candidates import PooledSequences
+from placememory.matching._keyframes import KeyFrames
+from placememory.matching._windows import DistanceWindow, Growing, Similarity
 
 DEFAULT_MATCHER = "band-dp"
 """The matcher that is taken where none is named."""
@@ -15,9 +18,14 @@ _MATCHERS = Registry(__name__, "matcher")
 
 __all__ = [
     "DEFAULT_MATCHER",
+    "DistanceWindow",
+    "Growing",
+    "KeyFrames",
     "Matcher",
+    "PooledSequences",
     "ScoreKind",
     "SequenceMatch",
+    "Similarity",
     "create",
     "names",
     "settings_of",

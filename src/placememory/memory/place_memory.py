@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,16 +77,19 @@ class PlaceMemory:
         encoder: EncoderCard,
         frame_id: str = "map",
         sequence_dim: int | None = None,
+        sequence_encoder: EncoderCard | None = None,
         dtype: Literal["float32", "float16"] = "float32",
         map_yaml: Path | str | None = None,
     ) -> PlaceMemory:
         """Make an empty memory.
 
         Args:
-            uri: A path (one SQLite file), ``milvus-lite:PATH`` or ``http://host:port/collection``.
+            uri: A path (one SQLite file), ``milvus-lite:PATH``, ``http://host:port/collection``, or
+                ``:memory:`` for one that lives as long as this object.
             encoder: Card of the encoder whose descriptors will be kept.
             frame_id: Name of the map frame.
             sequence_dim: Length of sequence descriptors, where they are kept too.
+            sequence_encoder: Card of their encoder.
             dtype: How descriptors are stored; float16 halves the file.
             map_yaml: The ROS map under the places, remembered for figures.
 
@@ -96,6 +100,7 @@ class PlaceMemory:
             software=f"placememory {__version__}",
             dim=encoder.dim,
             sequence_dim=sequence_dim,
+            sequence_card=None if sequence_encoder is None else _card_text(sequence_encoder),
             dtype=dtype,
             frame_id=frame_id,
             card_hash=encoder.hash,
@@ -193,6 +198,23 @@ class PlaceMemory:
                 f"{self.uri} keeps descriptors of {self.card.name!r} ({self.card.hash[:12]}), not "
                 f"of {card.name!r} ({card.hash[:12]}): they differ in {different}"
             )
+
+    @property
+    def sequence_card(self) -> EncoderCard | None:
+        """Card of the encoder of the sequence descriptors; ``None`` where there is none."""
+        text = self.manifest.sequence_card
+        return None if text is None else EncoderCard.from_bytes(base64.b64decode(text))
+
+    def check_sequence_encoder(self, card: EncoderCard) -> None:
+        """Check that sequence descriptors of an encoder belong here.
+
+        Raises:
+            EncoderMismatchError: They do not.
+        """
+        mine = self.sequence_card
+        if mine is None or mine.hash != card.hash:
+            what = "no sequence descriptors" if mine is None else f"those of {mine.name!r}"
+            raise EncoderMismatchError(f"{self.uri} has {what}, not those of {card.name!r}")
 
     def add(
         self,
@@ -373,6 +395,10 @@ def _card(store: Store) -> EncoderCard:
         return EncoderCard.from_bytes(store.card)
     except MemoryFormatError as error:
         raise MemoryDamagedError(f"{store.uri}: {error}") from error
+
+
+def _card_text(card: EncoderCard) -> str:
+    return base64.b64encode(card.to_bytes()).decode()
 
 
 def _shown(path: Path | str) -> str:

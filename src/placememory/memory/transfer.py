@@ -19,7 +19,11 @@ from placememory.memory.rows import Rows
 from placememory.memory.search import top_k
 
 BATCH = 1024
-_WORDS = {"frame_id": "their map frame", "sequence_dim": "the length of sequence descriptors"}
+_WORDS = {
+    "frame_id": "their map frame",
+    "sequence_dim": "the length of sequence descriptors",
+    "sequence_card": "the encoder of sequence descriptors",
+}
 
 
 def copy(
@@ -101,6 +105,7 @@ def open_or_create(target: str | Path, like: PlaceMemory) -> PlaceMemory:
         encoder=like.card,
         frame_id=manifest.frame_id,
         sequence_dim=manifest.sequence_dim,
+        sequence_encoder=like.sequence_card,
         dtype=manifest.dtype,
         map_yaml=manifest.map_yaml,
     )
@@ -143,7 +148,7 @@ def _check_is_copy(target: PlaceMemory, source: PlaceMemory) -> None:
 
 def _check_alike(first: PlaceMemory, second: PlaceMemory) -> None:
     first.check_encoder(second.card)
-    for what in ("frame_id", "sequence_dim"):
+    for what in _WORDS:
         mine, theirs = getattr(first.manifest, what), getattr(second.manifest, what)
         if mine != theirs:
             raise SettingError(

@@ -186,7 +186,7 @@ class GroundTruth:
         rule = f"within {radius:g} {unit}" + (
             "" if tolerances is None else " or the data set's own tolerance"
         )
-        known: Bools = ~np.isnan(true).any(axis=1)
+        known: Bools = np.logical_not(np.isnan(true).any(axis=1))
         truth = cls(
             _within(true, at, radii, unit),
             len(at),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from placememory.errors import MemoryLockedError
+from placememory.errors import MemoryLockedError, MemoryNotFoundError
 from placememory.memory.stores.port import Manifest, Store
+from placememory.memory.stores.resident import RESIDENT, ResidentStore
 from placememory.memory.stores.sqlite import SqliteStore
 
 LITE = "milvus-lite:"
@@ -35,6 +36,8 @@ def open_store(uri: str | Path, *, readonly: bool = False) -> Store:
         from placememory.memory.stores.milvus import MilvusStore
 
         return MilvusStore(str(uri), readonly=readonly)
+    if str(uri) == RESIDENT:
+        raise MemoryNotFoundError(f"{uri}: such a memory cannot be opened again; create it")
     return SqliteStore(Path(uri), readonly=readonly)
 
 
@@ -48,6 +51,8 @@ def create_store(uri: str | Path, manifest: Manifest, card: bytes) -> Store:
         from placememory.memory.stores.milvus import MilvusStore
 
         return MilvusStore.create(str(uri), manifest, card)
+    if str(uri) == RESIDENT:
+        return ResidentStore(manifest, card)
     if os.path.exists(uri):  # noqa: PTH110 - false, not an error, for a name that is too long
         raise MemoryLockedError(f"{uri}: there is a file already; open it or remove it")
     return SqliteStore.create(Path(uri), manifest, card)

@@ -30,6 +30,7 @@ class Manifest(BaseModel):
         software: The version of placememory that made it.
         dim: Length of descriptors.
         sequence_dim: Length of sequence descriptors; ``None`` if none are kept.
+        sequence_card: Card of their encoder, in base 64; ``None`` where it is not known.
         dtype: How descriptors are kept.
         metric: Always ``cosine``: the inner product of unit rows.
         frame_id: Name of the map frame.
@@ -48,6 +49,7 @@ class Manifest(BaseModel):
     software: str
     dim: int = Field(gt=0)
     sequence_dim: int | None = Field(default=None, gt=0)
+    sequence_card: str | None = None
     dtype: Dtype = "float32"
     metric: Literal["cosine"] = "cosine"
     frame_id: str = "map"
