@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 
 from placememory import Localizer, PlaceMemory, create_encoder
 from placememory.encoders import Encoder, from_card
-from placememory.figures.images import images_of
 from placememory.frames import Frame, Image, Pose
 from placememory.fusion import Evidence
 from placememory.geometry import Policy, Verification, Verified, Verifier, rerank
-from placememory.memory import Candidate
+from placememory.memory import Candidate, images_of
 from placememory.memory.build import build
 
 SINGLE = 4.0

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 
 from placememory import Estimate, PlaceMemory, create_encoder, fusion
 from placememory.encoders import Encoder, from_card
-from placememory.figures.images import images_of
 from placememory.fusion import Evidence, PlaceTable
 from placememory.geometry import FLOOR, Policy, Verification, Verified, Verifier, rerank, weigh
 from placememory.localization.run import localize
+from placememory.memory import images_of
 from placememory.memory.build import build
 from placememory.metrics.paired import PairedDifference
 

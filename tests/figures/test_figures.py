@@ -18,6 +18,8 @@ from placememory import figures as fig
 from placememory.errors import SettingError
 from placememory.figures.page import worst_first, write_page
 from placememory.figures.style import COLOURS
+from placememory.memory import no_images
+from placememory.metrics import Outcome
 
 ODD_NAME = "a $very$ <long> name " + "x" * 200 + "\u5bfa.png"
 
@@ -53,13 +55,11 @@ def _texts(figure) -> str:
     return "\n".join([*found, *(text.get_text() for text in figure.texts)])
 
 
-def test_verdicts() -> None:
+def test_outcomes() -> None:
     places = _places()
-    verdicts = fig.judge(_estimates(places), places, 2.0)
-    assert [v.value for v in verdicts[:3]] == ["right", "wrong", "off the map"]
-    assert {v.value for v in fig.judge(_estimates(places, poses=False), places, 2.0)} == {
-        "not judged"
-    }
+    outcomes = fig.judge(_estimates(places), places, 2.0)
+    assert outcomes[:3] == [Outcome.CORRECT, Outcome.WRONG, Outcome.OFF_MAP]
+    assert set(fig.judge(_estimates(places, poses=False), places, 2.0)) == {Outcome.NOT_JUDGED}
 
 
 @pytest.mark.parametrize("yaw", [0.0, math.pi / 2])
@@ -100,8 +100,8 @@ def test_strips_show_right_and_wrong_by_colour_and_mark() -> None:
         for axes in figure.axes
         for spine in axes.spines.values()
     }
-    for verdict in (fig.Verdict.RIGHT, fig.Verdict.WRONG):
-        hexadecimal = COLOURS[verdict].lstrip("#")
+    for outcome in (Outcome.CORRECT, Outcome.WRONG):
+        hexadecimal = COLOURS[outcome].lstrip("#")
         colour = tuple(round(int(hexadecimal[i : i + 2], 16) / 255, 3) for i in (0, 2, 4))
         assert colour in edges
 
@@ -109,7 +109,7 @@ def test_strips_show_right_and_wrong_by_colour_and_mark() -> None:
 def test_the_trajectory_counts_each_kind() -> None:
     places = _places()
     text = _texts(fig.draw_trajectory(_estimates(places), places, radius=2.0))
-    for line in ("right (3)", "wrong (3)", "(3)", "place in the memory (20)"):
+    for line in ("correct (3)", "wrong (3)", "(3)", "place in the memory (20)"):
         assert line in text
     assert fig.draw_trajectory([], [], radius=2.0).axes
 
@@ -140,7 +140,7 @@ def test_the_similarity_matrix_fits_its_axes() -> None:
 def test_scores_split_right_from_wrong() -> None:
     places = _places()
     text = _texts(fig.draw_scores(_estimates(places), places, radius=2.0))
-    assert "right (3)" in text
+    assert "correct (3)" in text
     assert "wrong (3)" in text
     assert fig.draw_scores(_estimates(places, poses=False), places, radius=None).axes
 
@@ -150,7 +150,7 @@ def test_odd_names_and_missing_images_are_drawn(tmp_path: Path) -> None:
     estimate = Estimate(Frame(ODD_NAME, "q", 0), (Candidate(place, 0.5, 1),))
     empty = Estimate(Frame("e.png", "q", 1), ())
     for figure in (
-        fig.draw_strips([estimate, empty], fig.no_images, radius=None),
+        fig.draw_strips([estimate, empty], no_images, radius=None),
         fig.draw_matches(estimate, [place]),
         fig.draw_trajectory([estimate, empty], [place], radius=2.0),
     ):
@@ -190,5 +190,5 @@ def test_the_page_stands_alone_worst_first(tmp_path: Path) -> None:
     ]
     assert order[:3] == ["q1.png", "q4.png", "q7.png"]
     shown = re.findall(r'<article class="card" data-verdict="([a-z-]+)"', text)
-    assert shown == ["wrong"] * 3 + ["off"] * 3 + ["unknown"] + ["right"] * 3
+    assert shown == ["wrong"] * 3 + ["off-map"] * 3 + ["not-judged"] + ["correct"] * 3
     assert "Wrong (3)</button>" in text

@@ -112,7 +112,7 @@ def test_the_cards_are_the_frames_worst_first(
     frames = len(list(building.query.glob("*.png")))
     assert len(found["cards"]) == frames
     assert f"{frames} frames in " in found["headings"][0]
-    order = ["wrong", "off", "unknown", "silent", "refused", "right"]
+    order = ["wrong", "off-map", "not-judged", "missed", "rejected", "correct"]
     ranks = [order.index(kind) for kind, _ in found["cards"]]
     assert ranks == sorted(ranks)
     assert len(set(ranks)) > 1
@@ -122,7 +122,7 @@ def test_the_cards_are_the_frames_worst_first(
             for rank, (_, head) in zip(ranks, found["cards"], strict=True)
             if rank == kind
         ]
-        assert said == sorted(said, reverse=order[kind] != "right")
+        assert said == sorted(said, reverse=order[kind] != "correct")
     for pictures in found["pictures"]:
         assert pictures[0] == "Query"
         assert pictures[1:] in (

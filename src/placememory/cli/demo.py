@@ -19,7 +19,7 @@ from placememory.frames import Frame, list_frames, read_poses
 from placememory.localization.files import metrics_of, write_results
 from placememory.localization.run import Localization, Measured, localize, measure
 from placememory.maps import read_map
-from placememory.memory import PlaceMemory
+from placememory.memory import PlaceMemory, images_of_memory
 from placememory.memory.build import BuildReport, build
 from placememory.samples import Building, render_building
 
@@ -104,7 +104,7 @@ def run_demo(folder: Path, *, seed: int = 0, progress: Progress) -> Demo:
         metrics = metrics_of(opened, result, measured)
         write_results(folder / "answers", result.estimates, metrics, radius=RADIUS)
         with progress("Drawing") as advance:
-            figures, page = _draw(folder, opened, building, result, measured, advance)
+            figures, page = _draw(folder, opened, building, result, advance)
     return Demo(building, memory, built, result, measured, page, figures)
 
 
@@ -117,12 +117,10 @@ def _draw(
     memory: PlaceMemory,
     building: Building,
     result: Localization,
-    measured: Measured,
     advance: Callable[[int, int], None],
 ) -> tuple[tuple[Path, ...], Path]:
     """Draw the figures, and the page that shows them."""
-    from placememory.figures import judge, summary_rows, write_page
-    from placememory.figures.gallery import draw_gallery, images_of_memory
+    from placememory.figures import draw_gallery, write_report
 
     image_of = images_of_memory(memory)
     drawn = draw_gallery(
@@ -139,20 +137,18 @@ def _draw(
     for path in drawn:
         paths.append(path)
         advance(len(paths), _FIGURES)
-    page = write_page(
-        folder / "index.html",
+    page = write_report(
+        folder,
+        memory,
+        result,
+        radius=RADIUS,
         title="A building remembered",
-        summary=summary_rows(*measured, judge(result.estimates, memory.places, RADIUS)),
         notes=(
             f"{len(memory)} places from a mapping run by day; {len(result.estimates)} frames of an "
-            "evening run, answered one by one. Part of it goes where the mapping run never was.",
-            f"{measured.recall.protocol}.",
+            "evening run. Part of it goes where the mapping run never was.",
         ),
         figures=[(text, (folder / "figures" / name).read_bytes()) for name, text in _SHOWN],
-        estimates=result.estimates,
-        places=memory.places,
         image_of=image_of,
-        radius=RADIUS,
     )
     return tuple(paths), page
 

@@ -12,7 +12,7 @@ from placememory.cli._common import encoder_of, progress, say, tell_bad, warn
 from placememory.cli._frames import FrameOptions
 from placememory.localization.run import Localization, localize
 from placememory.maps import OccupancyGrid, read_map
-from placememory.memory import PlaceMemory
+from placememory.memory import PlaceMemory, images_of_memory
 
 
 def run(
@@ -46,7 +46,7 @@ def run(
 
     Example: [b]placememory figures office.memory run2/ --poses truth.csv --out figures/[/b]
     """
-    from placememory.figures.gallery import draw_gallery, images_of_memory
+    from placememory.figures import draw_gallery
 
     chosen = FrameOptions(
         poses, pose_format, max_gap, session, names, globs, every, exif, topic, pose_topic,

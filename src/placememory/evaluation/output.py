@@ -137,5 +137,5 @@ def _draw(folder: Path, run: Run, scores: FrameScores, found: dict[str, Any]) ->
     flags = (scores.right, scores.accepted, scores.has_match)
     path = figures.draw_sequence(scores.reference, *flags, title=run.title)
     figures.save(path, folder / "matches.png")
-    curve = figures.draw_precision_recall(found["precision_recall"], title=run.title)
+    curve = figures.draw_result(found["precision_recall"], title=run.title)
     figures.save(curve, folder / "precision-recall.png")

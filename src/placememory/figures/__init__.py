@@ -1,6 +1,6 @@
 """Every picture that placememory draws, and the page that gathers them.
 
-Nothing is imported before a figure is drawn; matplotlib comes with
+Nothing is imported before a figure is drawn; matplotlib and Jinja2 come with
 ``pip install 'placememory[figures]'``. No display is needed.
 
 Example:
@@ -20,75 +20,69 @@ from typing import TYPE_CHECKING, Any
 from placememory._registry import require
 
 if TYPE_CHECKING:
-    from placememory.figures.beliefs import draw_beliefs, draw_reliability, draw_timeline
-    from placememory.figures.images import ImageOf, images_of, no_images
+    from placememory.figures.beliefs import draw_beliefs
+    from placememory.figures.gallery import draw_gallery
     from placememory.figures.matches import draw_matches
+    from placememory.figures.outcomes import judge
     from placememory.figures.page import ShownWindow, write_page, write_sequence_page
+    from placememory.figures.reliability import draw_reliability
+    from placememory.figures.report import write_report
+    from placememory.figures.result import draw_result
     from placememory.figures.scores import draw_scores
-    from placememory.figures.sequence import draw_precision_recall, draw_sequence
+    from placememory.figures.sequence import draw_sequence
     from placememory.figures.similarity import draw_similarity
-    from placememory.figures.strips import draw_strip, draw_strips, strip_pages
+    from placememory.figures.strips import draw_strips, strip_pages
     from placememory.figures.style import save, to_png
+    from placememory.figures.timeline import draw_timeline
     from placememory.figures.training import draw_training
     from placememory.figures.trajectory import draw_trajectory
-    from placememory.figures.verdict import Verdict, judge, summary_rows
     from placememory.figures.vertices import draw_vertices
 
-_PLAIN = {
-    "ImageOf": "images",
-    "Verdict": "verdict",
-    "images_of": "images",
-    "judge": "verdict",
-    "no_images": "images",
-    "summary_rows": "verdict",
-}
-_DRAWN = {
+_HOMES = {
+    "ShownWindow": "page",
     "draw_beliefs": "beliefs",
+    "draw_gallery": "gallery",
     "draw_matches": "matches",
-    "draw_precision_recall": "sequence",
-    "draw_reliability": "beliefs",
+    "draw_reliability": "reliability",
+    "draw_result": "result",
     "draw_scores": "scores",
     "draw_sequence": "sequence",
     "draw_similarity": "similarity",
-    "draw_timeline": "beliefs",
-    "draw_strip": "strips",
     "draw_strips": "strips",
+    "draw_timeline": "timeline",
     "draw_training": "training",
     "draw_trajectory": "trajectory",
     "draw_vertices": "vertices",
+    "judge": "outcomes",
     "save": "style",
     "strip_pages": "strips",
     "to_png": "style",
     "write_page": "page",
+    "write_report": "report",
     "write_sequence_page": "page",
-    "ShownWindow": "page",
 }
 
 __all__ = [
-    "ImageOf",
     "ShownWindow",
-    "Verdict",
     "draw_beliefs",
+    "draw_gallery",
     "draw_matches",
-    "draw_precision_recall",
     "draw_reliability",
+    "draw_result",
     "draw_scores",
     "draw_sequence",
     "draw_similarity",
-    "draw_strip",
     "draw_strips",
     "draw_timeline",
     "draw_training",
     "draw_trajectory",
     "draw_vertices",
-    "images_of",
     "judge",
-    "no_images",
     "save",
     "strip_pages",
-    "summary_rows",
     "to_png",
     "write_page",
+    "write_report",
     "write_sequence_page",
 ]
 
@@ -99,12 +93,10 @@ def __getattr__(name: str) -> Any:
     Raises:
         MissingExtraError: It needs matplotlib, which is not installed.
     """
-    home = _PLAIN.get(name) or _DRAWN.get(name)
-    if home is None:
+    if name not in _HOMES:
         raise AttributeError(f"module 'placememory.figures' has no attribute {name!r}")
-    if name in _DRAWN:
-        require("matplotlib", extra="figures", purpose="Figures")
-    return getattr(importlib.import_module(f"placememory.figures.{home}"), name)
+    require("matplotlib", extra="figures", purpose="Figures")
+    return getattr(importlib.import_module(f"placememory.figures.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

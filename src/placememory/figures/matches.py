@@ -1,4 +1,4 @@
-"""Move labels apart until none covers another."""
+"""A query's candidates as numbered discs on the map, around the true position."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
 from placememory.figures.map import MapSheet, Points, map_sheet, positions
+from placememory.figures.outcomes import error, judge_candidates, metres
 from placememory.figures.style import (
     INK,
     PALE,
@@ -25,10 +26,10 @@ from placememory.figures.style import (
     shorten,
     styled,
 )
-from placememory.figures.verdict import Verdict, error, metres
 from placememory.localization.estimate import Estimate
 from placememory.maps import OccupancyGrid
 from placememory.memory import Candidate, Place
+from placememory.metrics import Outcome
 
 _ROUNDS = 400
 _GAP = 1.0
@@ -93,7 +94,7 @@ def draw_matches(
         estimate: The query with its candidates.
         places: All places of the memory, drawn in grey.
         grid: The map under them.
-        radius: Metres within which a candidate is right; draws the circle, ticks and crosses.
+        radius: Metres within which a candidate is correct; draws the circle, ticks and crosses.
         heading: Degrees within which its rotation must be, too.
         k: How many candidates; all there are if fewer.
         title: First line.
@@ -114,10 +115,10 @@ def draw_matches(
     colours = _colours(shown)
     sizes = np.linspace(_LARGEST, _SMALLEST, max(k, 1))
     _draw_discs(sheet, known, points, star, colours, sizes)
-    verdicts = [None] * len(shown) if radius is None else estimate.rights(radius, heading)
+    correct = judge_candidates(estimate, radius, heading)
     lines = [
-        _line(candidate, error(true, candidate.place.pose), right)
-        for candidate, right in zip(shown, verdicts, strict=False)
+        _line(candidate, error(true, candidate.place.pose), is_correct)
+        for candidate, is_correct in zip(shown, correct, strict=False)
     ]
     _legend(sheet.axes, lines, colours, sizes, truth=len(star) > 0)
     missing = len(shown) - len(known)
@@ -181,9 +182,9 @@ def _draw_discs(
         )
 
 
-def _line(candidate: Candidate, distance: float | None, right: bool | None) -> str:
+def _line(candidate: Candidate, distance: float | None, correct: bool | None) -> str:
     """Rank, similarity, distance, mark and name in columns."""
-    mark = {True: Verdict.RIGHT.mark, False: Verdict.WRONG.mark, None: " "}[right]
+    mark = {True: Outcome.CORRECT.mark, False: Outcome.WRONG.mark, None: " "}[correct]
     away = f" {metres(distance):>7}" if distance is not None else ""
     name = place_label(candidate.place, 24)
     return f"{candidate.rank:>2}  {candidate.similarity:.3f}{away} {mark} {name}"

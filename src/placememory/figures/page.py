@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import io
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,22 +18,29 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
+from PIL import Image as PillowImage
 
 from placememory._io import write_text
-from placememory.figures.images import ImageOf, frame_image, no_images, to_jpeg
-from placememory.figures.outcome import Outcome, outcomes
+from placememory.figures.outcomes import (
+    ALONE_WORDS,
+    FUSED_WORDS,
+    error,
+    judge,
+    judge_candidates,
+    metres,
+)
 from placememory.figures.style import shorten, to_png
-from placememory.figures.verdict import Verdict, error, judge, metres
 from placememory.frames import Frame, Image
 from placememory.localization.estimate import Estimate
-from placememory.memory import Place
+from placememory.memory import ImageOf, Place, no_images, read_image
+from placememory.metrics import Outcome
 
 _PAGE_DPI = 110
 _LARGEST, _SMALLEST, _CROWD = 300, 120, 126  # pixels of a thumbnail; frames that fit at the largest
 _WINDOW_PIXELS = 200
+_QUALITY = 68
 
-Judgement = Verdict | Outcome
-Judged = tuple[Estimate, Judgement]
+Judged = tuple[Estimate, Outcome]
 
 
 def write_page(
@@ -60,13 +68,13 @@ def write_page(
     Args:
         path: Where to; the page appears only when it is complete.
         title: Of the page.
-        summary: Rows of a table: name, value and, if wanted, a note (see :func:`summary_rows`).
+        summary: Rows of a table: name, value and, if wanted, a note.
         notes: Paragraphs below the table, such as the protocol.
         figures: Caption and figure, or caption and the bytes of a PNG file.
         estimates: The frames.
         places: All places of the memory; they tell wrong from off the map.
         image_of: The image of a place (see :func:`images_of`).
-        radius: Metres within which an answer is right; ``None`` judges nothing.
+        radius: Metres within which an answer is correct; ``None`` judges nothing.
         heading: Degrees within which its rotation must be, too.
         limit: Most frames shown; the least interesting are left out, and the page says so.
 
@@ -76,18 +84,22 @@ def write_page(
     Raises:
         PlaceMemoryError: The page cannot be written there.
     """
-    alone = judge(estimates, places, radius, heading)
-    fused = outcomes(estimates, places, radius) if any(e.belief for e in estimates) else []
-    judged = worst_first(estimates, fused or alone)[:limit]
-    bars = [(_counts(fused, right_first=True), "Verdicts, each frame with those before it")]
-    bars += [(_counts(alone, right_first=True), "Each frame alone" if fused else "")]
+    outcomes = judge(estimates, places, radius, heading)
+    judged = worst_first(estimates, outcomes)[:limit]
+    words, bars = ALONE_WORDS, [(_counts(outcomes, Outcome.CORRECT), ALONE_WORDS, "")]
+    if any(estimate.belief is not None for estimate in estimates):
+        words = FUSED_WORDS
+        alone = _counts(judge(estimates, places, radius, heading, alone=True), Outcome.CORRECT)
+        label = "Verdicts, each frame with those before it"
+        bars = [(bars[0][0], words, label), (alone, ALONE_WORDS, "Each frame alone")]
     return _render(
         path,
         "run.html",
         title=title,
         summary=summary,
         notes=notes,
-        bars=[bar for bar in bars if bar[0]],
+        words=words,
+        bars=bars if estimates else [],
         figures=[(caption, _png_uri(figure)) for caption, figure in figures],
         total=len(estimates),
         shown=len(judged),
@@ -96,17 +108,17 @@ def write_page(
     )
 
 
-def worst_first(estimates: Sequence[Estimate], verdicts: Sequence[Judgement]) -> list[Judged]:
-    """Wrong answers, then those off the map, each surest first; right ones, least sure first."""
+def worst_first(estimates: Sequence[Estimate], outcomes: Sequence[Outcome]) -> list[Judged]:
+    """Wrong answers, then those off the map, each surest first; correct ones, least sure first."""
 
     def key(judged: Judged) -> tuple[int, float]:
-        estimate, verdict = judged
+        estimate, outcome = judged
         sure = estimate.best.similarity if estimate.best is not None else -math.inf
         if estimate.probability is not None:
             sure = estimate.probability
-        return verdict.rank, sure if verdict.kind == "right" else -sure
+        return outcome.rank, sure if outcome is Outcome.CORRECT else -sure
 
-    return sorted(zip(estimates, verdicts, strict=True), key=key)
+    return sorted(zip(estimates, outcomes, strict=True), key=key)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,8 +129,8 @@ class ShownWindow:
         query: Its frames, oldest first.
         found: Frames of the window that was found.
         distance: Between their descriptors.
-        right: Whether it is right.
-        has_match: Whether there was a right one.
+        right: Whether it is correct.
+        has_match: Whether there was a correct one.
     """
 
     query: Sequence[Frame]
@@ -128,9 +140,9 @@ class ShownWindow:
     has_match: bool
 
     @property
-    def kind(self) -> str:
-        """The word that stands for its outcome in the page's style."""
-        return "right" if self.right else "wrong" if self.has_match else "off"
+    def outcome(self) -> Outcome:
+        """Whether it is correct, wrong, or had no correct window."""
+        return Outcome.of(answered=True, correct=self.right, on_map=self.has_match)
 
 
 def write_sequence_page(
@@ -158,18 +170,18 @@ def write_sequence_page(
     Raises:
         PlaceMemoryError: The page cannot be written there.
     """
-    ordered = sorted(windows, key=lambda w: (w.right, not w.has_match, w.distance))
+    ordered = sorted(windows, key=lambda window: (window.outcome.rank, window.distance))
     return _render(
         path,
         "windows.html",
         title=title,
         summary=summary,
         notes=notes,
-        counts={"right": 0, "wrong": 0, "off": 0} | Counter(w.kind for w in windows),
-        words={"right": "right", "wrong": "wrong", "off": "no right window"},
+        counts=_counts([window.outcome for window in windows]),
+        words=ALONE_WORDS | {Outcome.OFF_MAP: "without a correct window"},
         total=len(windows),
         windows=ordered[:limit],
-        thumbnail=lambda frame: _thumbnail(frame_image(frame), _WINDOW_PIXELS),
+        thumbnail=lambda frame: _thumbnail(read_image(frame), _WINDOW_PIXELS),
     )
 
 
@@ -202,8 +214,11 @@ class _Thumbnail(NamedTuple):
 def _thumbnail(image: Image | None, longest: int) -> _Thumbnail | None:
     if image is None:
         return None
-    content, width, height = to_jpeg(image, longest)
-    return _Thumbnail(_uri(content, "jpeg"), width, height)
+    small = PillowImage.fromarray(image)
+    small.thumbnail((longest, longest), PillowImage.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, format="JPEG", quality=_QUALITY, optimize=True)
+    return _Thumbnail(_uri(buffer.getvalue(), "jpeg"), small.width, small.height)
 
 
 def _uri(content: bytes, kind: str) -> str:
@@ -214,13 +229,11 @@ def _png_uri(figure: Figure | bytes) -> str:
     return _uri(figure if isinstance(figure, bytes) else to_png(figure, dpi=_PAGE_DPI), "png")
 
 
-def _counts(
-    verdicts: Sequence[Judgement], *, right_first: bool = False
-) -> list[tuple[Judgement, int]]:
-    """The verdicts that occur with their counts, worst first."""
-    counts = Counter(verdicts)
-    order = sorted(counts, key=lambda v: (right_first and v.kind != "right", v.rank))
-    return [(verdict, counts[verdict]) for verdict in order]
+def _counts(outcomes: Sequence[Outcome], first: Outcome | None = None) -> list[tuple[Outcome, int]]:
+    """Count the outcomes that occur, worst first but for one that comes before all."""
+    counts = Counter(outcomes)
+    order = sorted(counts, key=lambda outcome: (outcome is not first, outcome.rank))
+    return [(outcome, counts[outcome]) for outcome in order]
 
 
 def _cards(
@@ -234,20 +247,21 @@ def _cards(
     known = {place.id: place for place in places}
     largest = round(_LARGEST * min(1.0, math.sqrt(_CROWD / max(1, len(judged)))))
     longest = max(_SMALLEST, largest)
-    verdict_of = {True: Verdict.RIGHT, False: Verdict.WRONG, None: None}
+    outcome_of = {True: Outcome.CORRECT, False: Outcome.WRONG, None: None}
     for estimate, outcome in judged:
         frame, matches = estimate.frame, _matches(estimate, known)
-        shown = [("Query", frame.name, frame_image(frame))]
+        shown = [("Query", frame.name, read_image(frame))]
         shown += [(what, place.name, image_of(place)) for what, place in matches]
-        rights = estimate.rights(0.0 if radius is None else radius, heading)
         yield {
             "estimate": estimate,
             "outcome": outcome,
             "names": " ".join(name for _, name, _ in shown),
             "pictures": [(what, name, _thumbnail(image, longest)) for what, name, image in shown],
             "others": [
-                (candidate, None if radius is None else verdict_of[right])
-                for candidate, right in zip(estimate.candidates, rights, strict=True)
+                (candidate, outcome_of[correct])
+                for candidate, correct in zip(
+                    estimate.candidates, judge_candidates(estimate, radius, heading), strict=True
+                )
             ][1:],
         }
 

@@ -1,4 +1,4 @@
-"""How similar right and wrong answers are: what a threshold would keep and reject."""
+"""How similar correct and wrong answers are: what a threshold would accept."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
+from placememory.figures.outcomes import judge
 from placememory.figures.style import (
     COLOURS,
     INK,
@@ -22,17 +23,12 @@ from placememory.figures.style import (
     new_figure,
     styled,
 )
-from placememory.figures.verdict import Verdict, judge
 from placememory.localization.estimate import Estimate
 from placememory.memory import Place
+from placememory.metrics import Outcome
 
-_HATCHES = {
-    Verdict.RIGHT: "",
-    Verdict.WRONG: "xxx",
-    Verdict.OFF_MAP: "///",
-    Verdict.UNKNOWN: "",
-}
-_STYLES = {Verdict.RIGHT: "-", Verdict.WRONG: "--", Verdict.OFF_MAP: "-."}
+_HATCHES = {Outcome.WRONG: "xxx", Outcome.OFF_MAP: "///"}
+_STYLES = {Outcome.CORRECT: "-", Outcome.WRONG: "--", Outcome.OFF_MAP: "-."}
 _BINS = 30
 _ALL_TICKS = 12
 
@@ -46,43 +42,43 @@ def draw_scores(
     heading: float | None = None,
     title: str = "Similarity of the answers",
 ) -> Figure:
-    """Draw the similarity by rank, and of right and wrong first answers.
+    """Draw the similarity by rank, and of correct and wrong first answers.
 
     Left: median, middle half and range of the similarity at each rank. Right: a histogram of the
-    first answers by verdict, and below it the share of each that a threshold would keep.
+    first answers by outcome, and below it the share of each that a threshold would accept.
 
     Args:
         estimates: The run.
         places: All places of the memory; they tell wrong from off the map.
-        radius: Metres within which an answer is right; ``None`` judges nothing.
+        radius: Metres within which an answer is correct; ``None`` judges nothing.
         heading: Degrees within which its rotation must be, too.
         title: First line.
 
     Returns:
         The figure.
     """
-    verdicts = judge(estimates, places, radius, heading)
+    outcomes = judge(estimates, places, radius, heading, alone=True)
     groups = {
-        verdict: np.array(
+        outcome: np.array(
             [
                 e.best.similarity
-                for e, found in zip(estimates, verdicts, strict=True)
-                if found is verdict and e.best is not None
+                for e, found in zip(estimates, outcomes, strict=True)
+                if found is outcome and e.best is not None
             ]
         )
-        for verdict in Verdict
+        for outcome in reversed(Outcome)
     }
-    groups = {verdict: values for verdict, values in groups.items() if len(values)}
+    groups = {outcome: values for outcome, values in groups.items() if len(values)}
     figure = new_figure(9.6, 4.4)
     grid = GridSpec(2, 2, figure=figure, width_ratios=[1.0, 1.35], height_ratios=[1.5, 1.0])
     ranks = figure.add_subplot(grid[:, 0])
     histogram = figure.add_subplot(grid[0, 1])
-    kept = figure.add_subplot(grid[1, 1], sharex=histogram)
+    accepted = figure.add_subplot(grid[1, 1], sharex=histogram)
     _draw_ranks(ranks, estimates)
     _draw_histogram(histogram, groups)
-    _draw_kept(kept, groups)
+    _draw_accepted(accepted, groups)
     headline(ranks, title, f"{counted(len(estimates), 'frame')}; by rank")
-    rule = "" if radius is None else f"; right means within {radius:g} m"
+    rule = "" if radius is None else f"; correct is within {radius:g} m"
     headline(histogram, "", f"first answers{rule}")
     return figure
 
@@ -112,7 +108,7 @@ def _draw_ranks(axes: Axes, estimates: Sequence[Estimate]) -> None:
     axes.legend(loc="upper right", handlelength=1.2)
 
 
-def _draw_histogram(axes: Axes, groups: dict[Verdict, NDArray[np.float64]]) -> None:
+def _draw_histogram(axes: Axes, groups: dict[Outcome, NDArray[np.float64]]) -> None:
     _quiet(axes)
     axes.set(ylabel="Frames")
     axes.tick_params(labelbottom=False)
@@ -126,30 +122,30 @@ def _draw_histogram(axes: Axes, groups: dict[Verdict, NDArray[np.float64]]) -> N
         list(groups.values()),
         bins=edges.tolist(),
         stacked=True,
-        color=[COLOURS[verdict] for verdict in groups],
-        hatch=[_HATCHES[verdict] for verdict in groups],
+        color=[COLOURS[outcome] for outcome in groups],
+        hatch=[_HATCHES.get(outcome, "") for outcome in groups],
         edgecolor="white",
         linewidth=0.5,
-        label=[f"{verdict.value} ({len(group):,})" for verdict, group in groups.items()],
+        label=[f"{outcome.value} ({len(group):,})" for outcome, group in groups.items()],
     )
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
 
 
-def _draw_kept(axes: Axes, groups: dict[Verdict, NDArray[np.float64]]) -> None:
-    """Share of each verdict's answers whose similarity is at or above a threshold."""
+def _draw_accepted(axes: Axes, groups: dict[Outcome, NDArray[np.float64]]) -> None:
+    """Draw the share of each outcome's answers whose similarity is at or above a threshold."""
     _quiet(axes)
     axes.set(
-        xlabel="Similarity of the first answer, or threshold", ylabel="Kept", ylim=(-0.03, 1.06)
+        xlabel="Similarity of the first answer, or threshold", ylabel="Accepted", ylim=(-0.03, 1.06)
     )
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_yticks([0.0, 0.5, 1.0])
-    for verdict, values in groups.items():
+    for outcome, values in groups.items():
         levels = np.sort(values)
         share = 1.0 - np.arange(len(levels)) / len(levels)
         x = np.concatenate([levels[:1] - 1.0, levels, levels[-1:] + 1e-9, levels[-1:] + 1.0])
         y = np.concatenate([[1.0], share, [0.0], [0.0]])
-        style = _STYLES.get(verdict, ":")
-        axes.plot(x, y, color=COLOURS[verdict], ls=style, lw=1.7, drawstyle="steps-pre")
+        style = _STYLES.get(outcome, ":")
+        axes.plot(x, y, color=COLOURS[outcome], ls=style, lw=1.7, drawstyle="steps-pre")
     if groups:
         values = np.concatenate(list(groups.values()))
         margin = 0.04 * max(float(np.ptp(values)), 0.02)

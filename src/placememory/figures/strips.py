@@ -4,35 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
+from PIL import Image as PillowImage
 
 from placememory.errors import SettingError
-from placememory.figures.images import ImageOf, frame_image, shrink
+from placememory.figures.outcomes import error, judge, judge_candidates, metres
 from placememory.figures.style import COLOURS, INK, MUTED, QUERY, new_figure, plain, shorten, styled
-from placememory.figures.verdict import Verdict, error, judge, metres
 from placememory.frames import Image
 from placememory.localization.estimate import Estimate
-from placememory.memory import Candidate, Place
+from placememory.memory import Candidate, ImageOf, Place, read_image
+from placememory.metrics import Outcome
 
 _WIDTH = 1.95  # inches of an image
 _TITLE = 0.46  # inches of the two lines above it
 _NAME = 28  # characters that fit above an image
 _PIXELS = 480
-
-
-def draw_strip(
-    estimate: Estimate,
-    image_of: ImageOf,
-    *,
-    radius: float | None,
-    heading: float | None = None,
-    k: int = 5,
-    places: Sequence[Place] = (),
-) -> Figure:
-    """Draw one query and its k best candidates; see :func:`draw_strips`."""
-    return draw_strips([estimate], image_of, radius=radius, heading=heading, k=k, places=places)
 
 
 @styled
@@ -47,13 +36,13 @@ def draw_strips(
 ) -> Figure:
     """Draw queries as rows: the query framed blue, then its candidates by rank.
 
-    Right candidates have a green frame and a tick, wrong ones an orange-red frame and a cross,
+    Correct candidates have a green frame and a tick, wrong ones an orange-red frame and a cross,
     those that cannot be judged a grey frame.
 
     Args:
         estimates: One row each; some twenty fit a figure (:func:`strip_pages` makes several).
         image_of: The image of a place, or ``None``, which draws an empty panel.
-        radius: Metres within which a candidate is right; ``None`` judges nothing.
+        radius: Metres within which a candidate is correct; ``None`` judges nothing.
         heading: Degrees within which its rotation must be, too.
         k: Candidates a row; all there are if fewer.
         places: All places of the memory; with them, queries off the map are said to be so.
@@ -74,19 +63,18 @@ def draw_strips(
     grid = GridSpec(
         len(estimates), columns, figure=figure, height_ratios=[t + _TITLE for t in tall]
     )
-    verdicts = judge(estimates, places, radius, heading)
-    for row, (estimate, pictures, verdict) in enumerate(
-        zip(estimates, images, verdicts, strict=True)
+    outcomes = judge(estimates, places, radius, heading, alone=True)
+    for row, (estimate, pictures, outcome) in enumerate(
+        zip(estimates, images, outcomes, strict=True)
     ):
-        _draw_query(figure.add_subplot(grid[row, 0]), estimate, pictures[0], verdict)
-        rights = [None] * len(estimate.candidates)
-        judged = rights if radius is None else estimate.rights(radius, heading)
-        for column, (candidate, image, right) in enumerate(
+        _draw_query(figure.add_subplot(grid[row, 0]), estimate, pictures[0], outcome)
+        judged = judge_candidates(estimate, radius, heading)
+        for column, (candidate, image, correct) in enumerate(
             zip(estimate.candidates, pictures[1:], judged, strict=False), start=1
         ):
             axes = figure.add_subplot(grid[row, column])
             away = error(estimate.frame.pose, candidate.place.pose)
-            _draw_candidate(axes, candidate, image, right, away)
+            _draw_candidate(axes, candidate, image, correct, away)
     return figure
 
 
@@ -114,9 +102,15 @@ def strip_pages(
 
 def _images(estimate: Estimate, image_of: ImageOf, k: int) -> list[Image | None]:
     """Images of the query and of its first k candidates, made small."""
-    found = [frame_image(estimate.frame)]
+    found = [read_image(estimate.frame)]
     found += [image_of(candidate.place) for candidate in estimate.candidates[:k]]
-    return [None if image is None else shrink(image, _PIXELS) for image in found]
+    return [None if image is None else _shrink(image) for image in found]
+
+
+def _shrink(image: Image) -> Image:
+    small = PillowImage.fromarray(image)
+    small.thumbnail((_PIXELS, _PIXELS), PillowImage.Resampling.LANCZOS)
+    return np.asarray(small, dtype=np.uint8)
 
 
 def _aspect(image: Image | None) -> float:
@@ -124,23 +118,23 @@ def _aspect(image: Image | None) -> float:
     return 0.75 if image is None else float(image.shape[0] / image.shape[1])
 
 
-def _draw_query(axes: Axes, estimate: Estimate, image: Image | None, verdict: Verdict) -> None:
+def _draw_query(axes: Axes, estimate: Estimate, image: Image | None, outcome: Outcome) -> None:
     note = "query"
-    if verdict is Verdict.OFF_MAP:
-        note += f"  {verdict.mark} off the map"
+    if outcome is Outcome.OFF_MAP:
+        note += f"  {outcome.mark} off the map"
     if not estimate.candidates:
         note += "  no candidates"
     _draw_panel(axes, image, QUERY, note, estimate.frame.name)
 
 
 def _draw_candidate(
-    axes: Axes, candidate: Candidate, image: Image | None, right: bool | None, away: float | None
+    axes: Axes, candidate: Candidate, image: Image | None, correct: bool | None, away: float | None
 ) -> None:
-    verdict = {True: Verdict.RIGHT, False: Verdict.WRONG, None: Verdict.UNKNOWN}[right]
-    mark = "" if right is None else f"  {verdict.mark}"
+    outcome = {True: Outcome.CORRECT, False: Outcome.WRONG, None: Outcome.NOT_JUDGED}[correct]
+    mark = "" if correct is None else f"  {outcome.mark}"
     distance = f" {metres(away)}" if away is not None else ""
     head = f"{candidate.rank}   {candidate.similarity:.3f}{mark}{distance}"
-    _draw_panel(axes, image, COLOURS[verdict], head, candidate.place.name)
+    _draw_panel(axes, image, COLOURS[outcome], head, candidate.place.name)
 
 
 def _draw_panel(axes: Axes, image: Image | None, colour: str, head: str, name: str) -> None:

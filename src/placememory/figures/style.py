@@ -17,8 +17,8 @@ from matplotlib.legend import Legend
 from matplotlib.transforms import ScaledTranslation
 
 from placememory._io import write_bytes
-from placememory.figures.verdict import Verdict
 from placememory.memory import Place
+from placememory.metrics import Outcome
 
 _Inputs = ParamSpec("_Inputs")
 _Result = TypeVar("_Result")
@@ -28,17 +28,28 @@ INK, MUTED, LINE, PALE = "#1f2933", "#5f6b77", "#a5afb9", "#c3cad1"
 QUERY = "#0072b2"
 # Okabe and Ito's palette, told apart by colour-blind eyes; marks repeat what the colours say.
 COLOURS = {
-    Verdict.RIGHT: "#009e73",
-    Verdict.WRONG: "#d55e00",
-    Verdict.OFF_MAP: "#8e63b5",
-    Verdict.UNKNOWN: "#7b8794",
+    Outcome.CORRECT: "#009e73",
+    Outcome.WRONG: "#d55e00",
+    Outcome.OFF_MAP: "#8e63b5",
+    Outcome.NOT_JUDGED: "#7b8794",
+    Outcome.MISSED: "#e69f00",
+    Outcome.REJECTED: "#56b4e9",
 }
 MARKERS = {
-    Verdict.RIGHT: "o",
-    Verdict.WRONG: "X",
-    Verdict.OFF_MAP: "^",
-    Verdict.UNKNOWN: "s",
+    Outcome.CORRECT: "o",
+    Outcome.WRONG: "X",
+    Outcome.OFF_MAP: "^",
+    Outcome.NOT_JUDGED: "s",
+    Outcome.MISSED: "D",
+    Outcome.REJECTED: "v",
 }
+VERDICT_COLOURS = {
+    "located": "#009e73",
+    "ambiguous": "#e69f00",
+    "unknown": "#7b8794",
+    "warming-up": "#c3cad1",
+}
+VERDICT_MARKERS = {"located": "o", "ambiguous": "D", "unknown": "v", "warming-up": "."}
 _RC: dict[Any, Any] = {
     "axes.edgecolor": LINE,
     "axes.facecolor": "white",

@@ -1,4 +1,4 @@
-"""A whole localised run on the map: where it was right, where wrong, where off the map."""
+"""A whole localised run on the map: where it was correct, wrong, off the map, or not located."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from placememory.figures.map import map_sheet, positions
+from placememory.figures.outcomes import FUSED_WORDS, judge
 from placememory.figures.style import (
     COLOURS,
     INK,
@@ -23,18 +24,21 @@ from placememory.figures.style import (
     legend_below,
     styled,
 )
-from placememory.figures.verdict import Verdict, judge
 from placememory.localization.estimate import Estimate
 from placememory.maps import OccupancyGrid
 from placememory.memory import Place
+from placememory.metrics import Outcome
 
-_TEXTS = {
-    Verdict.RIGHT: "right",
-    Verdict.WRONG: "wrong",
-    Verdict.OFF_MAP: "off the map: no true match",
-    Verdict.UNKNOWN: "true position, answer not judged",
+_ALONE_WORDS = {
+    Outcome.CORRECT: "correct",
+    Outcome.WRONG: "wrong",
+    Outcome.OFF_MAP: "off the map: no correct place",
+    Outcome.NOT_JUDGED: "true position, answer not judged",
+    Outcome.MISSED: "no answer",
+    Outcome.REJECTED: "no answer, off the map",
 }
-_SIZES = {Verdict.RIGHT: 20.0, Verdict.WRONG: 62.0, Verdict.OFF_MAP: 30.0, Verdict.UNKNOWN: 18.0}
+_SIZES = {Outcome.WRONG: 62.0, Outcome.OFF_MAP: 30.0}
+_SIZE = 20.0
 
 
 @styled
@@ -47,79 +51,79 @@ def draw_trajectory(
     heading: float | None = None,
     title: str = "The localised run on the map",
 ) -> Figure:
-    """Draw each query's true position by verdict, with a line to the answer where it erred.
+    """Draw each query's true position by outcome, with a line to the answer where it is wrong.
 
     Args:
         estimates: The run; queries without a true pose show their answer only.
         places: All places of the memory, drawn in grey; they tell wrong from off the map.
         grid: The map under them.
-        radius: Metres within which an answer is right; ``None`` judges nothing.
+        radius: Metres within which an answer is correct; ``None`` judges nothing.
         heading: Degrees within which its rotation must be, too.
         title: First line.
 
     Returns:
         A figure whose axes are metres in the map frame.
     """
-    verdicts = judge(estimates, places, radius, heading)
+    outcomes = judge(estimates, places, radius, heading)
     ground = positions([place.pose for place in places])
     answers = positions([estimate.pose for estimate in estimates])
     truths = positions([estimate.frame.pose for estimate in estimates])
     sheet = map_sheet(grid, np.concatenate([ground, answers, truths]))
     axes = sheet.axes
     axes.scatter(ground[:, 0], ground[:, 1], s=30, color=PALE, linewidths=0, zorder=1)
-    _draw_errors(axes, estimates, verdicts)
+    _draw_errors(axes, estimates, outcomes)
     axes.scatter(
         answers[:, 0], answers[:, 1], s=16, marker="o", fc="none", ec=INK, lw=0.7, zorder=4
     )
-    for verdict in Verdict:
-        _draw_truths(axes, estimates, verdicts, verdict)
-    headline(axes, title, _note(estimates, verdicts, radius, heading))
-    handles = _handles(estimates, verdicts, len(answers), len(ground))
+    for outcome in Outcome:
+        _draw_truths(axes, estimates, outcomes, outcome)
+    headline(axes, title, _note(estimates, outcomes, radius, heading))
+    handles = _handles(estimates, outcomes, len(answers), len(ground))
     legend_below(axes, handles, int(sheet.width / 2.2))
     return sheet.figure
 
 
 def _of(
-    estimates: Sequence[Estimate], verdicts: Sequence[Verdict], verdict: Verdict
+    estimates: Sequence[Estimate], outcomes: Sequence[Outcome], outcome: Outcome
 ) -> list[Estimate]:
-    """Estimates of one verdict whose true position is known."""
-    pairs = zip(estimates, verdicts, strict=True)
-    return [e for e, found in pairs if found is verdict and e.frame.pose is not None]
+    """Select the estimates of one outcome whose true position is known."""
+    pairs = zip(estimates, outcomes, strict=True)
+    return [e for e, found in pairs if found is outcome and e.frame.pose is not None]
 
 
 def _draw_truths(
-    axes: Axes, estimates: Sequence[Estimate], verdicts: Sequence[Verdict], verdict: Verdict
+    axes: Axes, estimates: Sequence[Estimate], outcomes: Sequence[Outcome], outcome: Outcome
 ) -> None:
-    points = positions([e.frame.pose for e in _of(estimates, verdicts, verdict)])
+    points = positions([e.frame.pose for e in _of(estimates, outcomes, outcome)])
     if len(points) == 0:
         return
     axes.scatter(
         points[:, 0],
         points[:, 1],
-        s=_SIZES[verdict],
-        marker=MARKERS[verdict],
-        color=COLOURS[verdict],
+        s=_SIZES.get(outcome, _SIZE),
+        marker=MARKERS[outcome],
+        color=COLOURS[outcome],
         edgecolors="white",
         linewidths=0.6,
-        zorder=6 if verdict is Verdict.WRONG else 5,
-        label=verdict.value,
+        zorder=6 if outcome is Outcome.WRONG else 5,
+        label=outcome.value,
     )
 
 
-def _draw_errors(axes: Axes, estimates: Sequence[Estimate], verdicts: Sequence[Verdict]) -> None:
+def _draw_errors(axes: Axes, estimates: Sequence[Estimate], outcomes: Sequence[Outcome]) -> None:
     """Lines from the truth to the answer: firm where wrong, faint where off the map."""
-    for verdict, alpha, width in ((Verdict.OFF_MAP, 0.5, 0.7), (Verdict.WRONG, 0.9, 1.1)):
+    for outcome, alpha, width in ((Outcome.OFF_MAP, 0.5, 0.7), (Outcome.WRONG, 0.9, 1.1)):
         lines = [
             [(e.frame.pose.x, e.frame.pose.y), (e.pose.x, e.pose.y)]
-            for e in _of(estimates, verdicts, verdict)
+            for e in _of(estimates, outcomes, outcome)
             if e.frame.pose is not None and e.pose is not None
         ]
         if lines:
-            style = (0, (1.5, 1.5)) if verdict is Verdict.OFF_MAP else "-"
+            style = (0, (1.5, 1.5)) if outcome is Outcome.OFF_MAP else "-"
             axes.add_collection(
                 LineCollection(
                     lines,
-                    colors=COLOURS[verdict],
+                    colors=COLOURS[outcome],
                     linewidths=width,
                     linestyles=[style],
                     alpha=alpha,
@@ -129,17 +133,19 @@ def _draw_errors(axes: Axes, estimates: Sequence[Estimate], verdicts: Sequence[V
 
 
 def _handles(
-    estimates: Sequence[Estimate], verdicts: Sequence[Verdict], answers: int, ground: int
+    estimates: Sequence[Estimate], outcomes: Sequence[Outcome], answers: int, ground: int
 ) -> list[object]:
     """Legend entries with their counts."""
     handles: list[object] = []
-    for verdict in Verdict:
-        members = _of(estimates, verdicts, verdict)
+    fused = any(estimate.belief is not None for estimate in estimates)
+    words = FUSED_WORDS if fused else _ALONE_WORDS
+    for outcome in reversed(Outcome):
+        members = _of(estimates, outcomes, outcome)
         if members:
-            label = f"{_TEXTS[verdict]} ({len(members):,})"
+            label = f"{words[outcome]} ({len(members):,})"
             look: dict[str, Any] = {
-                "marker": MARKERS[verdict],
-                "color": COLOURS[verdict],
+                "marker": MARKERS[outcome],
+                "color": COLOURS[outcome],
                 "mec": "white",
             }
             handles.append(Line2D([], [], ls="", ms=7, mew=0.6, label=label, **look))
@@ -156,16 +162,17 @@ def _handles(
 
 def _note(
     estimates: Sequence[Estimate],
-    verdicts: Sequence[Verdict],
+    outcomes: Sequence[Outcome],
     radius: float | None,
     heading: float | None,
 ) -> str:
-    counts = Counter(verdicts)
-    judged = counts[Verdict.RIGHT] + counts[Verdict.WRONG]
+    counts = Counter(outcomes)
+    judged = sum(counts[o] for o in (Outcome.CORRECT, Outcome.WRONG, Outcome.MISSED))
     note = counted(len(estimates), "frame")
     if judged and radius is not None:
         gate = "" if heading is None else f" and {heading:g} degrees"
-        note += f"; {counts[Verdict.RIGHT]:,} of {judged:,} right within {radius:g} m{gate}"
-    if counts[Verdict.OFF_MAP]:
-        note += f", {counts[Verdict.OFF_MAP]:,} off the map"
+        note += f"; {counts[Outcome.CORRECT]:,} of {judged:,} correct within {radius:g} m{gate}"
+    off = counts[Outcome.OFF_MAP] + counts[Outcome.REJECTED]
+    if off:
+        note += f", {off:,} off the map"
     return note

@@ -25,9 +25,9 @@ from placememory.figures.style import (
     shorten,
     styled,
 )
-from placememory.figures.verdict import Verdict
 from placememory.maps import OccupancyGrid
 from placememory.memory import Place
+from placememory.metrics import Outcome
 
 _SESSION_COLOURS = ("Blues", "Oranges", "Greens", "Purples", "Greys", "Reds")
 _MOST_TICKS = 300
@@ -119,7 +119,7 @@ def _draw_ends(axes: Axes, places: Sequence[Place], sessions: Sequence[str]) -> 
     runs = [[place.pose for place in places if place.session == name] for name in sessions]
     start = positions([run[0] for run in runs])
     end = positions([run[-1] for run in runs])
-    green, red = COLOURS[Verdict.RIGHT], COLOURS[Verdict.WRONG]
+    green, red = COLOURS[Outcome.CORRECT], COLOURS[Outcome.WRONG]
     axes.scatter(
         start[:, 0], start[:, 1], s=120, facecolors="none", edgecolors=green, lw=2.2, zorder=4
     )

@@ -19,7 +19,6 @@ from placememory.geometry.triangulation import Triangulated, triangulate
 from placememory.geometry.two_view import Geometry, relate
 from placememory.geometry.verifier import (
     FLOOR,
-    ImageOf,
     Policy,
     Verification,
     Verified,
@@ -39,7 +38,6 @@ __all__ = [
     "Extractor",
     "Features",
     "Geometry",
-    "ImageOf",
     "Policy",
     "PosedImage",
     "PosedModel",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from placememory.fusion import Belief, Evidence
 from placememory.geometry.cameras import Camera
 from placememory.geometry.features import Extractor, Features, XFeat, mutual
 from placememory.geometry.two_view import relate
-from placememory.memory import Candidate, Place
+from placememory.memory import Candidate, ImageOf, Place
 from placememory.memory.place import PlaceId
 
 FLOOR = 20
@@ -262,9 +262,6 @@ def weigh(
             column[evidence.rows[at]] -= cost
     level = evidence.level if evidence.column is None else evidence.usual()
     return replace(evidence, similarities=similarities, column=column, level=level)
-
-
-ImageOf = Callable[[Place], Image | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The place memory: places with descriptors, poses and the card of their encoder."""
 
+from placememory.memory.images import ImageOf, images_of, images_of_memory, no_images, read_image
 from placememory.memory.place import Candidate, Place, PlaceId
 from placememory.memory.place_memory import IndexRecall, PlaceMemory, index_recall
 from placememory.memory.search import Where
@@ -7,6 +8,7 @@ from placememory.memory.transfer import PruneReport, copy, merge, prune
 
 __all__ = [
     "Candidate",
+    "ImageOf",
     "IndexRecall",
     "Place",
     "PlaceId",
@@ -14,7 +16,11 @@ __all__ = [
     "PruneReport",
     "Where",
     "copy",
+    "images_of",
+    "images_of_memory",
     "index_recall",
     "merge",
+    "no_images",
     "prune",
+    "read_image",
 ]
