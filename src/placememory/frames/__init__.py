@@ -6,7 +6,7 @@ from placememory.frames.images import read_ahead, read_image
 from placememory.frames.keyframes import select_keyframes
 from placememory.frames.pose import Pose
 from placememory.frames.poses import JoinReport, PoseRecord, PoseTable, read_poses
-from placememory.frames.sources import list_frames
+from placememory.frames.sources import list_frames, resolve_frames
 from placememory.frames.trajectory import PoseTrack, RelativeMotion, Trajectory
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "read_bag_poses",
     "read_image",
     "read_poses",
+    "resolve_frames",
     "select_keyframes",
     "stream_bag",
 ]

@@ -11,6 +11,7 @@ from placememory.frames.bags import is_bag, list_bag
 from placememory.frames.frame import Frame
 from placememory.frames.images import is_image, read_image
 from placememory.frames.names import facts_of_name, natural_key
+from placememory.frames.poses import PoseTable, read_poses
 from placememory.frames.video import is_video, list_video
 
 
@@ -121,3 +122,34 @@ def _frame(folder: Path, name: str, session: str, index: int, exif: bool) -> Fra
         vertex_id=facts.vertex_id,
         read=partial(read_image, folder / name, exif=exif),
     )
+
+
+def resolve_frames(
+    images: str | Path | Iterable[Frame],
+    poses: str | Path | PoseTable | None = None,
+    *,
+    session: str | None = None,
+) -> list[Frame]:
+    """Frames of whatever stands for them, with their poses.
+
+    Args:
+        images: A folder, video, bag or image, or frames, which are taken as they are.
+        poses: File or table of poses to join, by name, vertex id or stamp.
+        session: Name of the session, where frames are listed.
+
+    Raises:
+        InputError: The source or the poses cannot be read.
+
+    Example:
+        >>> [frame.name for frame in resolve_frames([Frame("a.png", "run1", 0)])]
+        ['a.png']
+    """
+    if isinstance(images, str | Path):
+        frames = list_frames(images, session=session)
+    else:
+        frames = list(images)
+    if poses is None:
+        return frames
+    table = read_poses(poses) if isinstance(poses, str | Path) else poses
+    joined, _ = table.join(frames)
+    return list(joined)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from placememory.frames import Pose
 from placememory.fusion._places import PlaceId
 
 Verdict = Literal["located", "ambiguous", "unknown", "warming-up"]
@@ -87,6 +88,14 @@ class Belief:
     def yaw(self) -> float | None:
         """Of the first hypothesis, radians."""
         return self.best.yaw if self.best else None
+
+    def pose(self, frame_id: str = "map") -> Pose | None:
+        """Pose of the first hypothesis; ``None`` where no position is known."""
+        if self.position is None:
+            return None
+        x, y, *rest = self.position
+        turned = None if self.yaw is None else Pose.from_yaw(x, y, self.yaw).quaternion
+        return Pose(x, y, rest[0] if rest else 0.0, turned, frame_id)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; unknown is ``None``."""

@@ -7,33 +7,27 @@ from placememory.localization.calibration import (
     calibrate_on_session,
 )
 from placememory.localization.estimate import Estimate, FrameMatch
+from placememory.localization.files import RunWriter
 from placememory.localization.localizer import Localizer, Step
 from placememory.localization.odometry import MotionLimits, Motions, odometry_of
-from placememory.localization.run import (
-    Localization,
-    Measured,
-    localize,
-    localize_online,
-    measure,
-    measure_verdicts,
-)
+from placememory.localization.run import LocalizedRun, RunScore, Summary, follow, localize
 
 __all__ = [
     "Calibration",
     "CalibrationReport",
     "Estimate",
     "FrameMatch",
-    "Localization",
+    "LocalizedRun",
     "Localizer",
-    "Measured",
     "MotionLimits",
     "Motions",
+    "RunScore",
+    "RunWriter",
     "Step",
+    "Summary",
     "calibrate",
     "calibrate_on_session",
+    "follow",
     "localize",
-    "localize_online",
-    "measure",
-    "measure_verdicts",
     "odometry_of",
 ]

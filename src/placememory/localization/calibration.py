@@ -20,7 +20,7 @@ from placememory.errors import InputError, SettingError
 from placememory.fusion import Belief, Evidence, ObservationModel, PlaceTable
 from placememory.fusion.bayes import Bayes
 from placememory.memory import PlaceMemory
-from placememory.metrics.located import LocatedFrames, LocatedResult
+from placememory.metrics import GroundTruth, LocatedFrames, LocatedResult
 
 WRONG_A_FRAME = 200
 LEFT_OUT = 0.2
@@ -192,23 +192,21 @@ def _score(
     played: list[tuple[_Replay, list[Belief]]], radius: float, threshold: float | None = None
 ) -> LocatedResult:
     """Verdicts of all replays against the truth."""
-    metric = LocatedFrames(radius)
+    metric = LocatedFrames(f"within {radius:g} m of the true position")
     for run, beliefs in played:
-        nearest = np.nanmin(_apart(run.places, run.truth), axis=1, initial=math.inf)
-        for belief, true, near in zip(beliefs, run.truth, nearest, strict=True):
+        truth = GroundTruth.from_positions(*_flat(run.truth, run.places.positions), radius)
+        on_map = truth.on_map()
+        for i, belief in enumerate(beliefs):
             located = belief.verdict == "located"
             if threshold is not None:
                 located = located and belief.probability >= threshold
-            position = belief.position
-            error = None
-            if position is not None:
-                flat = min(len(position), len(true))
-                error = float(np.linalg.norm(np.array(position)[:flat] - true[:flat]))
+            pose = belief.pose()
             metric.update(
                 located=located,
                 probability=belief.probability,
-                error=error,
-                on_map=bool(near <= radius),
+                correct=bool(truth.is_pose_correct(i, pose)),
+                on_map=bool(on_map[i]),
+                error=truth.error(i, pose),
             )
     return metric.compute()
 
@@ -231,7 +229,12 @@ def _right_and_wrong(
 
 def _apart(places: PlaceTable, truth: NDArray[np.float64]) -> NDArray[np.float64]:
     """(F, N) metres; NaN where a position is unknown."""
-    flat = min(places.positions.shape[1], truth.shape[1])
-    difference = truth[:, None, :flat] - places.positions[None, :, :flat]
-    apart: NDArray[np.float64] = np.linalg.norm(difference, axis=2)
+    true, at = _flat(truth, places.positions)
+    apart: Floats = np.linalg.norm(true[:, None] - at[None], axis=2)
     return apart
+
+
+def _flat(truth: Floats, positions: Floats) -> tuple[Floats, Floats]:
+    """Both in as many coordinates as both have."""
+    axes = min(truth.shape[1], positions.shape[1])
+    return truth[:, :axes], positions[:, :axes]

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from placememory._types import Vectors
 from placememory.frames import Frame, Pose
 from placememory.fusion import Belief, Verdict
 from placememory.geometry import CameraPose, RelativePose
 from placememory.memory import Candidate, Place
-from placememory.metrics.place_recall import is_right
+from placememory.metrics import is_correct
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class Estimate:
         refined: Pose of the body that follows from it, if it is sure and the belief agrees; see
             :attr:`pose`.
         milliseconds: What the parts of the answer took.
+        descriptor: (D,) float32 of the frame; ``None`` where the image was not used.
     """
 
     frame: Frame
@@ -82,6 +84,7 @@ class Estimate:
     camera_pose: CameraPose | None = None
     refined: Pose | None = None
     milliseconds: Mapping[str, float] = field(default_factory=dict)
+    descriptor: Vectors | None = field(default=None, repr=False, compare=False)
 
     @property
     def best(self) -> Candidate | None:
@@ -119,13 +122,7 @@ class Estimate:
         """Pose of the best hypothesis, trusted or not; the refined one where there is one."""
         if self.belief is None or self.refined is not None:
             return self.pose
-        position, yaw = self.belief.position, self.belief.yaw
-        if position is None:
-            return None
-        x, y, *rest = position
-        z = rest[0] if rest else 0.0
-        turned = None if yaw is None else Pose.from_yaw(x, y, yaw).quaternion
-        return Pose(x, y, z, turned, self.frame_id)
+        return self.belief.pose(self.frame_id)
 
     @property
     def covariance(self) -> NDArray[np.float64] | None:
@@ -135,12 +132,7 @@ class Estimate:
     def rights(self, radius: float, heading: float | None = None) -> list[bool | None]:
         """Whether each candidate is right; ``None`` where a pose is missing on either side."""
         true = self.frame.pose
-        return [
-            None
-            if true is None or c.place.pose is None
-            else is_right(true, c.place.pose, radius, heading)
-            for c in self.candidates
-        ]
+        return [is_correct(true, c.place.pose, radius, heading) for c in self.candidates]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -1,4 +1,4 @@
-"""Numbers of a localised run that need no list of its frames."""
+"""The files of a localised run, written line by line while it runs."""
 
 from __future__ import annotations
 
@@ -6,105 +6,18 @@ import csv
 import io
 import json
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-import numpy as np
-
-from placememory._io import write_csv, write_json, write_text
-from placememory._version import __version__
+from placememory._io import write_json
 from placememory.errors import PlaceMemoryError
 from placememory.frames import Pose
 from placememory.localization.estimate import Estimate
-from placememory.localization.run import Localization, Measured
-from placememory.memory import PlaceMemory
-from placememory.metrics.place_recall import RecallResult
+from placememory.localization.run import LocalizedRun, RunScore
 
-
-@dataclass(slots=True)
-class _Rank:
-    """Similarities of one rank."""
-
-    count: int = 0
-    total: float = 0.0
-    least: float = math.inf
-    most: float = -math.inf
-
-    def add(self, value: float) -> None:
-        self.count, self.total = self.count + 1, self.total + value
-        self.least, self.most = min(self.least, value), max(self.most, value)
-
-    def to_dict(self) -> dict[str, float]:
-        return {"mean": self.total / self.count, "min": self.least, "max": self.most}
-
-
-@dataclass(slots=True)
-class Tally:
-    """Counts that grow with each estimate, in memory that does not.
-
-    Attributes:
-        frames: Estimates.
-        posed: Those with a pose.
-        verdicts: How often each verdict was given; ``alone`` where frames are answered alone.
-        notes: How often each note was.
-        milliseconds: Time spent on answers, all frames together.
-
-    Example:
-        >>> Tally().words()
-        'no frames'
-    """
-
-    frames: int = 0
-    posed: int = 0
-    verdicts: Counter[str] = field(default_factory=Counter)
-    notes: Counter[str] = field(default_factory=Counter)
-    milliseconds: float = 0.0
-    _ranks: dict[int, _Rank] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, estimates: Iterable[Estimate]) -> Tally:
-        """Count estimates that are there already."""
-        tally = cls()
-        for estimate in estimates:
-            tally.add(estimate)
-        return tally
-
-    def add(self, estimate: Estimate) -> None:
-        """Count one more."""
-        self.frames += 1
-        self.posed += estimate.pose is not None
-        self.verdicts[estimate.verdict or "alone"] += 1
-        if estimate.note:
-            self.notes[estimate.note] += 1
-        self.milliseconds += sum(estimate.milliseconds.values())
-        for candidate in estimate.candidates:
-            self._ranks.setdefault(candidate.rank, _Rank()).add(candidate.similarity)
-
-    def words(self) -> str:
-        """Verdicts and notes, most frequent first, such as ``90 located, 30 unknown``."""
-        both = [*self.verdicts.most_common(), *self.notes.most_common()]
-        return ", ".join(f"{count} {name}" for name, count in both) or "no frames"
-
-    def similarity_per_rank(self) -> dict[str, dict[str, float]]:
-        """Mean, least and largest similarity of each rank over all frames."""
-        return {str(rank): self._ranks[rank].to_dict() for rank in sorted(self._ranks)}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {
-            "frames": self.frames,
-            "frames_with_a_pose_found": self.posed,
-            "ms_per_answer": self.milliseconds / self.frames if self.milliseconds else None,
-            "verdict_counts": dict(self.verdicts),
-            "notes": dict(self.notes),
-        }
-
-
-TRAJECTORY, ESTIMATES = "trajectory.tum", "estimates.csv"
+LINES, TRAJECTORY, ESTIMATES = "estimates.jsonl", "trajectory.tum", "estimates.csv"
 MATCHES, METRICS = "test_to_vertex_matches.csv", "metrics.json"
 TABLE_RANKS = 5
 _NANOSECONDS = 1_000_000_000
@@ -123,129 +36,116 @@ _COLUMNS = (
     *(f"true_{name}" for name in _POSE),
     "error_m",
     "error_deg",
-    "right",
+    "correct",
     "verdict",
     "probability",
     "note",
 )
 
 
-def write_results(
-    folder: Path,
-    estimates: Sequence[Estimate],
-    metrics: dict[str, Any],
-    *,
-    radius: float,
-    heading: float | None = None,
-) -> list[Path]:
-    """Write the files of a localisation.
+class RunWriter:
+    """Appends each estimate of a run to its files as it comes.
+
+    Each line is handed to the system whole, so a process that is killed leaves whole lines, and a
+    reader may follow the files. What an earlier run left under these names is replaced at the
+    start; its ``metrics.json`` is removed, because it does not belong to these frames.
 
     Args:
-        folder: Gets ``trajectory.tum``, ``estimates.csv``, ``test_to_vertex_matches.csv`` (the
-            tutorial's table) and ``metrics.json``.
-        estimates: In the order of the traverse.
-        metrics: Numbers to write beside the similarity statistics.
-        radius: Metres within which an answer is right.
+        folder: Gets ``estimates.jsonl``, ``trajectory.tum`` (seconds, x y z in metres, quaternion
+            x y z w), ``estimates.csv``, ``test_to_vertex_matches.csv`` (the tutorial's table) and,
+            at the end, ``metrics.json``.
+        radius: Metres within which an answer is correct.
         heading: Degrees within which its rotation must be, too.
 
-    Returns:
-        The paths of the files.
-
     Raises:
-        PlaceMemoryError: The folder cannot be written to.
+        PlaceMemoryError: The folder cannot be written to, or the disk is full.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with RunWriter(folder, radius=5.0):
+        ...     pass
+        >>> (folder / "estimates.csv").read_text()[:10]
+        'name,stamp'
     """
-    trajectory, table, matches = (folder / name for name in (TRAJECTORY, ESTIMATES, MATCHES))
-    write_text(trajectory, "".join(trajectory_lines(estimates)))
-    write_csv(table, estimate_columns(), (estimate_row(e, radius, heading) for e in estimates))
-    write_csv(matches, match_columns(), (match_row(estimate) for estimate in estimates))
-    return [trajectory, table, matches, write_metrics(folder, metrics, Tally.of(estimates))]
 
+    def __init__(self, folder: Path, *, radius: float, heading: float | None = None) -> None:
+        self._radius, self._heading = radius, heading
+        self._marked = False
+        self._folder = folder
+        self._files: dict[str, BinaryIO] = {}
+        self.paths = [folder / name for name in (LINES, TRAJECTORY, ESTIMATES, MATCHES)]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / METRICS).unlink(missing_ok=True)
+            for path in self.paths:
+                self._files[path.name] = path.open("wb", buffering=0)
+        except OSError as error:
+            self.close()
+            raise self._error(error) from error
+        self._append(ESTIMATES, _csv_line(_COLUMNS))
+        self._append(MATCHES, _csv_line(match_columns()))
 
-def write_metrics(folder: Path, metrics: dict[str, Any], tally: Tally) -> Path:
-    """Write ``metrics.json`` alone, with the similarity statistics; its path."""
-    path = folder / METRICS
-    write_json(path, {**metrics, "similarity_per_rank": tally.similarity_per_rank()})
-    return path
+    def __enter__(self) -> RunWriter:
+        return self
 
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
-def metrics_of(
-    memory: PlaceMemory,
-    result: Localization,
-    measured: Measured | None,
-    tally: Tally | None = None,
-) -> dict[str, Any]:
-    """Numbers of a localised run as plain values, with what they were made with.
+    def write(self, estimate: Estimate) -> None:
+        """Append an estimate to all files."""
+        self._append(LINES, json.dumps(estimate.to_dict(), allow_nan=False) + "\n")
+        self._append(TRAJECTORY, self._trajectory_line(estimate))
+        self._append(ESTIMATES, _csv_line(estimate_row(estimate, self._radius, self._heading)))
+        self._append(MATCHES, _csv_line(match_row(estimate)))
 
-    Args:
-        memory: That answered.
-        result: The run.
-        measured: How right it is.
-        tally: Of all frames, where the result does not keep them.
-    """
-    tally = tally or Tally.of(result.estimates)
-    check = measured.map_frames if measured else None
-    return {
-        "software": f"placememory {__version__}",
-        "memory": memory.uri,
-        "encoder": memory.card.name,
-        "encoder_hash": memory.card.hash,
-        "places": len(memory),
-        **tally.to_dict(),
-        "bad_images": [name for name, _ in result.bad],
-        "ms_per_frame": 1e3 * result.seconds / max(1, tally.frames),
-        "recall": measured.recall.to_dict() if measured else None,
-        "map_frames": {"differ": check.differs, "text": str(check)} if check else None,
-    }
+    def finish(self, run: LocalizedRun, score: RunScore | None) -> Path:
+        """Write ``metrics.json`` and close the files; its path."""
+        self.close()
+        path = self._folder / METRICS
+        write_json(path, run.to_dict(score))
+        self.paths.append(path)
+        return path
 
+    def close(self) -> None:
+        """Close the files; closing twice does no harm."""
+        for file in self._files.values():
+            file.close()
 
-def recall_rows(recall: RecallResult) -> list[tuple[str, str, str]]:
-    """Rows of a table for people: what, value, 95% interval."""
-    error = recall.median_error
-    return [
-        *(
-            (f"recall@{k}", f"{100 * r.value:.1f} %", f"{100 * r.low:.1f} to {100 * r.high:.1f} %")
-            for k, r in recall.recalls.items()
-        ),
-        ("median error", f"{error.value:.2f} m", f"{error.low:.2f} to {error.high:.2f} m"),
-        ("queries counted", f"{recall.counted} of {recall.queries}", ""),
-    ]
+    def _trajectory_line(self, estimate: Estimate) -> str:
+        """A line of a TUM file, empty without a pose; unknown rotations are written as none.
 
+        Frames without a stamp get their index as seconds, and the first of them a comment.
+        """
+        pose, frame = estimate.pose, estimate.frame
+        comment = "" if self._marked or frame.stamp is not None else _UNSTAMPED
+        self._marked = self._marked or bool(comment)
+        if pose is None:
+            return comment
+        stamp = frame.stamp if frame.stamp is not None else frame.index * _NANOSECONDS
+        whole, part = divmod(stamp, _NANOSECONDS)
+        quaternion = pose.quaternion or (0.0, 0.0, 0.0, 1.0)
+        numbers = " ".join(f"{value:.6f}" for value in (pose.x, pose.y, pose.z))
+        turns = " ".join(f"{value:.9f}" for value in quaternion)
+        return f"{comment}{whole}.{part:09d} {numbers} {turns}\n"
 
-def trajectory_lines(estimates: Sequence[Estimate]) -> Iterator[str]:
-    """Lines of a TUM trajectory: seconds, x y z in metres, quaternion x y z w.
+    def _append(self, name: str, text: str) -> None:
+        rest = memoryview(text.encode("utf-8", errors="surrogateescape"))
+        try:
+            while rest:
+                rest = rest[self._files[name].write(rest) :]
+        except OSError as error:
+            raise self._error(error) from error
 
-    Frames without a stamp get their index as seconds, and the first of them a comment before it;
-    unknown rotations are written as none.
-    """
-    marked = False
-    for estimate in estimates:
-        line, marked = trajectory_line(estimate, marked)
-        yield line
-
-
-def trajectory_line(estimate: Estimate, marked: bool) -> tuple[str, bool]:
-    """The line of one estimate, empty without a pose, and whether the comment is written now.
-
-    Args:
-        estimate: The newest.
-        marked: Whether the comment on frames without a stamp was written before.
-    """
-    pose, frame = estimate.pose, estimate.frame
-    comment = "" if marked or frame.stamp is not None else _UNSTAMPED
-    marked = marked or bool(comment)
-    if pose is None:
-        return comment, marked
-    stamp = frame.stamp if frame.stamp is not None else frame.index * _NANOSECONDS
-    whole, part = divmod(stamp, _NANOSECONDS)
-    quaternion = pose.quaternion or (0.0, 0.0, 0.0, 1.0)
-    numbers = " ".join(f"{value:.6f}" for value in (pose.x, pose.y, pose.z))
-    turns = " ".join(f"{value:.9f}" for value in quaternion)
-    return f"{comment}{whole}.{part:09d} {numbers} {turns}\n", marked
-
-
-def estimate_columns() -> tuple[str, ...]:
-    """Columns of ``estimates.csv``."""
-    return _COLUMNS
+    def _error(self, error: OSError) -> PlaceMemoryError:
+        return PlaceMemoryError(
+            f"{self._folder}: the results cannot be written ({error.strerror or error})"
+        )
 
 
 def match_columns() -> list[str]:
@@ -283,17 +183,17 @@ def estimate_row(estimate: Estimate, radius: float, heading: float | None = None
 
     Args:
         estimate: Of a frame.
-        radius: Metres within which an answer is right.
+        radius: Metres within which an answer is correct.
         heading: Degrees within which its rotation must be, too.
     """
     frame, best = estimate.frame, estimate.best
     place = best.place if best is not None else None
-    right = estimate.rights(radius, heading)[0] if best is not None else None
+    correct = estimate.rights(radius, heading)[0] if best is not None else None
     error = angle = None
     if frame.pose is not None and estimate.pose is not None:
         error = round(frame.pose.distance_to(estimate.pose), 6)
         turn = frame.pose.angle_to(estimate.pose)
-        angle = None if np.isnan(turn) else round(turn, 4)
+        angle = None if math.isnan(turn) else round(turn, 4)
     return [
         frame.name,
         frame.stamp,
@@ -307,7 +207,7 @@ def estimate_row(estimate: Estimate, radius: float, heading: float | None = None
         *_pose_cells(frame.pose),
         error,
         angle,
-        None if right is None else int(right),
+        None if correct is None else int(correct),
         estimate.verdict,
         None if estimate.probability is None else round(estimate.probability, 6),
         estimate.note or None,
@@ -321,86 +221,6 @@ def _pose_cells(pose: Pose | None) -> list[float | None]:
 
 
 LINES = "estimates.jsonl"
-
-
-class ResultStream:
-    """Appends each estimate to the files of a localisation as it comes.
-
-    Each line is handed to the system whole, so a process that is killed leaves whole lines, and a
-    reader may follow the files. What an earlier run left under these names is replaced at the
-    start; its ``metrics.json`` is removed, because it does not belong to these frames.
-
-    Args:
-        folder: Gets ``estimates.jsonl``, ``trajectory.tum``, ``estimates.csv`` and
-            ``test_to_vertex_matches.csv``; the last three as :func:`write_results` writes them.
-        radius: Metres within which an answer is right.
-        heading: Degrees within which its rotation must be, too.
-
-    Raises:
-        PlaceMemoryError: The folder cannot be written to, or the disk is full.
-
-    Example:
-        >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> with ResultStream(folder, radius=5.0):
-        ...     pass
-        >>> (folder / "estimates.csv").read_text()[:10]
-        'name,stamp'
-    """
-
-    def __init__(self, folder: Path, *, radius: float, heading: float | None = None) -> None:
-        self._radius, self._heading = radius, heading
-        self._marked = False
-        self._folder = folder
-        self._files: dict[str, BinaryIO] = {}
-        self.paths = [folder / name for name in (LINES, TRAJECTORY, ESTIMATES, MATCHES)]
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / METRICS).unlink(missing_ok=True)
-            for path in self.paths:
-                self._files[path.name] = path.open("wb", buffering=0)
-        except OSError as error:
-            self.close()
-            raise self._failed(error) from error
-        self._append(ESTIMATES, _csv_line(estimate_columns()))
-        self._append(MATCHES, _csv_line(match_columns()))
-
-    def __enter__(self) -> ResultStream:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def write(self, estimate: Estimate) -> None:
-        """Append an estimate to all files."""
-        self._append(LINES, json.dumps(estimate.to_dict(), allow_nan=False) + "\n")
-        line, self._marked = trajectory_line(estimate, self._marked)
-        self._append(TRAJECTORY, line)
-        self._append(ESTIMATES, _csv_line(estimate_row(estimate, self._radius, self._heading)))
-        self._append(MATCHES, _csv_line(match_row(estimate)))
-
-    def close(self) -> None:
-        """Close the files; closing twice does no harm."""
-        for file in self._files.values():
-            file.close()
-
-    def _append(self, name: str, text: str) -> None:
-        rest = memoryview(text.encode("utf-8", errors="surrogateescape"))
-        try:
-            while rest:
-                rest = rest[self._files[name].write(rest) :]
-        except OSError as error:
-            raise self._failed(error) from error
-
-    def _failed(self, error: OSError) -> PlaceMemoryError:
-        return PlaceMemoryError(
-            f"{self._folder}: the results cannot be written ({error.strerror or error})"
-        )
 
 
 def _csv_line(row: Sequence[Any]) -> str:

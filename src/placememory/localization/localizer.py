@@ -319,6 +319,7 @@ class Localizer:
             camera_pose=refined.camera,
             refined=refined.body,
             milliseconds=clock.milliseconds,
+            descriptor=described.frame,
         )
 
     def _match(self, sequence: Vectors | None) -> tuple[FrameMatch | None, int]:

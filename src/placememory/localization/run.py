@@ -1,235 +1,452 @@
-"""Localise frames one by one in a memory: the best candidate's pose for each."""
+"""A localised run: the estimates of a stream of frames, scored, tabulated and drawn."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from placememory import matching
+from placememory._registry import require
 from placememory._types import Progress
+from placememory._version import __version__
 from placememory.encoders import Encoder
-from placememory.encoders._batching import BATCH, BadFrames, encode_frames
 from placememory.errors import ImageError, InputError
-from placememory.frames import Frame
+from placememory.frames import Frame, PoseTable, Trajectory, read_poses, resolve_frames
+from placememory.fusion import DEFAULT_FUSION
+from placememory.geometry import Verifier
 from placememory.localization.estimate import Estimate
 from placememory.localization.localizer import Localizer, Step
-from placememory.memory import PlaceMemory, Where
-from placememory.metrics.alignment import FrameCheck, check_frames
-from placememory.metrics.located import LocatedFrames, LocatedResult
-from placememory.metrics.place_recall import PlaceRecall, RecallResult, is_right
+from placememory.localization.odometry import Motions
+from placememory.memory import Place, PlaceMemory
+from placememory.metrics import (
+    FrameCheck,
+    GroundTruth,
+    LocatedFrames,
+    LocatedResult,
+    Outcome,
+    PoseErrors,
+    PoseErrorsResult,
+    Recall,
+    RecallResult,
+    check_frames,
+)
 
 Keep = Literal["all", "no images", "nothing"]
 _CONFIDENT_SHARE = 0.5
+_COLOURS = {"located": "C0", "ambiguous": "C1", "unknown": "C3", "warming-up": "0.6", "alone": "C0"}
 
 
-@dataclass(frozen=True, slots=True)
-class Localization:
-    """A localised run.
+@dataclass(slots=True)
+class _Rank:
+    """Similarities of one rank."""
+
+    count: int = 0
+    total: float = 0.0
+    least: float = math.inf
+    most: float = -math.inf
+
+    def add(self, value: float) -> None:
+        self.count, self.total = self.count + 1, self.total + value
+        self.least, self.most = min(self.least, value), max(self.most, value)
+
+    def to_dict(self) -> dict[str, float]:
+        return {"mean": self.total / self.count, "min": self.least, "max": self.most}
+
+
+@dataclass(slots=True)
+class Summary:
+    """Counts that grow with each estimate, in memory that does not.
 
     Attributes:
-        estimates: One for each readable frame, in order.
-        bad: Names and reasons of frames that could not be read.
-        descriptors: (N, D) float32 of the frames, where they were asked for.
-        seconds: Time it took, reading included.
-        ended: What ended a stream before its frames did: a bag or image that cannot be read, a
-            camera that is gone.
+        frames: Estimates.
+        posed: Those with a pose.
+        verdicts: How often each verdict was given; ``alone`` where frames are answered alone.
+        notes: How often each note was.
+        milliseconds: Time spent on answers, all frames together.
+
+    Example:
+        >>> str(Summary())
+        'no frames'
     """
 
-    estimates: tuple[Estimate, ...]
-    bad: tuple[tuple[str, str], ...]
-    descriptors: NDArray[np.float32] | None
-    seconds: float
-    ended: InputError | None = None
+    frames: int = 0
+    posed: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    milliseconds: float = 0.0
+    _ranks: dict[int, _Rank] = field(default_factory=dict)
+
+    def add(self, estimate: Estimate) -> None:
+        """Count one more."""
+        self.frames += 1
+        self.posed += estimate.pose is not None
+        self.verdicts[estimate.verdict or "alone"] += 1
+        if estimate.note:
+            self.notes[estimate.note] += 1
+        self.milliseconds += sum(estimate.milliseconds.values())
+        for candidate in estimate.candidates:
+            self._ranks.setdefault(candidate.rank, _Rank()).add(candidate.similarity)
+
+    def __str__(self) -> str:
+        """Verdicts and notes, most frequent first, such as ``90 located, 30 unknown``."""
+        both = [*self.verdicts.most_common(), *self.notes.most_common()]
+        return ", ".join(f"{count} {name}" for name, count in both) or "no frames"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "frames": self.frames,
+            "frames_with_a_pose_found": self.posed,
+            "ms_per_answer": self.milliseconds / self.frames if self.milliseconds else None,
+            "verdict_counts": dict(self.verdicts),
+            "notes": dict(self.notes),
+            "similarity_per_rank": {
+                str(rank): self._ranks[rank].to_dict() for rank in sorted(self._ranks)
+            },
+        }
 
 
-class Measured(NamedTuple):
+class RunScore(NamedTuple):
     """How right a localised run is.
 
     Attributes:
-        recall: Recall and error with their protocol.
+        recall: Of the candidates of each frame alone, with its protocol.
+        located: Of the verdicts; ``None`` where frames are answered alone.
+        errors: Position and rotation errors of the poses that were given.
         map_frames: Whether the two sessions share one map frame; ``None`` if that cannot be told.
+        outcomes: One for each estimate of the run.
     """
 
     recall: RecallResult
+    located: LocatedResult | None
+    errors: PoseErrorsResult
     map_frames: FrameCheck | None
+    outcomes: tuple[Outcome, ...]
+
+    def __str__(self) -> str:
+        """A few lines of text: verdicts first, each with its protocol."""
+        parts = [self.located, self.recall, self.errors, self.map_frames]
+        return "\n".join(str(part) for part in parts if part is not None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        check = self.map_frames
+        return {
+            "located": None if self.located is None else self.located.to_dict(),
+            "recall": self.recall.to_dict(),
+            "errors": self.errors.to_dict(),
+            "map_frames": None if check is None else {"differ": check.differs, "text": str(check)},
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LocalizedRun:
+    """A run of frames that went through a :class:`Localizer`.
+
+    Attributes:
+        estimates: One for each frame, in order, as far as they are kept.
+        places: Of the memory that answered.
+        summary: Counts over all frames.
+        bad: Names and reasons of frames whose image could not be read.
+        seconds: Time it took, reading included.
+        ended: What ended a stream before its frames did: a bag or image that cannot be read, a
+            camera that is gone.
+        made_by: Software, memory and encoder.
+    """
+
+    estimates: tuple[Estimate, ...]
+    places: Sequence[Place]
+    summary: Summary
+    bad: tuple[tuple[str, str], ...] = ()
+    seconds: float = 0.0
+    ended: InputError | None = None
+    made_by: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """How many estimates are kept."""
+        return len(self.estimates)
+
+    def __iter__(self) -> Iterator[Estimate]:
+        """The estimates, in order."""
+        return iter(self.estimates)
+
+    def __repr__(self) -> str:
+        return f"LocalizedRun({self.summary.frames} frames: {self.summary})"
+
+    def truth(self, radius: float, heading: float | None = None) -> GroundTruth:
+        """Which places are correct for each estimate, by the poses of the frames."""
+        return GroundTruth.from_poses(
+            [estimate.frame.pose for estimate in self.estimates],
+            [place.pose for place in self.places],
+            radius,
+            heading=heading,
+        )
+
+    def score(self, radius: float = 2.0, heading: float | None = None) -> RunScore | None:
+        """Score estimates whose frames have true poses, which the localizer does not use.
+
+        Args:
+            radius: Metres within which an answer is correct.
+            heading: Degrees within which its rotation must be, too.
+
+        Returns:
+            Verdicts, recall, errors and the check of the map frames; ``None`` if no true poses or
+            no poses of places are known.
+        """
+        truth = self.truth(radius, heading)
+        posed = any(place.pose is not None for place in self.places)
+        if not truth.known.any() or not posed:
+            return None
+        rows = {place.id: row for row, place in enumerate(self.places)}
+        recall, errors = Recall(), PoseErrors()
+        located = LocatedFrames(truth.rule)
+        on_map = truth.on_map()
+        ranked = np.full((len(self), max(recall.ks)), -1)
+        outcomes = []
+        for i, estimate in enumerate(self.estimates):
+            found = [rows[c.place.id] for c in estimate.candidates[: ranked.shape[1]]]
+            ranked[i, : len(found)] = found
+            answered = estimate.verdict == "located" or (
+                estimate.verdict is None and bool(estimate.candidates)
+            )
+            correct = truth.is_pose_correct(i, estimate.likely_pose)
+            known = bool(on_map[i]) if truth.known[i] else None
+            outcomes.append(Outcome.of(answered=answered, correct=correct, on_map=known))
+            if known is None:
+                continue
+            if estimate.frame.pose is not None:
+                errors.update(estimate.frame.pose, estimate.pose)
+            if estimate.belief is not None:
+                located.update(
+                    located=answered,
+                    probability=estimate.belief.probability,
+                    correct=bool(correct),
+                    on_map=known,
+                    error=truth.error(i, estimate.likely_pose),
+                )
+        recall.update(ranked, truth)
+        fused = any(estimate.belief is not None for estimate in self.estimates)
+        return RunScore(
+            recall.compute(),
+            located.compute() if fused else None,
+            errors.compute(),
+            _check_map_frames(self.estimates, radius),
+            tuple(outcomes),
+        )
+
+    def to_dict(self, score: RunScore | None = None) -> dict[str, Any]:
+        """Plain values, for JSON: counts, what made it, and a score where one is given."""
+        return {
+            **self.made_by,
+            "places": len(self.places),
+            **self.summary.to_dict(),
+            "bad_images": [name for name, _ in self.bad],
+            "ms_per_frame": 1e3 * self.seconds / max(1, self.summary.frames),
+            **({} if score is None else score.to_dict()),
+        }
+
+    def to_frame(self) -> Any:
+        """A row for each estimate, as a pandas data frame.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        pandas = require("pandas", extra="figures", purpose="Tables of results")
+        return pandas.DataFrame([_row(estimate) for estimate in self.estimates])
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw places and answers on the ground plane, coloured by verdict.
+
+        Args:
+            ax: Matplotlib axes; new ones by default.
+
+        Returns:
+            The axes.
+
+        Raises:
+            MissingExtraError: Matplotlib is not installed.
+        """
+        if ax is None:
+            pyplot = require("matplotlib.pyplot", extra="figures", purpose="Plots of results")
+            _, ax = pyplot.subplots()
+        known = [place.pose for place in self.places if place.pose is not None]
+        ax.scatter([p.x for p in known], [p.y for p in known], s=6, color="0.8", label="places")
+        for verdict, colour in _COLOURS.items():
+            poses = [
+                estimate.likely_pose
+                for estimate in self.estimates
+                if (estimate.verdict or "alone") == verdict
+            ]
+            given = [pose for pose in poses if pose is not None]
+            if given:
+                ax.scatter(
+                    [p.x for p in given], [p.y for p in given], s=12, c=colour, label=verdict
+                )
+        ax.set(xlabel="x [m]", ylabel="y [m]", aspect="equal")
+        ax.legend()
+        return ax
 
 
 def localize(
     memory: PlaceMemory,
-    frames: Sequence[Frame],
-    encoder: Encoder,
+    images: str | Path | Iterable[Frame],
     *,
+    poses: str | Path | PoseTable | None = None,
+    odometry: str | Path | PoseTable | Trajectory | None = None,
+    encoder: Encoder | str | None = None,
+    matcher: matching.Matcher | str | None = None,
+    fusion: str | None = DEFAULT_FUSION,
+    settings: Mapping[str, Any] | None = None,
+    verify: Verifier | None = None,
     k: int = 10,
-    where: Where | None = None,
+    window: int = 5,
     skip_bad: bool = False,
-    keep_descriptors: bool = False,
     progress: Progress | None = None,
-) -> Localization:
-    """Localise frames; the memory is not changed.
+) -> LocalizedRun:
+    """Localise a run of frames, each with what came before; the memory is not changed.
 
     Args:
         memory: Open memory.
-        frames: Queries with images.
-        encoder: The memory's encoder.
+        images: A folder, video or bag, or frames in the order they were taken.
+        poses: True poses, for :meth:`LocalizedRun.score`; they are not used to localise.
+        odometry: File or table of odometry poses, from which the motion between frames follows.
+        encoder: The memory's encoder or its name; rebuilt from the memory's card by default.
+        matcher: See :class:`Localizer`.
+        fusion: See :class:`Localizer`; ``None`` answers each frame alone.
+        settings: See :class:`Localizer`.
+        verify: See :class:`Localizer`.
         k: Candidates a frame.
-        where: Which places may answer.
-        skip_bad: Leave out images that cannot be read.
-        keep_descriptors: Whether the result keeps the frames' descriptors.
+        window: Frames that the matcher matches together.
+        skip_bad: Go on where an image cannot be read; otherwise the first one ends the run.
         progress: Called with frames done and frames in all.
 
     Returns:
-        An estimate for each readable frame.
+        The run; it has an estimate for each frame.
 
     Raises:
         EncoderMismatchError: The encoder is not the memory's.
         ImageError: An image cannot be read.
+        InputError: The memory is empty, or the images or poses cannot be found.
     """
-    memory.check_encoder(encoder.card)
-    started = time.perf_counter()
-    bad = BadFrames(skip_bad)
-    estimates: list[Estimate] = []
-    kept: list[NDArray[np.float32]] = []
-    for part, descriptors in encode_frames(encoder, frames, bad, batch=min(BATCH, 8)):
-        found = memory.search(descriptors, k, where)
-        estimates += [Estimate(f, tuple(c)) for f, c in zip(part, found, strict=True)]
-        if keep_descriptors:
-            kept.append(descriptors)
-        if progress is not None:
-            progress(len(estimates) + len(bad.names), len(frames))
-    return Localization(
-        tuple(estimates),
-        tuple(bad.names),
-        np.concatenate(kept) if kept else None,
-        time.perf_counter() - started,
+    frames = resolve_frames(images, poses)
+    localizer = Localizer(
+        memory,
+        encoder,
+        matcher=matcher,
+        fusion=fusion,
+        settings=settings,
+        verify=verify,
+        k=k,
+        window=window,
     )
+    if isinstance(odometry, str | Path):
+        odometry = read_poses(odometry)
+    steps = frames if odometry is None else Motions(odometry).steps(frames)
+    done = 0
+
+    def count(_: Estimate) -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, len(frames))
+
+    run = follow(localizer, steps, skip_bad=skip_bad, on_estimate=count)
+    if run.ended is not None:
+        raise run.ended
+    return run
 
 
-def localize_online(
+def follow(
     localizer: Localizer,
     steps: Iterable[Step | Frame],
     *,
     skip_bad: bool = False,
     keep: Keep = "all",
-    told: Callable[[Estimate], None] | None = None,
-) -> Localization:
-    """Localise a stream frame by frame, each with what came before.
+    on_estimate: Callable[[Estimate], None] | None = None,
+) -> LocalizedRun:
+    """Localise a stream as it comes.
 
     Args:
         localizer: Ready; it is not reset.
         steps: Frames in the order they were taken, with odometry where there is any.
         skip_bad: Go on where an image cannot be read; otherwise the first one ends the stream.
-        keep: What the result keeps of the estimates. ``"no images"`` lets go of images that the
+        keep: What the run keeps of the estimates. ``"no images"`` lets go of images that the
             frames hold; ``"nothing"`` is for streams without end.
-        told: Called with each estimate as it is made.
+        on_estimate: Called with each estimate as it is made.
 
     Returns:
-        An estimate for each frame, as far as they are kept. Where the source fails, those before,
-        and the failure as ``ended``.
+        The run. Where the source fails, the estimates before, and the failure as ``ended``.
     """
     started = time.perf_counter()
-    bad = BadFrames(skip_bad)
+    bad: list[tuple[str, str]] = []
     estimates: list[Estimate] = []
-    ended: InputError | None = None
+    summary, ended = Summary(), None
     try:
         for estimate in localizer.run(steps):
-            frame = estimate.frame
+            name = estimate.frame.name
             if estimate.note == "unreadable":
-                bad.note(frame, ImageError(f"{frame.name}: the image cannot be read"))
-            if told is not None:
-                told(estimate)
+                if not skip_bad:
+                    raise ImageError(
+                        f"{name}: the image cannot be read (--skip-bad goes on without it)"
+                    )
+                bad.append((name, "the image cannot be read"))
+            summary.add(estimate)
+            if on_estimate is not None:
+                on_estimate(estimate)
             if keep != "nothing":
                 estimates.append(estimate if keep == "all" else _without_image(estimate))
     except InputError as error:
         ended = error
-    seconds = time.perf_counter() - started
-    return Localization(tuple(estimates), tuple(bad.names), None, seconds, ended)
+    memory = localizer.memory
+    return LocalizedRun(
+        tuple(estimates),
+        tuple(memory.places),
+        summary,
+        tuple(bad),
+        time.perf_counter() - started,
+        ended,
+        {
+            "software": f"placememory {__version__}",
+            "memory": memory.uri,
+            "encoder": memory.card.name,
+            "encoder_hash": memory.card.hash,
+        },
+    )
 
 
 def _without_image(estimate: Estimate) -> Estimate:
     return replace(estimate, frame=replace(estimate.frame, read=None))
 
 
-def measure_verdicts(
-    estimates: Sequence[Estimate], memory: PlaceMemory, *, radius: float
-) -> LocatedResult | None:
-    """Score verdicts of frames that have true poses; ``None`` if there are none.
-
-    Args:
-        estimates: With beliefs.
-        memory: The memory that answered.
-        radius: Metres within which an answer is right.
-    """
-    positions = memory.rows.positions
-    true = [e for e in estimates if e.frame.pose is not None and e.belief is not None]
-    if not true or np.isnan(positions).all():
-        return None
-    metric = LocatedFrames(radius)
-    for estimate in true:
-        assert estimate.frame.pose is not None
-        likely = estimate.likely_pose
-        near = np.linalg.norm(positions - estimate.frame.pose.position, axis=1) <= radius
-        metric.update(
-            located=estimate.verdict == "located",
-            probability=estimate.probability or 0.0,
-            error=None if likely is None else estimate.frame.pose.distance_to(likely),
-            on_map=bool(near.any()),
-        )
-    return metric.compute()
+def _row(estimate: Estimate) -> dict[str, Any]:
+    best, pose = estimate.best, estimate.likely_pose
+    return {
+        "name": estimate.frame.name,
+        "stamp": estimate.frame.stamp,
+        "verdict": estimate.verdict,
+        "probability": estimate.probability,
+        "x": None if pose is None else pose.x,
+        "y": None if pose is None else pose.y,
+        "yaw": None if pose is None else pose.yaw,
+        "place": None if best is None else best.place.name,
+        "similarity": None if best is None else best.similarity,
+        "note": estimate.note,
+    }
 
 
-def measure(
-    estimates: Sequence[Estimate],
-    memory: PlaceMemory,
-    *,
-    radius: float,
-    heading: float | None = None,
-) -> Measured | None:
-    """Score estimates whose frames have true poses.
-
-    Args:
-        estimates: In the order of the traverse.
-        memory: The memory that answered.
-        radius: Metres within which a candidate is right.
-        heading: Degrees within which its rotation must be, too.
-
-    Returns:
-        Recall, error and the check of the map frames; ``None`` if no true poses are known.
-    """
-    true = [estimate for estimate in estimates if estimate.frame.pose is not None]
-    if not true or np.isnan(memory.rows.positions).all():
-        return None
-    metric = PlaceRecall(radius, heading)
-    for estimate, solvable in zip(true, _solvable(true, memory, radius, heading), strict=True):
-        assert estimate.frame.pose is not None
-        poses = [candidate.place.pose for candidate in estimate.candidates]
-        metric.update(estimate.frame.pose, poses, solvable=solvable)
-    return Measured(metric.compute(), _check(true, radius))
-
-
-def _solvable(
-    estimates: Sequence[Estimate], memory: PlaceMemory, radius: float, heading: float | None
-) -> Iterator[bool]:
-    """Whether the memory holds a right place for each query."""
-    positions = memory.rows.positions
-    for estimate in estimates:
-        true = estimate.frame.pose
-        assert true is not None
-        near = np.flatnonzero(np.linalg.norm(positions - true.position, axis=1) <= radius)
-        poses = (memory.places[int(row)].pose for row in near)
-        yield any(pose is not None and is_right(true, pose, radius, heading) for pose in poses)
-
-
-def _check(estimates: Sequence[Estimate], radius: float) -> FrameCheck | None:
+def _check_map_frames(estimates: Sequence[Estimate], radius: float) -> FrameCheck | None:
     """Compare map frames over the more similar half of the matches."""
     matches = [
-        (e.best.similarity, e.frame.pose.position[:2], e.pose.position[:2])
+        (e.best.similarity, e.frame.pose.position[:2], e.best.place.pose.position[:2])
         for e in estimates
-        if e.best is not None and e.frame.pose is not None and e.pose is not None
+        if e.best is not None and e.frame.pose is not None and e.best.place.pose is not None
     ]
     matches.sort(key=lambda match: -match[0])
     confident = matches[: math.ceil(len(matches) * _CONFIDENT_SHARE)]

@@ -10,17 +10,10 @@ from placememory.metrics.curves import PrecisionRecall, PrecisionRecallResult
 from placememory.metrics.decisions import MatchDecisions, MatchDecisionsResult
 from placememory.metrics.located import LocatedFrames, LocatedResult, ReliabilityBin
 from placememory.metrics.paired import PairedDifference, PairedDifferenceResult
-from placememory.metrics.place_recall import PlaceRecall, RecallResult
 from placememory.metrics.pose_errors import PoseErrors, PoseErrorsResult
-from placememory.metrics.recall import RetrievalRecall, RetrievalRecallResult
-from placememory.metrics.sequences import (
-    SequenceRecall,
-    SequenceRecallResult,
-    SequenceWindows,
-    build_windows,
-    sequence_positives,
-)
-from placememory.metrics.truth import GroundTruth, Outcome
+from placememory.metrics.recall import Recall, RecallResult
+from placememory.metrics.sequences import SequenceWindows, build_windows, sequence_truth
+from placememory.metrics.truth import GroundTruth, Outcome, is_correct
 
 __all__ = [
     "CorrespondencePrecision",
@@ -35,20 +28,17 @@ __all__ = [
     "Outcome",
     "PairedDifference",
     "PairedDifferenceResult",
-    "PlaceRecall",
     "PoseErrors",
     "PoseErrorsResult",
     "PrecisionRecall",
     "PrecisionRecallResult",
+    "Recall",
     "RecallResult",
     "ReliabilityBin",
-    "RetrievalRecall",
-    "RetrievalRecallResult",
-    "SequenceRecall",
-    "SequenceRecallResult",
     "SequenceWindows",
     "block_bootstrap",
     "build_windows",
     "check_frames",
-    "sequence_positives",
+    "is_correct",
+    "sequence_truth",
 ]

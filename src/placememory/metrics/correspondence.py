@@ -6,22 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from placememory._checks import check_choice, check_positive
-from placememory._types import Protocol
-from placememory.errors import InputError, SettingError
+from placememory._checks import check_choice
+from placememory._types import Floats
+from placememory.errors import InputError
 from placememory.metrics.bootstrap import Interval, block_bootstrap
-from placememory.metrics.inputs import (
-    PROTOCOLS,
-    UNMATCHED,
-    Unit,
-    Unmatched,
-    positions_of,
-    rows_of,
-    rows_within,
-)
+from placememory.metrics.inputs import check_rows
+from placememory.metrics.recall import UNMATCHED, Unmatched
 from placememory.metrics.result import INTERVALS, MetricResult
+from placememory.metrics.truth import GroundTruth
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +23,8 @@ class CorrespondencePrecisionResult(MetricResult):
     """Shares of frames that were matched to a reference frame within the radius.
 
     Attributes:
-        radius: Of a right match, inclusive.
-        unit: Of the radius.
+        rule: What makes a match correct.
         unmatched: Rule for frames without a true match.
-        rule: Name of the protocol.
         window: Over all frames of all windows.
         last_frame: Over the last frame of each window: what a robot asks.
         windows: Windows in all.
@@ -41,10 +33,8 @@ class CorrespondencePrecisionResult(MetricResult):
         counted: Windows in the denominator of ``last_frame``.
     """
 
-    radius: float
-    unit: Unit
+    rule: str
     unmatched: Unmatched
-    rule: Protocol
     window: Interval
     last_frame: Interval
     windows: int
@@ -56,11 +46,9 @@ class CorrespondencePrecisionResult(MetricResult):
     def protocol(self) -> str:
         """The rules and counts in one line."""
         fate = "are left out" if self.unmatched == "drop" else "count as wrong"
-        whose = "CaseVPR's rules: " if self.rule == "casevpr" else ""
         return (
-            f"{whose}right = within {self.radius:g} {self.unit} (inclusive); {self.windows} "
-            f"windows, {self.unanswered} without an answer are left out; {self.without_match} "
-            f"answered ones whose last frame has no true match {fate}; {self.counted} count; "
+            f"correct = {self.rule}; {self.windows} windows, {self.unanswered} without an answer "
+            f"are left out; {self.without_match} answered ones whose last frame has no true match {fate}; {self.counted} count; "
             f"{INTERVALS}"
         )
 
@@ -83,8 +71,6 @@ class CorrespondencePrecisionResult(MetricResult):
         return {
             "protocol": self.protocol,
             "rule": self.rule,
-            "radius": self.radius,
-            "unit": self.unit,
             "unmatched": self.unmatched,
             "windows": self.windows,
             "unanswered": self.unanswered,
@@ -101,99 +87,67 @@ class CorrespondencePrecisionResult(MetricResult):
 
 
 class CorrespondencePrecision:
-    """Share of frames that were matched to a reference frame within a radius.
+    """Share of frames that were matched to a correct reference frame.
 
     Args:
-        radius: In the unit of the positions, inclusive.
-        unit: ``m`` or ``frames``.
         unmatched: Rule for answered frames that have no true match: ``count-as-miss`` (they were
             given a place, and it is wrong) or ``drop``.
-        protocol: ``casevpr`` drops them and cuts the radius to a whole number, as CaseVPR does.
 
     Raises:
-        SettingError: The radius, unit, rule or protocol is impossible.
+        SettingError: The rule is unknown.
 
     Example:
-        >>> metric = CorrespondencePrecision(radius=1, unit="frames")
-        >>> reference = query = [0, 1, 2, 3, 4]
-        >>> metric.update([[0, 0, 0]], [[0, 1, 2]], query, reference)
+        >>> line = [0, 1, 2, 3, 4]
+        >>> truth = GroundTruth.from_positions(line, line, radius=1, unit="frames")
+        >>> metric = CorrespondencePrecision()
+        >>> metric.update([[0, 0, 0]], [[0, 1, 2]], truth)
         >>> result = metric.compute()
         >>> round(result.window.value, 3), result.last_frame.value
         (0.667, 0.0)
     """
 
-    def __init__(
-        self,
-        radius: float,
-        *,
-        unit: Unit = "m",
-        unmatched: Unmatched = "count-as-miss",
-        protocol: Protocol = "default",
-    ) -> None:
-        check_choice("unit", unit, ("m", "frames"))
+    def __init__(self, *, unmatched: Unmatched = "count-as-miss") -> None:
         check_choice("unmatched", unmatched, UNMATCHED)
-        check_choice("protocol", protocol, PROTOCOLS)
-        check_positive(radius=radius)
-        self.radius = float(radius)
-        if protocol == "casevpr":
-            self.radius, unmatched = float(int(radius)), "drop"
-            if radius < 1:
-                raise SettingError(f"CaseVPR cuts the radius to a whole number; {radius} becomes 0")
-        self.unit: Unit = unit
         self.unmatched: Unmatched = unmatched
-        self.protocol: Protocol = protocol
-        self._windows: list[NDArray[np.float64]] = []
+        self.reset()
 
-    def update(
-        self, paths: ArrayLike, windows: ArrayLike, query: ArrayLike, reference: ArrayLike
-    ) -> None:
+    def reset(self) -> None:
+        """Forget all windows."""
+        self._windows: list[Floats] = []
+        self._rule = ""
+
+    def update(self, paths: ArrayLike, windows: ArrayLike, truth: GroundTruth) -> None:
         """Add windows in the order of their traverse.
 
         Args:
             paths: (W, T) matched reference rows, oldest frame first; -1 where there is no answer.
             windows: (W, T) rows of the query traverse that the windows are made of.
-            query: (M, C) positions of the query traverse.
-            reference: (N, C) positions of the reference.
+            truth: Of the query traverse on the reference.
 
         Raises:
             InputError: Shapes do not agree, or rows are not in the tables.
         """
-        true, places = positions_of("query", query), positions_of("reference", reference)
-        rows = rows_of("paths", paths, len(places))
-        frames = rows_of("windows", windows, len(true))
+        rows = check_rows("paths", paths, truth.places)
+        frames = check_rows("windows", windows, len(truth))
         if rows.shape != frames.shape or not rows.shape[1] or (frames < 0).any():
             raise InputError(f"each of the {frames.shape} window frames needs a row: {rows.shape}")
-        has_match = self._has_match(frames, true, places)
-        if not len(places):
-            rows, apart = np.full_like(rows, -1), np.zeros(rows.shape)
-        else:
-            apart = np.linalg.norm(places[rows] - true[frames], axis=2)
+        has_match = truth.on_map()[frames]
         answered = rows >= 0
-        right = answered & (apart <= self.radius)
+        right = truth.correct(rows, frames)
         counted = answered & (has_match | (self.unmatched != "drop"))
         last = [right[:, -1], counted[:, -1], answered[:, -1], has_match[:, -1]]
         self._windows.append(
             np.column_stack([right.sum(axis=1), counted.sum(axis=1), *last]).astype(np.float64)
         )
-
-    def _has_match(
-        self, frames: NDArray[np.int64], true: NDArray[np.float64], places: NDArray[np.float64]
-    ) -> NDArray[np.bool_]:
-        """(W, T), whether a reference frame is within the radius of each window frame."""
-        used, back = np.unique(frames, return_inverse=True)
-        near = rows_within(true[used], places, self.radius)
-        has_match = np.array([len(rows) > 0 for rows in near], dtype=bool)
-        return has_match[back.reshape(frames.shape)]
+        self._rule = truth.rule
 
     def compute(self) -> CorrespondencePrecisionResult:
         """The result over all windows so far."""
         table = np.concatenate([np.empty((0, 6)), *self._windows])
         right, counted, answered, has_match = (table[:, i] > 0 for i in range(2, 6))
         return CorrespondencePrecisionResult(
-            radius=self.radius,
-            unit=self.unit,
+            rule=self._rule,
             unmatched=self.unmatched,
-            rule=self.protocol,
             window=block_bootstrap(table[:, :2], _ratio),
             last_frame=block_bootstrap(right[counted].astype(np.float64)),
             windows=len(table),
@@ -203,6 +157,6 @@ class CorrespondencePrecision:
         )
 
 
-def _ratio(sums: NDArray[np.float64]) -> float:
+def _ratio(sums: Floats) -> float:
     right, counted = sums.sum(axis=0)
     return float(right / counted) if counted else float("nan")

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from placememory._checks import check_choice
 from placememory.errors import InputError
 from placememory.metrics.bootstrap import Interval, block_bootstrap
-from placememory.metrics.inputs import flags_of, same_length
+from placememory.metrics.inputs import check_flags, check_lengths
 from placememory.metrics.result import INTERVALS, MetricResult, known
 
 RecallOver = Literal["matchable", "right"]
@@ -121,6 +121,10 @@ class PrecisionRecall:
         check_choice("recall_over", recall_over, tuple(_RECALL_OVER))
         self.lower_is_better = lower_is_better
         self.recall_over = recall_over
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all queries."""
         self._table: list[NDArray[np.float64]] = []
 
     def update(
@@ -139,9 +143,9 @@ class PrecisionRecall:
                 true match exists.
         """
         values = np.atleast_1d(np.asarray(scores, dtype=np.float64))
-        right = flags_of("correct", correct)
-        there = np.ones_like(right) if has_match is None else flags_of("has_match", has_match)
-        same_length(scores=values, correct=right, has_match=there)
+        right = check_flags("correct", correct)
+        there = np.ones_like(right) if has_match is None else check_flags("has_match", has_match)
+        check_lengths(scores=values, correct=right, has_match=there)
         if np.isnan(values).any():
             raise InputError(
                 f"score {int(np.isnan(values).argmax())} is NaN; leave out such queries"

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from placememory._checks import check_choice
 from placememory._types import Protocol
 from placememory.errors import InputError
-from placememory.metrics.inputs import PROTOCOLS, flags_of, same_length
+from placememory.metrics.inputs import PROTOCOLS, check_flags, check_lengths
 from placememory.metrics.result import MetricResult, known, share
 
 _RULES = {
@@ -138,6 +138,10 @@ class MatchDecisions:
     def __init__(self, *, protocol: Protocol = "default") -> None:
         check_choice("protocol", protocol, PROTOCOLS)
         self.protocol = protocol
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all queries."""
         self._seen = np.zeros((2, 2, 2), dtype=np.int64)  # accepted, correct, has a match
 
     def update(self, accepted: ArrayLike, correct: ArrayLike, has_match: ArrayLike) -> None:
@@ -152,9 +156,9 @@ class MatchDecisions:
             InputError: Not true or false, of different lengths, or (by default) a match is right
                 although none exists.
         """
-        given, right = flags_of("accepted", accepted), flags_of("correct", correct)
-        there = flags_of("has_match", has_match)
-        same_length(accepted=given, correct=right, has_match=there)
+        given, right = check_flags("accepted", accepted), check_flags("correct", correct)
+        there = check_flags("has_match", has_match)
+        check_lengths(accepted=given, correct=right, has_match=there)
         if self.protocol == "default" and (right & ~there).any():
             first = int((right & ~there).argmax())
             raise InputError(f"query {first} is right although it has no true match")

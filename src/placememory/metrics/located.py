@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory._checks import check_positive
 from placememory.metrics.bootstrap import Interval, block_bootstrap
 from placememory.metrics.result import INTERVALS, MetricResult, known
 
@@ -40,9 +39,9 @@ class LocatedResult(MetricResult):
     """Verdicts and probabilities against the truth.
 
     Attributes:
-        radius: Right is within so many metres.
+        rule: What makes an answer correct.
         frames: Frames with a known truth.
-        on_map: Of these, frames where the map has a place within the radius.
+        on_map: Of these, frames for which the map has a correct place.
         located: Share of the on-map frames that were located, right or wrong.
         precision: Share of all located frames that were right; a located frame off the map is not.
         recall: Share of the on-map frames that were located and right.
@@ -54,7 +53,7 @@ class LocatedResult(MetricResult):
         bins: The bins, those with frames.
     """
 
-    radius: float
+    rule: str
     frames: int
     on_map: int
     located: Interval
@@ -70,8 +69,8 @@ class LocatedResult(MetricResult):
     def protocol(self) -> str:
         """The rules and counts in one line."""
         return (
-            f"right is within {self.radius:g} m of the true position; {self.on_map} frames are on "
-            f"the map (it has a place within the radius), {self.off_map} off it; {INTERVALS}"
+            f"correct = {self.rule}; {self.on_map} frames are on the map (it has a correct place), "
+            f"{self.off_map} off it; {INTERVALS}"
         )
 
     def lines(self) -> list[str]:
@@ -97,7 +96,7 @@ class LocatedResult(MetricResult):
         """Plain values for JSON; what is not known is ``None``."""
         return {
             "protocol": self.protocol,
-            "radius_m": self.radius,
+            "rule": self.rule,
             "frames": self.frames,
             "on_map": self.on_map,
             "off_map": self.off_map,
@@ -120,40 +119,45 @@ class LocatedFrames:
     """Verdicts of a run against the truth, fed frame by frame.
 
     Args:
-        radius: Right is within so many metres.
-
-    Raises:
-        SettingError: The radius is not positive.
+        rule: What makes an answer correct, in words; of the ground truth as a rule.
 
     Example:
-        >>> metric = LocatedFrames(radius=1.0)
-        >>> metric.update(located=True, probability=0.9, error=0.3, on_map=True)
-        >>> metric.update(located=True, probability=0.8, error=7.0, on_map=False)
-        >>> metric.update(located=False, probability=0.1, error=None, on_map=True)
+        >>> metric = LocatedFrames("within 1 m of the true position")
+        >>> metric.update(located=True, probability=0.9, correct=True, on_map=True, error=0.3)
+        >>> metric.update(located=True, probability=0.8, correct=False, on_map=False)
+        >>> metric.update(located=False, probability=0.1, correct=False, on_map=True)
         >>> result = metric.compute()
         >>> result.located.value, result.precision.value, result.false_locations
         (0.5, 0.5, 1.0)
     """
 
-    def __init__(self, radius: float) -> None:
-        check_positive(radius=radius)
-        self.radius = float(radius)
+    def __init__(self, rule: str = "listed as correct") -> None:
+        self.rule = rule
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all frames."""
         self._rows: list[tuple[float, float, float, float, float]] = []
 
     def update(
-        self, *, located: bool, probability: float, error: float | None, on_map: bool
+        self,
+        *,
+        located: bool,
+        probability: float,
+        correct: bool,
+        on_map: bool,
+        error: float = math.nan,
     ) -> None:
         """Add a frame.
 
         Args:
             located: Whether the verdict was ``located``.
             probability: Of the best hypothesis.
-            error: Metres from the best hypothesis to the truth; ``None`` if there is no position.
-            on_map: Whether the map has a place within the radius of the truth.
+            correct: Whether the best hypothesis is correct; never where the frame is off the map.
+            on_map: Whether the map has a correct place.
+            error: Metres from the best hypothesis to the truth; NaN if there is no position.
         """
-        apart = math.nan if error is None else error
-        right = on_map and apart <= self.radius
-        self._rows.append((located, probability, apart, on_map, right))
+        self._rows.append((located, probability, error, on_map, correct and on_map))
 
     def compute(self) -> LocatedResult:
         """The result over all frames so far."""
@@ -164,7 +168,7 @@ class LocatedFrames:
         bins = _bins(probability, right)
         count = max(1, len(table))
         return LocatedResult(
-            radius=self.radius,
+            rule=self.rule,
             frames=len(table),
             on_map=int(on_map.sum()),
             located=block_bootstrap(located[known_place]),

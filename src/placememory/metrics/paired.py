@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from placememory.errors import InputError
 from placememory.metrics.bootstrap import Interval, Statistic, block_bootstrap
-from placememory.metrics.inputs import same_length
+from placememory.metrics.inputs import check_lengths
 from placememory.metrics.result import MetricResult, known
 
 
@@ -122,6 +122,10 @@ class PairedDifference:
     ) -> None:
         self.names = (first, second)
         self.statistic = statistic
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all queries; the names stay."""
         self._pairs: list[NDArray[np.float64]] = []
 
     def update(self, first: ArrayLike, second: ArrayLike) -> None:
@@ -136,7 +140,7 @@ class PairedDifference:
         """
         one = np.atleast_1d(np.asarray(first, dtype=np.float64))
         other = np.atleast_1d(np.asarray(second, dtype=np.float64))
-        same_length(first=one, second=other)
+        check_lengths(first=one, second=other)
         if np.isnan(one).any() or np.isnan(other).any():
             raise InputError("a value is NaN; leave out the query on both sides")
         self._pairs.append(np.column_stack([one, other]))

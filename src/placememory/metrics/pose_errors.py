@@ -124,6 +124,10 @@ class PoseErrors:
             raise SettingError(f"quantiles are in 0..1, not {tuple(quantiles)}")
         self.thresholds = tuple(thresholds)
         self.quantiles = tuple(quantiles)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all queries."""
         self._errors: list[tuple[float, float]] = []
 
     def update(self, true: Pose, found: Pose | None) -> None:

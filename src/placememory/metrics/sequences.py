@@ -1,192 +1,19 @@
-"""Sequence retrieval: windows of consecutive frames, their ground truth, and recall@k."""
+"""Windows of consecutive frames, and which windows of the database are correct for a query."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from placememory._checks import check_choice, check_positive
-from placememory._types import Protocol, Rows
+from placememory._checks import check_choice
+from placememory._types import Bools, Protocol, Rows
 from placememory.errors import InputError, SettingError
-from placememory.metrics.inputs import (
-    PROTOCOLS,
-    UNMATCHED,
-    Unit,
-    Unmatched,
-    deep_enough,
-    positions_of,
-    ranks_of,
-    rows_of,
-    rows_within,
-    same_length,
-)
-from placememory.metrics.place_recall import DEFAULT_KS
-from placememory.metrics.recall import FirstHits, RecallAtK
-from placememory.metrics.result import INTERVALS, MetricResult
-
-__all__ = [
-    "SequenceRecall",
-    "SequenceRecallResult",
-    "SequenceWindows",
-    "Strategy",
-    "build_windows",
-    "sequence_positives",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class SequenceRecallResult(MetricResult):
-    """Recall@k of sequence retrieval.
-
-    Attributes:
-        radius: Within which frames are near, inclusive.
-        unit: Of the radius.
-        strategy: Which windows are right.
-        rule: Name of the protocol.
-        at: Recalls and counts.
-    """
-
-    radius: float
-    unit: Unit
-    strategy: Strategy
-    rule: Protocol
-    at: RecallAtK
-
-    @property
-    def protocol(self) -> str:
-        """The rules and counts in one line."""
-        whose = "CaseVPR's rules: " if self.rule == "casevpr" else ""
-        return (
-            f"{whose}a window is right if {STRATEGIES[self.strategy]} ({self.radius:g} "
-            f"{self.unit}, inclusive); {self.at.rule}; {INTERVALS}"
-        )
-
-    def lines(self) -> list[str]:
-        """A line for each k."""
-        return [f"sequence recall@{k}: {r.percent()}" for k, r in self.at.recalls.items()]
-
-    def rows(self) -> list[dict[str, Any]]:
-        """A row for each k."""
-        return [
-            {"strategy": self.strategy, "k": k, "recall": r.value, "low": r.low, "high": r.high}
-            for k, r in self.at.recalls.items()
-        ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; what is not known is ``None``."""
-        return {
-            "protocol": self.protocol,
-            "rule": self.rule,
-            "strategy": self.strategy,
-            "radius": self.radius,
-            "unit": self.unit,
-            "queries": self.at.queries,
-            "counted": self.at.counted,
-            "without_match": self.at.without_match,
-            "unmatched": self.at.unmatched,
-            **{f"recall@{k}": value.to_dict() for k, value in self.at.recalls.items()},
-        }
-
-    def _draw(self, ax: Any) -> None:
-        shares = [100 * recall.value for recall in self.at.recalls.values()]
-        ax.plot(list(self.at.recalls), shares, marker="o", label=self.strategy)
-        ax.set(xlabel="k", ylabel="sequence recall@k (%)", ylim=(0, 102))
-
-
-class SequenceRecall:
-    """Recall@k of retrieved windows.
-
-    Args:
-        radius: Within which two frames are near, in the unit of the positions, inclusive.
-        strategy: ``lax``, ``strict`` or ``last-frame`` (see :func:`sequence_positives`).
-        unit: ``m`` or ``frames``.
-        ks: The ks of recall@k.
-        unmatched: Rule for query windows without a right window, ``drop`` or ``count-as-miss``.
-        protocol: ``casevpr`` for the reference's numbers; give it to :func:`build_windows`, too.
-
-    Raises:
-        SettingError: A setting is impossible, or CaseVPR's protocol is asked to count misses.
-
-    Example:
-        >>> metric = SequenceRecall(radius=1, strategy="last-frame", ks=[1, 2])
-        >>> windows = build_windows(["a"] * 4, range(4), 2)
-        >>> line = [[0, 0], [5, 0], [10, 0], [15, 0]]
-        >>> metric.update([[0, 1], [2, 1], [0, 1]], windows, windows, line, line)
-        >>> [round(r.value, 3) for r in metric.compute().at.recalls.values()]
-        [0.333, 0.667]
-    """
-
-    def __init__(
-        self,
-        radius: float,
-        *,
-        strategy: Strategy,
-        unit: Unit = "m",
-        ks: Sequence[int] = DEFAULT_KS,
-        unmatched: Unmatched = "drop",
-        protocol: Protocol = "default",
-    ) -> None:
-        check_choice("unit", unit, ("m", "frames"))
-        check_choice("strategy", strategy, tuple(STRATEGIES))
-        check_choice("unmatched", unmatched, UNMATCHED)
-        check_choice("protocol", protocol, PROTOCOLS)
-        if protocol == "casevpr" and unmatched != "drop":
-            raise SettingError("CaseVPR's protocol leaves out queries without a true match")
-        check_positive(radius=radius)
-        self.radius = float(radius)
-        self.strategy = strategy
-        self.unit = unit
-        self.protocol = protocol
-        self._hits = FirstHits(ranks_of(ks), unmatched)
-
-    def update(
-        self,
-        ranked: ArrayLike,
-        query: SequenceWindows,
-        database: SequenceWindows,
-        query_positions: ArrayLike,
-        database_positions: ArrayLike,
-    ) -> None:
-        """Add query windows in the order of their traverse.
-
-        Args:
-            ranked: (Q, K) rows of ``database``, best first; -1 where there are fewer than K.
-            query: The Q query windows.
-            database: The windows that were searched.
-            query_positions: (M, C) positions of the frames of the query traverse.
-            database_positions: (N, C) positions of the frames of the database.
-
-        Raises:
-            InputError: Shapes do not agree, rows are not windows, or there are fewer candidates
-                than the largest k.
-        """
-        rows = rows_of("ranked", ranked, len(database))
-        same_length(ranked=rows, query=query.frames)
-        deep_enough(rows, self._hits.ks, len(database))
-        positives = sequence_positives(
-            query,
-            database,
-            query_positions,
-            database_positions,
-            radius=self.radius,
-            strategy=self.strategy,
-            protocol=self.protocol,
-        )
-        right = np.zeros(rows.shape, dtype=bool)
-        for i, found in enumerate(positives):
-            right[i] = np.isin(rows[i], found)
-        self._hits.add(right, np.array([len(found) > 0 for found in positives], dtype=bool))
-
-    def compute(self) -> SequenceRecallResult:
-        """The result over all query windows so far."""
-        return SequenceRecallResult(
-            self.radius, self.unit, self.strategy, self.protocol, self._hits.compute()
-        )
-
+from placememory.metrics.inputs import PROTOCOLS, check_lengths, check_positions
+from placememory.metrics.truth import GroundTruth, Unit
 
 Strategy = Literal["lax", "strict", "last-frame"]
 STRATEGIES = {
@@ -250,7 +77,7 @@ def build_windows(
         raise SettingError(f"a window has at least one frame, not {length}")
     names = np.asarray(folders, dtype=str).reshape(-1)
     numbers = np.atleast_1d(np.asarray(frame_numbers, dtype=np.int64))
-    same_length(folders=names, frame_numbers=numbers)
+    check_lengths(folders=names, frame_numbers=numbers)
     built = length + cut_last_frame
     lost = int(protocol == "casevpr" and built % 2 == 0)
     parts = []
@@ -271,7 +98,7 @@ def build_windows(
     return SequenceWindows(frames, whole if protocol == "casevpr" else frames)
 
 
-def sequence_positives(
+def sequence_truth(
     query: SequenceWindows,
     database: SequenceWindows,
     query_positions: ArrayLike,
@@ -279,9 +106,10 @@ def sequence_positives(
     *,
     radius: float,
     strategy: Strategy,
+    unit: Unit = "m",
     protocol: Protocol = "default",
-) -> list[Rows]:
-    """Windows of the database that are right for each query window.
+) -> GroundTruth:
+    """Which windows of the database are correct for each query window.
 
     Args:
         query: Windows of the query traverse.
@@ -291,31 +119,28 @@ def sequence_positives(
         radius: In the unit of the positions, inclusive.
         strategy: ``lax``: any frame is near; ``strict``: every frame of the database window is
             near some frame of the query; ``last-frame``: the two last frames are near.
+        unit: ``m`` or ``frames``.
         protocol: ``casevpr`` compares, for ``last-frame``, a frame's place among those that occur
             in windows with a place among all frames, as the reference does.
 
-    Returns:
-        Increasing rows of ``database`` for each query window; empty where none is right.
-
     Raises:
-        SettingError: The strategy, radius or protocol is impossible.
+        SettingError: The strategy, radius, unit or protocol is impossible.
         InputError: Positions have the wrong shape.
 
     Example:
         >>> windows = build_windows(["a"] * 4, range(4), 2)
         >>> line = [[0, 0], [5, 0], [10, 0], [15, 0]]
-        >>> [p.tolist() for p in sequence_positives(windows, windows, line, line, radius=1,
-        ...                                         strategy="lax")]
+        >>> truth = sequence_truth(windows, windows, line, line, radius=1, strategy="lax")
+        >>> [rows.tolist() for rows in truth.positives]
         [[0, 1], [0, 1, 2], [1, 2]]
     """
-    check_choice("strategy", strategy, tuple(STRATEGIES))
+    check_choice("strategy", strategy, STRATEGIES)
     check_choice("protocol", protocol, PROTOCOLS)
-    true = positions_of("query_positions", query_positions)
-    places = positions_of("database_positions", database_positions)
+    true = check_positions("query_positions", query_positions)
+    places = check_positions("database_positions", database_positions)
     _check_rows(query, len(true), "query")
     _check_rows(database, len(places), "database")
-    check_positive(radius=radius)
-    near = rows_within(true, places, float(radius))
+    near = GroundTruth.from_positions(true, places, radius, unit=unit).positives
     used = np.unique(database.truth)
     found = []
     for window in query.truth:
@@ -327,11 +152,13 @@ def sequence_positives(
             flags[close] = True
         else:
             flags[np.concatenate([near[frame] for frame in window])] = True
-        found.append(np.flatnonzero(_is_right(flags, database.truth, strategy)))
-    return found
+        found.append(np.flatnonzero(_is_correct(flags, database.truth, strategy)))
+    whose = "by CaseVPR's rules, " if protocol == "casevpr" else ""
+    rule = f"{whose}{STRATEGIES[strategy]} ({radius:g} {unit}, inclusive)"
+    return GroundTruth(found, len(database), rule=rule, unit=unit)
 
 
-def _is_right(flags: NDArray[np.bool_], windows: Rows, strategy: Strategy) -> NDArray[np.bool_]:
+def _is_correct(flags: Bools, windows: Rows, strategy: Strategy) -> Bools:
     """(W,), from the frames that are near."""
     if strategy == "last-frame":
         return flags[windows[:, -1]]

@@ -20,6 +20,7 @@ from placememory._checks import check_choice, check_positive
 from placememory._types import Bools, Floats, Rows
 from placememory.errors import InputError
 from placememory.frames import Pose
+from placememory.metrics.inputs import check_positions
 
 Unit = Literal["m", "deg", "frames"]
 UNITS = ("m", "deg", "frames")
@@ -173,7 +174,7 @@ class GroundTruth:
         """
         check_positive(radius=radius)
         check_choice("unit", unit, UNITS)
-        true, at = _check_positions("queries", queries), _check_positions("places", places)
+        true, at = check_positions("queries", queries), check_positions("places", places)
         if len(true) and len(at) and true.shape[1] != at.shape[1]:
             raise InputError(
                 f"query positions have {true.shape[1]} coordinates, those of the map {at.shape[1]}"
@@ -227,7 +228,7 @@ class GroundTruth:
                     [
                         row
                         for row in rows.tolist()
-                        if _is_turned_less(queries[i], places[row], heading)
+                        if is_correct(queries[i], places[row], radius, heading)
                     ],
                     np.int64,
                 )
@@ -324,14 +325,13 @@ class GroundTruth:
 
     def is_pose_correct(self, query: int, pose: Pose | None) -> bool | None:
         """Whether a pose is correct for a query; ``None`` where that cannot be told."""
-        error = self.error(query, pose)
-        if math.isnan(error) or math.isnan(self.radius):
+        if math.isnan(self.radius):
             return None
         true = None if self._poses is None else self._poses[query]
-        near = error <= self.radius
-        if self.heading is None or true is None or pose is None:
-            return near
-        return near and _is_turned_less(true, pose, self.heading)
+        if true is not None:
+            return is_correct(true, pose, self.radius, self.heading)
+        error = self.error(query, pose)
+        return None if math.isnan(error) else error <= self.radius
 
     def without(self, hidden: ArrayLike) -> tuple[GroundTruth, Bools]:
         """The truth over a map without some places, and which queries count.
@@ -386,17 +386,6 @@ class GroundTruth:
         return answers, np.broadcast_to(asked, answers.shape)
 
 
-def _check_positions(name: str, values: ArrayLike) -> Floats:
-    """(N, C) float64; (N,) becomes (N, 1)."""
-    found = np.asarray(values, dtype=np.float64)
-    found = found[:, None] if found.ndim == 1 else found
-    if found.ndim != 2:
-        raise InputError(f"{name}: positions are (N, 2) or (N, 3), not {found.shape}")
-    if np.isinf(found).any():
-        raise InputError(f"{name}: row {int(np.isinf(found).any(1).argmax())} is infinite")
-    return found
-
-
 def _positions(poses: Sequence[Pose | None]) -> Floats:
     unknown = (math.nan,) * 3
     found = [unknown if pose is None else pose.position for pose in poses]
@@ -432,9 +421,23 @@ def _length(difference: Floats, unit: Unit) -> Floats:
     return length
 
 
-def _is_turned_less(true: Pose | None, found: Pose | None, degrees: float) -> bool:
-    """Whether the angle between two rotations is within a bound, as far as both are known."""
+def is_correct(
+    true: Pose | None, found: Pose | None, radius: float, heading: float | None = None
+) -> bool | None:
+    """Whether a pose is within a radius (metres) and a rotation (degrees) of the true one.
+
+    A rotation that is not known on both sides does not count against it.
+
+    Returns:
+        ``None`` where a pose is missing.
+
+    Example:
+        >>> is_correct(Pose(0, 0), Pose(3, 4), radius=5.0), is_correct(None, Pose(3, 4), 5.0)
+        (True, None)
+    """
     if true is None or found is None:
+        return None
+    if true.distance_to(found) > radius:
         return False
-    angle = true.angle_to(found)
-    return math.isnan(angle) or angle <= degrees
+    angle = math.nan if heading is None else true.angle_to(found)
+    return math.isnan(angle) or heading is None or angle <= heading

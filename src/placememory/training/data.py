@@ -18,7 +18,7 @@ from placememory.metrics.sequences import (
     SequenceWindows,
     Strategy,
     build_windows,
-    sequence_positives,
+    sequence_truth,
 )
 from placememory.training.config import Data, HeldOut, Source
 
@@ -63,7 +63,7 @@ class TrainingSet:
             return []
         asked, inverse = np.unique(windows, return_inverse=True)
         rows = inverse.reshape(windows.shape)
-        return sequence_positives(
+        truth = sequence_truth(
             SequenceWindows(rows, rows),
             SequenceWindows(self.database, self.database),
             self.positions[asked],
@@ -71,6 +71,7 @@ class TrainingSet:
             radius=radius,
             strategy=strategy,
         )
+        return list(truth.positives)
 
     def positives(self, windows: Rows, data: Data) -> list[Rows]:
         """Rows of ``database`` that show the place of each window (n, L), in about its direction.

@@ -20,7 +20,7 @@ from placememory._types import Progress, Rows
 from placememory.encoders._sequence_net import SequenceNet
 from placememory.errors import SettingError
 from placememory.evaluation.windows import retrieve
-from placememory.metrics.sequences import SequenceRecall, SequenceRecallResult, SequenceWindows
+from placememory.metrics import Recall, RecallResult, SequenceWindows, sequence_truth
 from placememory.training.config import Data, Training
 from placememory.training.data import (
     TrainingSet,
@@ -136,18 +136,18 @@ class Validation:
             has a right one.
     """
 
-    recall: SequenceRecallResult
+    recall: RecallResult
     hits: NDArray[np.float64]
 
     @property
     def score(self) -> float:
         """Mean of recall@1 and recall@5, 0 to 1: what the best epoch is chosen by."""
-        recalls = self.recall.at.recalls
+        recalls = self.recall.recalls
         return 0.5 * (recalls[1].value + recalls[5].value)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the log."""
-        recalls = self.recall.at.recalls
+        recalls = self.recall.recalls
         return {
             **{f"recall@{k}": recall.value for k, recall in recalls.items()},
             "score": self.score,
@@ -170,19 +170,22 @@ def validate(
     Raises:
         SettingError: No query has a right window, so that nothing could be chosen by it.
     """
-    metric = SequenceRecall(data.validation_radius, strategy=data.validation_strategy, ks=KS)
+    metric = Recall(KS)
     hits: list[float] = []
     for part, (asked, known) in zip(sets, described, strict=True):
         queries = SequenceWindows(part.queries, part.queries)
         database = SequenceWindows(part.database, part.database)
         ranked = retrieve(queries, database, asked, known, KS[-1]).ranked
-        metric.update(ranked, queries, database, part.positions, part.positions)
-        right = part.near(part.queries, data.validation_radius, data.validation_strategy)
-        hits += [
-            float(r[0] in set(rows.tolist()))
-            for r, rows in zip(ranked, right, strict=True)
-            if len(rows)
-        ]
+        truth = sequence_truth(
+            queries,
+            database,
+            part.positions,
+            part.positions,
+            radius=data.validation_radius,
+            strategy=data.validation_strategy,
+        )
+        metric.update(ranked, truth)
+        hits += truth.correct(ranked[:, 0])[truth.on_map()].astype(np.float64).tolist()
     if not hits:
         raise SettingError(
             f"no query to validate on has a window within {data.validation_radius:g} of it; check "
