@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from placememory.frames import Frame, Pose, list_frames, read_image, read_poses
     from placememory.localization.estimate import Estimate
     from placememory.localization.localizer import Localizer
-    from placememory.localization.run import Localization, localize, measure
+    from placememory.localization.run import LocalizedRun, localize
     from placememory.maps import OccupancyGrid, read_map
     from placememory.memory import Candidate, Place, PlaceMemory, Where, copy, merge
     from placememory.memory.build import BuildReport, build
@@ -34,7 +34,7 @@ _HOMES = {
     "EncoderCard": "encoders",
     "Estimate": "localization.estimate",
     "Frame": "frames",
-    "Localization": "localization.run",
+    "LocalizedRun": "localization.run",
     "Localizer": "localization.localizer",
     "OccupancyGrid": "maps",
     "Place": "memory",
@@ -47,7 +47,6 @@ _HOMES = {
     "create_encoder": "encoders:create",
     "list_frames": "frames",
     "localize": "localization.run",
-    "measure": "localization.run",
     "merge": "memory",
     "read_image": "frames",
     "read_map": "maps",
@@ -62,7 +61,7 @@ __all__ = [
     "EncoderCard",
     "Estimate",
     "Frame",
-    "Localization",
+    "LocalizedRun",
     "Localizer",
     "OccupancyGrid",
     "Place",
@@ -76,7 +75,6 @@ __all__ = [
     "create_encoder",
     "list_frames",
     "localize",
-    "measure",
     "merge",
     "read_image",
     "read_map",

@@ -75,14 +75,16 @@ def _on_run(
     encoder = encoder_of(memory, weights=weights, device=device, precision="auto")
     with progress("Describing") as advance:
         found = localize(
-            memory, frames, encoder, k=1, skip_bad=True, keep_descriptors=True, progress=advance
+            memory, frames, encoder=encoder, fusion=None, k=1, skip_bad=True, progress=advance
         )
     tell_bad(found.bad)
-    if found.descriptors is None:
+    used = [e for e in found if e.descriptor is not None and e.frame.pose is not None]
+    if not used:
         raise SettingError(f"{queries}: no frame has a pose in {poses}; nothing to calibrate on")
-    truth = np.array([e.frame.pose.position for e in found.estimates if e.frame.pose is not None])
-    columns = found.descriptors.astype(np.float64) @ memory.descriptors.T
-    stamps = [e.frame.stamp for e in found.estimates]
+    truth = np.array([e.frame.pose.position for e in used if e.frame.pose is not None])
+    rows = np.stack([e.descriptor for e in used if e.descriptor is not None])
+    columns = rows.astype(np.float64) @ memory.descriptors.T
+    stamps = [e.frame.stamp for e in used]
     return calibrate(
         PlaceTable.from_places(memory.places),
         columns,

@@ -14,10 +14,9 @@ import typer
 from placememory._registry import require
 from placememory.cli._common import out, progress, say
 from placememory.cli.localize import tell_result
-from placememory.encoders import create, from_card
+from placememory.encoders import create
 from placememory.frames import Frame, list_frames, read_poses
-from placememory.localization.files import metrics_of, write_results
-from placememory.localization.run import Localization, Measured, localize, measure
+from placememory.localization import LocalizedRun, RunScore, RunWriter, localize
 from placememory.maps import read_map
 from placememory.memory import PlaceMemory, images_of_memory
 from placememory.memory.build import BuildReport, build
@@ -52,7 +51,7 @@ class Demo:
         memory: Address of its memory.
         built: What the build did.
         result: The localised query run.
-        measured: How right it is.
+        score: How right it is.
         page: The page to open.
         figures: The figures.
     """
@@ -60,8 +59,8 @@ class Demo:
     building: Building
     memory: Path
     built: BuildReport
-    result: Localization
-    measured: Measured
+    result: LocalizedRun
+    score: RunScore | None
     page: Path
     figures: tuple[Path, ...]
 
@@ -96,16 +95,15 @@ def run_demo(folder: Path, *, seed: int = 0, progress: Progress) -> Demo:
     query = _posed(building.query, building.query_vertices)
     with PlaceMemory.open(memory, readonly=True) as opened:
         with progress("Localising the second run") as advance:
-            result = localize(
-                opened, query, from_card(opened.card), keep_descriptors=True, progress=advance
-            )
-        measured = measure(result.estimates, opened, radius=RADIUS)
-        assert measured is not None
-        metrics = metrics_of(opened, result, measured)
-        write_results(folder / "answers", result.estimates, metrics, radius=RADIUS)
+            result = localize(opened, query, progress=advance)
+        score = result.score(RADIUS)
+        with RunWriter(folder / "answers", radius=RADIUS) as files:
+            for estimate in result:
+                files.write(estimate)
+            files.finish(result, score)
         with progress("Drawing") as advance:
             figures, page = _draw(folder, opened, building, result, advance)
-    return Demo(building, memory, built, result, measured, page, figures)
+    return Demo(building, memory, built, result, score, page, figures)
 
 
 def _posed(images: Path, vertices: Path) -> list[Frame]:
@@ -116,7 +114,7 @@ def _draw(
     folder: Path,
     memory: PlaceMemory,
     building: Building,
-    result: Localization,
+    result: LocalizedRun,
     advance: Callable[[int, int], None],
 ) -> tuple[tuple[Path, ...], Path]:
     """Draw the figures, and the page that shows them."""
@@ -170,7 +168,7 @@ def run(
         f"{demo.built.added} places at {demo.built.images_per_second:.0f} images/s; "
         f"{len(demo.building.off_map)} of the evening's frames were taken off the map"
     )
-    tell_result(demo.result, demo.measured)
+    tell_result(demo.result, demo.score)
     out.print(
         f"\nOpen {demo.page.resolve()}\n{len(demo.figures)} figures are in "
         f"{(out_dir / 'figures').resolve()}, tables in {(out_dir / 'answers').resolve()}",

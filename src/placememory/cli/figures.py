@@ -10,7 +10,7 @@ import typer
 from placememory.cli import _options as options
 from placememory.cli._common import encoder_of, progress, say, tell_bad, warn
 from placememory.cli._frames import FrameOptions
-from placememory.localization.run import Localization, localize
+from placememory.localization import LocalizedRun, localize
 from placememory.maps import OccupancyGrid, read_map
 from placememory.memory import PlaceMemory, images_of_memory
 
@@ -52,7 +52,7 @@ def run(
         poses, pose_format, max_gap, session, names, globs, every, exif, topic, pose_topic,
         pose_frames, skip_bad=skip_bad,
     )  # fmt: skip
-    result: Localization | None = None
+    result: LocalizedRun | None = None
     with PlaceMemory.open(memory, readonly=True) as opened:
         if images is not None:
             frames = chosen.load(images)
@@ -61,10 +61,10 @@ def run(
                 result = localize(
                     opened,
                     frames,
-                    encoder,
+                    encoder=encoder,
+                    fusion=None,
                     k=max(k, 10),
                     skip_bad=skip_bad,
-                    keep_descriptors=True,
                     progress=advance,
                 )
             tell_bad(result.bad)

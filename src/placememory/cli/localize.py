@@ -29,34 +29,28 @@ from placememory.cli._common import (
     where_of,
 )
 from placememory.cli._frames import FrameOptions, tell_join
-from placememory.encoders import Encoder
 from placememory.errors import BagError, InputError, SettingError
 from placememory.frames import Frame, PoseTable, Trajectory, read_bag_poses, read_poses, stream_bag
 from placememory.frames.bags import BagInfo, is_bag, list_bag, read_bag_info
 from placememory.frames.camera import Camera, is_camera
 from placememory.fusion import DEFAULT_FUSION
 from placememory.geometry import Policy, PosedModel, Poser, Verifier, read_camera
-from placememory.localization.estimate import Estimate
-from placememory.localization.files import (
-    ResultStream,
-    Tally,
-    metrics_of,
-    recall_rows,
-    write_metrics,
-    write_results,
+from placememory.localization import (
+    Estimate,
+    LocalizedRun,
+    Localizer,
+    MotionLimits,
+    Motions,
+    RunScore,
+    RunWriter,
+    Step,
+    Summary,
+    follow,
 )
-from placememory.localization.localizer import Localizer, Step
-from placememory.localization.odometry import DEFAULT_SPEED, MotionLimits, Motions
-from placememory.localization.run import (
-    Keep,
-    Localization,
-    Measured,
-    localize,
-    localize_online,
-    measure,
-    measure_verdicts,
-)
-from placememory.memory import PlaceMemory, Where, images_of_memory
+from placememory.localization.odometry import DEFAULT_SPEED
+from placememory.localization.run import Keep
+from placememory.memory import PlaceMemory, images_of_memory
+from placememory.metrics import RecallResult
 
 _ODOMETRY = ("nav_msgs/msg/Odometry",)
 
@@ -300,24 +294,12 @@ class Answers:
     as_json: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Localized:
-    """A localised run with its counts and the files it has written."""
-
-    result: Localization
-    tally: Tally
-    paths: list[Path]
-
-
-def refuse_live(source: Source, where: Where | None, report: Path | None) -> None:
+def refuse_live(source: Source, report: Path | None) -> None:
     """Refuse what a camera's frames cannot be used for.
 
     Raises:
-        SettingError: Filters of places, which need frames in batches, or a report, which draws
-            frames again that are gone.
+        SettingError: A report, which draws frames again that are gone.
     """
-    if source.camera is not None and where is not None:
-        raise SettingError("filters of places do not go with a camera")
     if source.camera is not None and report is not None:
         raise SettingError(
             "--report draws the frames again, and a camera's are gone; record and localise a video"
@@ -356,50 +338,36 @@ def geometry_of(
     return {"verify": verifier, "poser": poser}
 
 
-def localize_alone(
-    memory: PlaceMemory,
-    encoder: Encoder,
-    source: Source,
-    *,
-    k: int,
-    where: Where | None,
-    skip_bad: bool,
-) -> Localized:
-    """Answer each frame alone, in batches."""
-    frames = list(source.frames)
-    with progress("Localising") as advance:
-        result = localize(
-            memory, frames, encoder, k=k, where=where, skip_bad=skip_bad, progress=advance
-        )
-    return Localized(result, Tally.of(result.estimates), [])
-
-
 def localize_stream(
     localizer: Localizer, source: Source, answers: Answers, *, skip_bad: bool
-) -> Localized:
+) -> tuple[LocalizedRun, RunWriter]:
     """Localise frame by frame; a line for each is on disk before the next frame is read."""
-    tally, recent = Tally(), 0.0
+    shown, recent = Summary(), 0.0
     with _stopping(source.stop), closing(source.steps()) as steps:
         first = list(islice(steps, 1))  # where there is none, earlier results stay
         with (
-            ResultStream(answers.folder, radius=answers.radius, heading=answers.heading) as files,
+            RunWriter(answers.folder, radius=answers.radius, heading=answers.heading) as files,
             progress("Localising") as advance,
         ):
 
-            def told(estimate: Estimate) -> None:
+            def show(estimate: Estimate) -> None:
                 nonlocal recent
                 files.write(estimate)
-                tally.add(estimate)
+                shown.add(estimate)
                 took = sum(estimate.milliseconds.values())
-                recent = took if tally.frames == 1 else recent + _RECENT * (took - recent)
-                advance(tally.frames, source.total, f"{recent:.0f} ms a frame, {tally.words()}")
+                recent = took if shown.frames == 1 else recent + _RECENT * (took - recent)
+                advance(shown.frames, source.total, f"{recent:.0f} ms a frame, {shown}")
 
-            result = localize_online(
-                localizer, chain(first, steps), skip_bad=skip_bad, keep=source.keep, told=told
+            run = follow(
+                localizer,
+                chain(first, steps),
+                skip_bad=skip_bad,
+                keep=source.keep,
+                on_estimate=show,
             )
-    say(f"{tally.frames} frames: {tally.words()}")
-    source.tell(estimate.frame for estimate in result.estimates)
-    return Localized(result, tally, files.paths)
+    say(f"{run.summary.frames} frames: {run.summary}")
+    source.tell(estimate.frame for estimate in run)
+    return run, files
 
 
 @contextmanager
@@ -420,63 +388,45 @@ def _stopping(stop: Event) -> Iterator[None]:
             signal.signal(signal.SIGINT, before)
 
 
-def finish(memory: PlaceMemory, done: Localized, source: Source, answers: Answers) -> None:
-    """Measure, write and tell what was found; end as the stream ended.
+def finish(
+    memory: PlaceMemory, run: LocalizedRun, files: RunWriter, source: Source, answers: Answers
+) -> None:
+    """Score, write and print what was found; end as the stream ended.
 
     Raises:
         InputError: The stream failed; what came before is written.
         typer.Exit: It was interrupted.
     """
-    result = done.result
-    measured = measure(result.estimates, memory, radius=answers.radius, heading=answers.heading)
-    verdicts = measure_verdicts(result.estimates, memory, radius=answers.radius)
-    metrics = {
-        **metrics_of(memory, result, measured, done.tally),
+    score = run.score(answers.radius, answers.heading)
+    more = {
         **source.to_dict(),
-        "ended": None if result.ended is None else str(result.ended),
-        "verdicts": None if verdicts is None else verdicts.to_dict(),
+        "ended": None if run.ended is None else str(run.ended),
         "peak_mb": peak_megabytes(),
     }
-    paths = _write(done, metrics, answers)
-    tell_bad(result.bad)
+    metrics = files.finish(run, score, more)
+    tell_bad(run.bad)
     if answers.as_json:
         print_json(metrics)
     else:
-        tell_result(result, measured, done.tally)
-        if verdicts is not None:
-            out.print(str(verdicts), markup=False)
-    say(f"wrote {', '.join(path.name for path in paths)} to {answers.folder}")
+        tell_result(run, score)
+    say(f"wrote {', '.join(path.name for path in files.paths)} to {answers.folder}")
     if answers.report is not None:
-        _report(answers.report, memory, done, source, answers)
-    if result.ended is not None:
-        raise result.ended
-    if source.stop.is_set() and done.tally.frames != source.total and source.camera is None:
-        _interrupted(done.tally.frames)
-
-
-def _write(done: Localized, metrics: dict[str, Any], answers: Answers) -> list[Path]:
-    """Write what is not written yet; all paths."""
-    if done.paths:
-        return [*done.paths, write_metrics(answers.folder, metrics, done.tally)]
-    return write_results(
-        answers.folder,
-        done.result.estimates,
-        metrics,
-        radius=answers.radius,
-        heading=answers.heading,
-    )
+        _report(answers.report, memory, run, source, answers)
+    if run.ended is not None:
+        raise run.ended
+    if source.stop.is_set() and run.summary.frames != source.total and source.camera is None:
+        _interrupted(run.summary.frames)
 
 
 def _report(
-    folder: Path, memory: PlaceMemory, done: Localized, source: Source, answers: Answers
+    folder: Path, memory: PlaceMemory, run: LocalizedRun, source: Source, answers: Answers
 ) -> None:
     from placememory.figures import write_report
 
-    estimates = done.result.estimates
-    frames = source.readable(estimate.frame for estimate in estimates)
-    drawn = tuple(replace(e, frame=f) for e, f in zip(estimates, frames, strict=True))
-    result = replace(done.result, estimates=drawn)
-    page = write_report(folder, memory, result, radius=answers.radius, heading=answers.heading)
+    frames = source.readable(estimate.frame for estimate in run)
+    drawn = tuple(replace(e, frame=f) for e, f in zip(run, frames, strict=True))
+    run = replace(run, estimates=drawn)
+    page = write_report(folder, memory, run, radius=answers.radius, heading=answers.heading)
     say(f"report: {page}")
 
 
@@ -485,23 +435,36 @@ def _interrupted(frames: int) -> NoReturn:
     raise typer.Exit(1)
 
 
-def tell_result(
-    result: Localization, measured: Measured | None, tally: Tally | None = None
-) -> None:
-    """Print how many frames were answered, and how right the answers are."""
-    tally = tally or Tally.of(result.estimates)
-    spent = tally.milliseconds or 1e3 * result.seconds
+def tell_result(run: LocalizedRun, score: RunScore | None) -> None:
+    """Print how many frames were answered, and how right the answers are: verdicts first."""
+    summary = run.summary
+    spent = summary.milliseconds or 1e3 * run.seconds
     out.print(
-        f"{tally.frames} frames, {tally.posed} answered with a pose, "
-        f"{spent / max(1, tally.frames):.0f} ms a frame (reading included)"
+        f"{summary.frames} frames, {summary.posed} answered with a pose, "
+        f"{spent / max(1, summary.frames):.0f} ms a frame (reading included)"
     )
-    if measured is None:
-        out.print("no true poses to compare with: the answers are not measured")
+    if score is None:
+        out.print("no true poses to compare with: the answers are not scored")
         return
-    print_table(("", "value", "95% interval"), recall_rows(measured.recall))
-    out.print(measured.recall.protocol, markup=False)
-    if measured.map_frames is not None and measured.map_frames.differs:
-        warn(str(measured.map_frames))
+    if score.located is not None:
+        out.print(str(score.located), markup=False)
+        out.print("each frame alone:")
+    print_table(("", "value", "95% interval"), _recall_rows(score.recall))
+    out.print(score.recall.protocol, markup=False)
+    if score.map_frames is not None and score.map_frames.differs:
+        warn(str(score.map_frames))
+
+
+def _recall_rows(recall: RecallResult) -> list[tuple[str, str, str]]:
+    error = recall.median_error
+    return [
+        *(
+            (f"recall@{k}", f"{100 * r.value:.1f} %", f"{100 * r.low:.1f} to {100 * r.high:.1f} %")
+            for k, r in recall.recalls.items()
+        ),
+        ("median error", f"{error.value:.2f} m", f"{error.low:.2f} to {error.high:.2f} m"),
+        ("queries counted", f"{recall.counted} of {recall.queries}", ""),
+    ]
 
 
 def run(
@@ -587,36 +550,21 @@ def run(
         pose_frames, skip_bad=skip_bad,
     )  # fmt: skip
     where = where_of(in_session or [], near, within, floor)
-    method = _method(fusion, where)
+    method = None if fusion == "none" else fusion or DEFAULT_FUSION
     moving = MotionOptions(odometry, odom_topic, max_speed)
     source = open_source(images, chosen, moving, seconds=seconds, listed=method is None)
-    refuse_live(source, where, report_dir)
+    refuse_live(source, report_dir)
     answers = Answers(out_dir, radius, heading, report_dir, as_json)
     with PlaceMemory.open(memory, readonly=True) as opened:
         encoder = encoder_of(opened, weights=weights, device=device, precision=precision)
-        if method is None and source.camera is None:
-            done = localize_alone(opened, encoder, source, k=k, where=where, skip_bad=skip_bad)
-        else:
-            localizer = Localizer(
-                opened,
-                encoder,
-                fusion=method,
-                matcher=matcher,
-                k=max(k, CHECKED) if verify else k,
-                **geometry_of(opened, verify=verify, intrinsics=intrinsics, colmap=colmap),
-            )
-            done = localize_stream(localizer, source, answers, skip_bad=skip_bad)
-        finish(opened, done, source, answers)
-
-
-def _method(name: str | None, where: Where | None) -> str | None:
-    """Name of the fusion; ``None`` answers each frame alone.
-
-    Raises:
-        SettingError: Places are left out of the search, which the fusion cannot do.
-    """
-    if name is None:
-        return DEFAULT_FUSION if where is None else None
-    if name != "none" and where is not None:
-        raise SettingError("filters of places go with --fusion none")
-    return None if name == "none" else name
+        localizer = Localizer(
+            opened,
+            encoder,
+            fusion=method,
+            matcher=matcher,
+            where=where,
+            k=max(k, CHECKED) if verify else k,
+            **geometry_of(opened, verify=verify, intrinsics=intrinsics, colmap=colmap),
+        )
+        done, files = localize_stream(localizer, source, answers, skip_bad=skip_bad)
+        finish(opened, done, files, source, answers)

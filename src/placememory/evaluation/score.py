@@ -17,7 +17,8 @@ from placememory.metrics.correspondence import CorrespondencePrecision
 from placememory.metrics.curves import PrecisionRecall
 from placememory.metrics.decisions import MatchDecisions
 from placememory.metrics.pose_errors import PoseErrors
-from placememory.metrics.recall import RetrievalRecall
+from placememory.metrics.recall import Recall
+from placememory.metrics.truth import GroundTruth
 from placememory.pipeline import QueryResult
 
 COLUMNS = (
@@ -133,22 +134,32 @@ def metrics_of(
     flags = (scores.accepted, scores.right, scores.has_match)
     decisions.update(*(flag[counted] for flag in flags))
     found: dict[str, Any] = {"decisions": decisions.compute()}
-    windows = CorrespondencePrecision(radius, unit=query.unit, protocol=protocol)
+    windows = CorrespondencePrecision(
+        unmatched="drop" if protocol == "casevpr" else "count-as-miss"
+    )
     paths, frames = _windows(results, scores.accepted)
     if len(paths):
-        windows.update(paths, frames, query.positions, reference.positions)
+        whole = max(1, int(radius)) if protocol == "casevpr" else radius
+        windows.update(paths, frames, _truth(query, reference, whole))
         found["correspondence"] = windows.compute()
-    recall = RetrievalRecall(sorted({radius, *radii}), unit=query.unit, ks=(1,))
-    recall.update(
-        scores.reference[searched][:, None], query.positions[searched], reference.positions
-    )
-    found["recall"] = recall.compute()
+    for limit in sorted({radius, *radii}):
+        recall = Recall(ks=(1,))
+        recall.update(
+            scores.reference[searched][:, None],
+            _truth(query, reference, limit),
+            np.flatnonzero(searched),
+        )
+        found[f"recall within {limit:g} {query.unit}"] = recall.compute()
     curve = PrecisionRecall(lower_is_better=True)
     curve.update(scores.score[searched], scores.right[searched], flags[2][searched])
     found["precision_recall"] = curve.compute()
     if query.unit == "m":
         found["errors"] = _errors(scores, reference, query)
     return found
+
+
+def _truth(query: Traverse, reference: Traverse, radius: float) -> GroundTruth:
+    return GroundTruth.from_positions(query.positions, reference.positions, radius, unit=query.unit)
 
 
 def _errors(scores: FrameScores, reference: Traverse, query: Traverse) -> Any:

@@ -33,7 +33,7 @@ from placememory.evaluation.windows import (
     retrieve,
     windows_of,
 )
-from placememory.metrics.sequences import sequence_positives
+from placememory.metrics.sequences import sequence_truth
 
 PREDICTIONS, PAGE = "predictions.json", "failures.html"
 
@@ -181,7 +181,7 @@ def _write(
 ) -> None:
     settings, radius = run.settings, run.dataset.radius
     results = recalls(found, query, database, radius, settings.strategies, settings.protocol)
-    positives = sequence_positives(
+    truth = sequence_truth(
         found.query,
         found.database,
         query.positions,
@@ -190,20 +190,20 @@ def _write(
         strategy=settings.strategies[0],
         protocol=settings.protocol,
     )
-    right = [int(found.ranked[i, 0]) in set(rows.tolist()) for i, rows in enumerate(positives)]
+    right = truth.correct(found.ranked[:, 0]).tolist()
     write_json(folder / CONFIG, {**run.to_dict(), "software": f"placememory {__version__}"})
     write_json(folder / PREDICTIONS, _predictions(found, query, database, right))
     if page:
         from placememory.figures import write_sequence_page
 
         first = results[settings.strategies[0]]
-        facts = [(f"recall@{k}", r.percent(), "") for k, r in first.at.recalls.items()]
+        facts = [(f"recall@{k}", r.percent(), "") for k, r in first.recalls.items()]
         write_sequence_page(
             folder / PAGE,
             title=run.title,
             summary=facts,
             notes=[first.protocol],
-            windows=_shown(found, query, database, right, [len(rows) > 0 for rows in positives]),
+            windows=_shown(found, query, database, right, truth.on_map().tolist()),
         )
     write_json(
         folder / METRICS,

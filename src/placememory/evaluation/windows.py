@@ -15,12 +15,12 @@ from placememory.encoders import Encoder
 from placememory.encoders._pca import principal_components
 from placememory.errors import InputError
 from placememory.evaluation.describe import describe, read_described
+from placememory.metrics.recall import Recall, RecallResult
 from placememory.metrics.sequences import (
-    SequenceRecall,
-    SequenceRecallResult,
     SequenceWindows,
     Strategy,
     build_windows,
+    sequence_truth,
 )
 
 KS = (1, 5, 10)
@@ -134,16 +134,22 @@ def recalls(
     radius: float,
     strategies: Sequence[Strategy],
     protocol: Protocol,
-) -> dict[str, SequenceRecallResult]:
+) -> dict[str, RecallResult]:
     """Recall@1, 5 and 10 by ground-truth strategy."""
-    results: dict[str, SequenceRecallResult] = {}
+    results: dict[str, RecallResult] = {}
     for strategy in strategies:
-        metric = SequenceRecall(
-            radius, strategy=strategy, unit=query.unit, ks=KS, protocol=protocol
+        metric = Recall(KS)
+        truth = sequence_truth(
+            found.query,
+            found.database,
+            query.positions,
+            database.positions,
+            radius=radius,
+            strategy=strategy,
+            unit=query.unit,
+            protocol=protocol,
         )
-        metric.update(
-            found.ranked, found.query, found.database, query.positions, database.positions
-        )
+        metric.update(found.ranked, truth)
         results[strategy] = metric.compute()
     return results
 

@@ -13,8 +13,8 @@ from placememory.figures.strips import strip_pages
 from placememory.figures.style import save
 from placememory.figures.trajectory import draw_trajectory
 from placememory.figures.vertices import draw_vertices
+from placememory.localization import LocalizedRun
 from placememory.localization.estimate import Estimate
-from placememory.localization.run import Localization
 from placememory.maps import OccupancyGrid
 from placememory.memory import ImageOf, PlaceMemory
 
@@ -22,7 +22,7 @@ from placememory.memory import ImageOf, PlaceMemory
 def draw_gallery(
     folder: Path,
     memory: PlaceMemory,
-    run: Localization | None = None,
+    run: LocalizedRun | None = None,
     *,
     image_of: ImageOf,
     grid: OccupancyGrid | None = None,
@@ -61,8 +61,8 @@ def draw_gallery(
     yield save(figure, folder / "trajectory.png")
     figure = draw_scores(estimates, places, radius=radius, heading=heading)
     yield save(figure, folder / "scores.png")
-    if run.descriptors is not None:
-        similarity = run.descriptors @ memory.descriptors.T
+    if (descriptors := run.descriptors) is not None:
+        similarity = descriptors @ memory.descriptors.T
         frames = [estimate.frame for estimate in estimates]
         figure = draw_similarity(similarity, frames=frames, places=places, radius=radius)
         yield save(figure, folder / "similarity.png")

@@ -15,13 +15,13 @@ from placememory.figures.page import write_page
 from placememory.figures.reliability import draw_reliability
 from placememory.figures.style import save
 from placememory.figures.timeline import draw_timeline
-from placememory.localization.run import Localization, measure, measure_verdicts
+from placememory.localization import LocalizedRun
 from placememory.maps import OccupancyGrid, read_map
 from placememory.memory import ImageOf, PlaceMemory, images_of_memory
 from placememory.metrics import LocatedResult, Outcome
 from placememory.metrics.alignment import FrameCheck
 from placememory.metrics.bootstrap import Interval
-from placememory.metrics.place_recall import RecallResult
+from placememory.metrics.recall import RecallResult
 
 Row = tuple[str, str, str]
 
@@ -31,7 +31,7 @@ _DASH = "\N{EN DASH}"
 def write_report(
     folder: Path,
     memory: PlaceMemory,
-    run: Localization,
+    run: LocalizedRun,
     *,
     radius: float,
     heading: float | None = None,
@@ -61,8 +61,8 @@ def write_report(
         The path of the page.
     """
     estimates, places = run.estimates, memory.places
-    measured = measure(estimates, memory, radius=radius, heading=heading)
-    located = measure_verdicts(estimates, memory, radius=radius)
+    score = run.score(radius, heading)
+    located = None if score is None else score.located
     drawn: dict[str, tuple[str, Figure]] = {}
     if any(estimate.belief is not None for estimate in estimates):
         on_map = draw_beliefs(estimates, places, grid=grid or map_of(memory), radius=radius)
@@ -75,16 +75,16 @@ def write_report(
     for name, (_, figure) in drawn.items():
         save(figure, folder / f"{name}.png")
     protocols = [] if located is None else [f"Verdicts: {located.protocol}."]
-    protocols += [] if measured is None else [f"Each frame alone: {measured.recall.protocol}."]
+    protocols += [] if score is None else [f"Each frame alone: {score.recall.protocol}."]
     return write_page(
         folder / "index.html",
         title=title or f"{len(estimates)} frames in {Path(memory.uri).name}",
         summary=[
             *located_rows(located),
-            *recall_rows(None if measured is None else measured.recall, fused=located is not None),
+            *recall_rows(None if score is None else score.recall, fused=located is not None),
             *frames_rows(
                 judge(estimates, places, radius, heading),
-                None if measured is None else measured.map_frames,
+                None if score is None else score.map_frames,
             ),
         ],
         notes=[*notes, *protocols],
@@ -148,9 +148,6 @@ def recall_rows(result: RecallResult | None, *, fused: bool = False) -> list[Row
     note = none if math.isnan(error.value) else f"95 % interval {low} to {high}"
     rows = [(f"Recall@{k}{alone}", *_share(recall, none)) for k, recall in result.recalls.items()]
     rows.append((f"Median error{alone}", _metres(error.value), note))
-    if not math.isnan(result.median_heading):
-        angle = f"{result.median_heading:.1f}\N{DEGREE SIGN}"
-        rows.append((f"Median heading error{alone}", angle, "of the rotation, same frames"))
     return rows
 
 

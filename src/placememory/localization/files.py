@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -104,13 +104,24 @@ class RunWriter:
         self._append(ESTIMATES, _csv_line(estimate_row(estimate, self._radius, self._heading)))
         self._append(MATCHES, _csv_line(match_row(estimate)))
 
-    def finish(self, run: LocalizedRun, score: RunScore | None) -> Path:
-        """Write ``metrics.json`` and close the files; its path."""
+    def finish(
+        self, run: LocalizedRun, score: RunScore | None, more: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Write ``metrics.json`` and close the files.
+
+        Args:
+            run: The run that was written.
+            score: Of the run, where its frames have true poses.
+            more: Further values for the file.
+
+        Returns:
+            What was written.
+        """
         self.close()
-        path = self._folder / METRICS
-        write_json(path, run.to_dict(score))
-        self.paths.append(path)
-        return path
+        metrics = {**run.to_dict(score), **(more or {})}
+        write_json(self._folder / METRICS, metrics)
+        self.paths.append(self._folder / METRICS)
+        return metrics
 
     def close(self) -> None:
         """Close the files; closing twice does no harm."""

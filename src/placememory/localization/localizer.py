@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ from placememory.geometry import (
 from placememory.localization.calibration import Calibration
 from placememory.localization.estimate import Estimate, FrameMatch
 from placememory.localization.online_map import OnlineMap, unit_vector
-from placememory.memory import Candidate, Place, PlaceMemory
+from placememory.memory import Candidate, Place, PlaceMemory, Where
 
 _RELATIVE = "relative"
 _SEQUENCE_CANDIDATES = 5
@@ -80,6 +80,7 @@ class Localizer:
         verify: Checks candidates by local features where the belief is not clear; what looks alike
             but does not fit loses weight in the fusion. ``k`` bounds how many it can check.
         poser: Gives the pose of the camera, where the belief is not ``unknown``.
+        where: Which places are the map; all by default.
         k: Candidates a frame.
         window: Frames that the matcher matches together.
         candidates: How many likely sequences the matcher is given, from sequence descriptors or
@@ -122,6 +123,7 @@ class Localizer:
         settings: Mapping[str, Any] | None = None,
         verify: Verifier | None = None,
         poser: Poser | None = None,
+        where: Where | None = None,
         k: int = 10,
         window: int = 5,
         candidates: int | None = None,
@@ -137,6 +139,10 @@ class Localizer:
         if growing and fusion is not None:
             raise SettingError("a growing map has no fixed places to fuse over; give fusion=None")
         rows = memory.rows
+        if where is not None:
+            rows = rows.take(where.rows(rows).tolist())
+            if not len(rows):
+                raise InputError(f"{memory.uri}: no place meets the filter {where}")
         self.k = k
         self._candidates = candidates
         if candidates is None:
@@ -158,13 +164,11 @@ class Localizer:
         )
         self._frame_id = memory.manifest.frame_id
         self._verify = verify
-        self._refinement = None if poser is None else Refinement(poser, memory.places)
+        self._refinement = None if poser is None else Refinement(poser, rows.places)
         self._fusion: Fusion | None = None
         if fusion is not None:
-            self.places = PlaceTable.from_places(memory.places)
-            self._fusion = fusions.create(
-                fusion, self.places, **_settings(memory, fusion, settings)
-            )
+            table = PlaceTable.from_places(rows.places)
+            self._fusion = fusions.create(fusion, table, **_settings(memory, fusion, settings))
         self._names: deque[str] = deque(maxlen=self._map.window.length)
         self._lock = Lock()
         self._latest: Estimate | None = None
@@ -176,6 +180,11 @@ class Localizer:
         parts += [] if self._matcher is None else [type(self._matcher).__name__]
         parts += ["no fusion" if self._fusion is None else type(self._fusion).__name__]
         return f"Localizer({', '.join(parts)})"
+
+    @property
+    def places(self) -> Sequence[Place]:
+        """Places of the map, by row; with those that a growing map took in."""
+        return self._map.places
 
     @property
     def latest(self) -> Estimate | None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from placememory import matching
 from placememory._registry import require
-from placememory._types import Progress
+from placememory._types import Progress, Vectors
 from placememory._version import __version__
 from placememory.encoders import Encoder
 from placememory.errors import ImageError, InputError
@@ -24,7 +24,7 @@ from placememory.geometry import Verifier
 from placememory.localization.estimate import Estimate
 from placememory.localization.localizer import Localizer, Step
 from placememory.localization.odometry import Motions
-from placememory.memory import Place, PlaceMemory
+from placememory.memory import Place, PlaceMemory, Where
 from placememory.metrics import (
     FrameCheck,
     GroundTruth,
@@ -180,6 +180,12 @@ class LocalizedRun:
     def __repr__(self) -> str:
         return f"LocalizedRun({self.summary.frames} frames: {self.summary})"
 
+    @property
+    def descriptors(self) -> Vectors | None:
+        """(N, D) float32 of the frames; ``None`` unless every image was used."""
+        rows = [e.descriptor for e in self.estimates if e.descriptor is not None]
+        return np.stack(rows) if rows and len(rows) == len(self) else None
+
     def truth(self, radius: float, heading: float | None = None) -> GroundTruth:
         """Which places are correct for each estimate, by the poses of the frames."""
         return GroundTruth.from_poses(
@@ -305,6 +311,7 @@ def localize(
     fusion: str | None = DEFAULT_FUSION,
     settings: Mapping[str, Any] | None = None,
     verify: Verifier | None = None,
+    where: Where | None = None,
     k: int = 10,
     window: int = 5,
     skip_bad: bool = False,
@@ -322,6 +329,7 @@ def localize(
         fusion: See :class:`Localizer`; ``None`` answers each frame alone.
         settings: See :class:`Localizer`.
         verify: See :class:`Localizer`.
+        where: Which places are the map; all by default.
         k: Candidates a frame.
         window: Frames that the matcher matches together.
         skip_bad: Go on where an image cannot be read; otherwise the first one ends the run.
@@ -343,6 +351,7 @@ def localize(
         fusion=fusion,
         settings=settings,
         verify=verify,
+        where=where,
         k=k,
         window=window,
     )
@@ -407,7 +416,7 @@ def follow(
     memory = localizer.memory
     return LocalizedRun(
         tuple(estimates),
-        tuple(memory.places),
+        tuple(localizer.places),
         summary,
         tuple(bad),
         time.perf_counter() - started,

@@ -48,8 +48,8 @@ class CorrespondencePrecisionResult(MetricResult):
         fate = "are left out" if self.unmatched == "drop" else "count as wrong"
         return (
             f"correct = {self.rule}; {self.windows} windows, {self.unanswered} without an answer "
-            f"are left out; {self.without_match} answered ones whose last frame has no true match {fate}; {self.counted} count; "
-            f"{INTERVALS}"
+            f"are left out; {self.without_match} answered ones whose last frame has no true match "
+            f"{fate}; {self.counted} count; {INTERVALS}"
         )
 
     def lines(self) -> list[str]:
