@@ -36,7 +36,7 @@ def test_figures_of_a_memory_alone_and_with_queries(
 
 def test_the_demo_runs_from_start_to_end(tmp_path: Path, monkeypatch) -> None:
     pytest.importorskip("vizdoom", reason="the extra 'demo' is not installed")
-    monkeypatch.setattr("placememory.cli.demo._FRAMES", 30)
+    monkeypatch.setattr("placememory.cli.demo.FRAMES", 30)
     printed = run_command("demo", "--out", tmp_path / "demo")
     page = tmp_path / "demo/index.html"
     assert str(page) in printed.out

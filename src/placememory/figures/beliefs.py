@@ -26,7 +26,7 @@ from placememory.maps import OccupancyGrid
 from placememory.memory import Place
 from placememory.metrics import Outcome
 
-_SIZE = 24.0
+_SIZE = 34.0
 
 
 @styled
@@ -57,7 +57,7 @@ def draw_beliefs(
     true = positions([e.frame.pose for e in estimates])
     sheet = map_sheet(grid, np.concatenate([ground, points]))
     axes = sheet.axes
-    axes.scatter(ground[:, 0], ground[:, 1], s=26, color=PALE, linewidths=0, zorder=1)
+    axes.scatter(ground[:, 0], ground[:, 1], s=22, color=PALE, linewidths=0, zorder=1)
     axes.plot(true[:, 0], true[:, 1], color=INK, linewidth=0.6, alpha=0.6, zorder=2)
     handles: list[object] = []
     for verdict, colour in VERDICT_COLOURS.items():
@@ -83,5 +83,5 @@ def draw_beliefs(
     located = sum(e.verdict == "located" for e in estimates)
     where = "each at its true position" if len(true) else "each at its likeliest position"
     headline(axes, title, f"{located:,} of {len(estimates):,} frames located; {where}")
-    legend_below(axes, handles, int(sheet.width / 2.0))
+    legend_below(axes, handles, int(sheet.width / 1.6))
     return sheet.figure

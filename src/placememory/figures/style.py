@@ -46,7 +46,7 @@ MARKERS = {
 VERDICT_COLOURS = {
     "located": "#009e73",
     "ambiguous": "#e69f00",
-    "unknown": "#7b8794",
+    "unknown": "#5f6b77",
     "warming-up": "#c3cad1",
 }
 VERDICT_MARKERS = {"located": "o", "ambiguous": "D", "unknown": "v", "warming-up": "."}
