@@ -44,7 +44,10 @@ def test_the_demo_runs_from_start_to_end(tmp_path: Path, monkeypatch) -> None:
     assert "95% interval" in printed.out
     metrics = json.loads((tmp_path / "demo/answers/metrics.json").read_text())
     assert metrics["recall"]["recall@1"]["value"] > 0.8
-    assert metrics["recall"]["queries_with_a_true_match"] < metrics["recall"]["queries"]
+    assert metrics["recall"]["counted"] < metrics["recall"]["queries"]
+    assert metrics["located"]["precision"]["value"] > 0.9
+    assert metrics["located"]["false_locations"] == 0.0
+    assert "Located off the map" in page.read_text(encoding="utf-8")
     _look_in_a_browser(page, tmp_path / "page.png")
     run_command("demo", "--out", tmp_path / "demo")  # again, over what is there
 
