@@ -18,7 +18,7 @@ import numpy as np
 from _tables import machine, markdown
 from numpy.typing import NDArray
 
-from placememory.pipeline import SequencePipeline
+from placememory.compat.casevpr.pipeline import SequencePipeline
 
 Found = TypeVar("Found")
 SIZES = ((10_000, 3584), (100_000, 512))

@@ -9,9 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from placememory.compat.casevpr.pipeline import (
+    CasevprPipeline,
+    PublishedCodeFailsError,
+    PublishedTraverse,
+)
+from placememory.compat.casevpr.pipeline import play as run
 from placememory.errors import InputError, SettingError
-from placememory.pipeline import CasevprPipeline, TraverseDescriptors
-from placememory.pipeline.casevpr import PublishedCodeFailsError, run
 from tests.conftest import SHARED
 
 FOLDER = SHARED / "golden/pipeline"
@@ -47,7 +51,7 @@ def played(route: str, name: str, which: int):
     settings, sequences = case["seqbackend_params"], "seq_desc" in backend
     rule = ("lax" if settings["seq_gt_vgt"] else "strict") if settings.get("seq_gt") else None
     reference, queries = (
-        TraverseDescriptors(
+        PublishedTraverse(
             inputs[f"{side}_desc"],
             inputs[f"{side}_seq_desc"] if sequences else None,
             inputs[f"{side}_xy"],
@@ -130,13 +134,13 @@ def test_paths_counts_and_recalls(golden: Path, route: str, name: str, which: in
             np.testing.assert_array_equal(hits, expected[searched])
 
 
-def line(count: int = 120, dim: int = 24) -> TraverseDescriptors:
+def line(count: int = 120, dim: int = 24) -> PublishedTraverse:
     rng = np.random.default_rng(5)
     rows = rng.normal(size=(count, dim))
     places = np.stack([np.arange(count), np.zeros(count)], axis=1)
     windows = np.lib.stride_tricks.sliding_window_view(rows, min(5, count), axis=0)
     sequences = windows.mean(axis=2)[: max(0, count - 4)]
-    return TraverseDescriptors(rows, sequences, places)
+    return PublishedTraverse(rows, sequences, places)
 
 
 def test_a_small_map_gives_true_negatives_only() -> None:
@@ -149,9 +153,7 @@ def test_a_small_map_gives_true_negatives_only() -> None:
 
 def test_the_radius_is_cut_to_a_whole_number() -> None:
     near = line()
-    moved = TraverseDescriptors(
-        near.descriptors, near.sequences, near.positions + np.array([0, 1.5])
-    )
+    moved = PublishedTraverse(near.descriptors, near.sequences, near.positions + np.array([0, 1.5]))
     assert run(near, moved, radius=1.9).totals[0] == 0
     assert run(near, moved, radius=2).totals[0] > 100
 
@@ -160,8 +162,9 @@ def test_where_the_published_code_stops() -> None:
     route = line()
     pipeline = CasevprPipeline("seq_desc", separate=False)
     pipeline.add_reference(route.descriptors, route.sequences)
+    frames = list(route)
     with pytest.raises(PublishedCodeFailsError):
-        pipeline.run(route)
+        [pipeline.query(frame, sequence) for frame, sequence in frames]
     assert run(route, route, "seq_desc", radius=1, separate=False).fails_at is not None
 
 
@@ -175,7 +178,7 @@ def test_other_matchers_go_on() -> None:
 
 def test_positions_and_rules_are_checked() -> None:
     route = line()
-    bare = TraverseDescriptors(route.descriptors)
+    bare = PublishedTraverse(route.descriptors)
     with pytest.raises(InputError, match="positions"):
         run(bare, route, radius=1)
     with pytest.raises(SettingError, match="radius"):

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from placememory.metrics.place_recall import PlaceRecall
 
 from placememory.errors import SettingError
 from placememory.frames import Pose
 from placememory.metrics.alignment import check_frames, rigid_fit
 from placememory.metrics.bootstrap import block_bootstrap
-from placememory.metrics.place_recall import PlaceRecall
 
 
 def _turned(x: float, degrees: float) -> Pose:

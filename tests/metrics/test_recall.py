@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from placememory.metrics.place_recall import PlaceRecall
 
 from placememory.errors import InputError, SettingError
 from placememory.frames import Pose
-from placememory.metrics.place_recall import PlaceRecall
 from placememory.metrics.recall import RetrievalRecall
 
 

@@ -6,7 +6,7 @@ import inspect
 import re
 from pathlib import Path
 
-from placememory.pipeline import SequencePipeline
+from placememory.compat.casevpr.pipeline import SequencePipeline
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/concepts/sequences.md"
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from placememory.pipeline import create
 
+from placememory.compat.casevpr.pipeline import CasevprPipeline, PublishedTraverse, SequencePipeline
 from placememory.errors import DescriptorError, InputError, PlaceMemoryError, SettingError
 from placememory.matching import create as create_matcher
 from placememory.matching import names as matcher_names
-from placememory.pipeline import CasevprPipeline, SequencePipeline, TraverseDescriptors, create
 
 DIM = 16
 
@@ -247,7 +248,7 @@ def test_sequence_descriptors_are_used_as_they_are() -> None:
 def test_run_streams_a_traverse() -> None:
     frames = descriptors(30)
     sequences = np.concatenate([np.full((4, 3), np.nan), descriptors(26, dim=3)])
-    run = TraverseDescriptors(frames, sequences, np.zeros((30, 2)))
+    run = PublishedTraverse(frames, sequences, np.zeros((30, 2)))
     pipeline = create("adaptseq-v2", window=5)
     pipeline.add_reference(run.descriptors, run.sequences)
     results = pipeline.run(run)

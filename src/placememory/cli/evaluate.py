@@ -1,4 +1,4 @@
-"""``placememory evaluate``: encoders and matchers on data sets, from a file."""
+"""``placememory evaluate``: systems on data sets, from a file."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import typer
 
 from placememory.cli._common import Bars, print_json, print_table, say, warn
 from placememory.cli.results import COLUMNS, summary_row
+from placememory.compat.casevpr import read_casevpr, run_published
 from placememory.errors import SettingError
 from placememory.evaluation import (
     Evaluation,
-    Outcome,
+    RunReport,
     evaluate,
     finished_runs,
-    read_casevpr,
     read_evaluation,
     runs_of,
     write_overall,
 )
+from placememory.evaluation.online import localize_run
 
 
 def run(
@@ -39,7 +40,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, run nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Run every pipeline on every pair of traverses; what is done already is skipped.
+    """Run every system on every pair of traverses; what is done already is skipped.
 
     Example: [b]placememory evaluate corridor.yaml[/b]
 
@@ -52,7 +53,7 @@ def run(
     if dry_run:
         _plan(evaluations)
         return
-    outcomes: list[Outcome] = []
+    outcomes: list[RunReport] = []
     for evaluation in evaluations:
         with Bars() as bars:
             outcomes += evaluate(
@@ -62,9 +63,17 @@ def run(
                 fresh=fresh,
                 cached=cache,
                 figures=figures,
+                answer=run_published if _is_published(evaluation) else localize_run,
                 progress=bars.tell,
             )
     _tell(outcomes, as_json=as_json)
+
+
+def _is_published(evaluation: Evaluation) -> bool:
+    """Whether CaseVPR's own code is to be reproduced, windows excepted."""
+    return evaluation.settings.protocol == "casevpr" and any(
+        system.kind == "online" for system in evaluation.systems
+    )
 
 
 def _read(config: Path, paths: Path | None, protocol: str) -> list[Evaluation]:
@@ -88,10 +97,10 @@ def _plan(evaluations: list[Evaluation]) -> None:
                 opened.traverse(split)
         rows += [[run.title, run.settings.protocol, run.folder] for run in runs_of(evaluation)]
     print_table(("run", "protocol", "folder"), rows)
-    say(f"{len(rows)} runs; all data sets, encoders and matchers are known")
+    say(f"{len(rows)} runs; all data sets, encoders, matchers and fusions are known")
 
 
-def _tell(outcomes: list[Outcome], *, as_json: bool) -> None:
+def _tell(outcomes: list[RunReport], *, as_json: bool) -> None:
     for outcome in outcomes:
         if outcome.error is not None:
             warn(f"{outcome.run.title}: {outcome.error}")

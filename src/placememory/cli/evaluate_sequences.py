@@ -10,7 +10,7 @@ import typer
 
 from placememory.cli import _options as options
 from placememory.cli._common import Bars, print_json, print_table, say, warn
-from placememory.evaluation import evaluate_sequences, read_sequence_evaluation
+from placememory.evaluation import evaluate, read_window_evaluation
 
 
 def run(
@@ -27,24 +27,26 @@ def run(
 
     Each run has a folder with its configuration, predictions.json, metrics.json and failures.html.
     """
+    evaluation = read_window_evaluation(config)
     with Bars() as bars:
-        outcomes = evaluate_sequences(
-            read_sequence_evaluation(config),
-            device=device,
+        reports = evaluate(
+            evaluation,
+            devices=[device],
             fresh=fresh,
             cached=cache,
-            page=page,
+            figures=page,
             progress=bars.tell,
         )
-    for error in filter(None, outcomes.values()):
-        warn(error)
-    done = [_facts(folder) for folder, error in outcomes.items() if error is None]
+    for report in reports:
+        if report.error is not None:
+            warn(f"{report.run.title}: {report.error}")
+    done = [_facts(report.folder) for report in reports if report.error is None]
     if as_json:
         print_json(done)
     else:
         print_table(_COLUMNS, [row for facts in done for row in _rows(facts)])
-        say(f"pages and predictions: {next(iter(outcomes)).parent}")
-    if len(done) < len(outcomes):
+        say(f"pages and predictions: {evaluation.output}")
+    if len(done) < len(reports):
         raise typer.Exit(1)
 
 

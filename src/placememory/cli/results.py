@@ -12,8 +12,8 @@ from placememory.errors import SettingError
 from placememory.evaluation import RunSummary, compare, finished_runs
 
 COLUMNS = (
-    "data set", "map", "query", "pipeline", "precision %", "R@1 %", "95%", "AP %",
-    "R@100%P %", "window %", "ms", "queries", "no match",
+    "data set", "map", "query", "system", "precision %", "R@1 %", "95%", "AP %",
+    "R@100%P %", "window %", "located %", "of them right %", "off map", "ms", "queries", "no match",
 )  # fmt: skip
 
 
@@ -28,16 +28,30 @@ def summary_row(run: RunSummary) -> list[Any]:
         name,
         reference,
         query,
-        run.answerer,
+        run.system,
         _percent(tp / max(1, tp + fp)),
         _percent(recall["value"]),
         f"{_percent(recall['low'])} to {_percent(recall['high'])}",
         _percent(curve["average_precision"]["value"]),
         _percent(curve["recall_at_full_precision"]),
         None if windows is None else _percent(windows["window_precision"]["value"]),
-        metrics["ms_per_query_without_encoders"],
+        *_located(metrics.get("located")),
+        metrics["ms_per_frame_without_encoders"],
         metrics["queries"],
         metrics["queries"] - metrics["queries_with_a_true_match"],
+    ]
+
+
+def _located(found: dict[str, Any] | None) -> list[str | None]:
+    """Share located, share of those that is correct, and false locations off the map."""
+    if found is None:
+        return [None, None, None]
+    off = found["false_locations"]
+    wrong = 0 if off is None else round(off * found["off_map"])
+    return [
+        _percent(found["located"]["value"]),
+        _percent(found["precision"]["value"]),
+        f"{wrong} of {found['off_map']}" if found["off_map"] else None,
     ]
 
 
@@ -49,18 +63,18 @@ def run(
     folders: Annotated[list[Path], typer.Argument(help="Outputs, or single runs.")],
     baseline: Annotated[
         str | None,
-        typer.Option(help="Pipeline, as encoder/matcher, that the others are compared with."),
+        typer.Option(help="System, as encoder/matcher/fusion, that the others are compared with."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Print finished runs side by side, and how far apart two pipelines are on the same frames.
+    """Print finished runs side by side, and how far apart two systems are on the same frames.
 
     Example: [b]placememory results output/evaluation --baseline lite-vlad/nearest[/b]
 
     A difference comes with a 95% interval over the frames that both searched, drawn in blocks.
     """
     runs = finished_runs(*folders)
-    runs.sort(key=lambda run: (run.question, run.answerer))
+    runs.sort(key=lambda run: (run.question, run.system))
     if as_json:
         print_json([{"folder": str(run.folder), **run.config, **run.metrics} for run in runs])
         return
@@ -70,13 +84,13 @@ def run(
 
 
 def _differences(runs: list[RunSummary], baseline: str) -> None:
-    if baseline not in {run.answerer for run in runs}:
-        known = ", ".join(sorted({run.answerer for run in runs}))
-        raise SettingError(f"no run is of the pipeline {baseline!r}; there are: {known}")
+    if baseline not in {run.system for run in runs}:
+        known = ", ".join(sorted({run.system for run in runs}))
+        raise SettingError(f"no run is of the system {baseline!r}; there are: {known}")
     rows = []
     for run in runs:
         for base in runs:
-            if base.answerer == baseline and base.question == run.question and base is not run:
+            if base.system == baseline and base.question == run.question and base is not run:
                 found = compare(run, base)
                 if found is None:
                     continue
@@ -84,9 +98,9 @@ def _differences(runs: list[RunSummary], baseline: str) -> None:
                 gap = found.difference
                 interval = f"[{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
                 rows.append(
-                    [name, query, run.answerer, f"{100 * gap.value:+.1f}", interval,
+                    [name, query, run.system, f"{100 * gap.value:+.1f}", interval,
                      found.first_higher, found.second_higher, "yes" if found.differs else "no"]
                 )  # fmt: skip
     say(f"recall@1 against {baseline}, in points, over the frames that both searched:")
-    columns = ("data set", "query", "pipeline", "difference", "95%", "won", "lost", "differs")
+    columns = ("data set", "query", "system", "difference", "95%", "won", "lost", "differs")
     print_table(columns, rows)

@@ -9,12 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from placememory._registry import Registry
+from placememory.datasets._files import read_table
 from placememory.datasets._traverse import Dataset, PositionUnit, Traverse
 from placememory.errors import DatasetError
 
 _LAYOUTS = Registry(__name__, "layout")
 
-__all__ = ["Dataset", "PositionUnit", "Traverse", "find_layout", "layouts", "open_dataset"]
+__all__ = [
+    "Dataset",
+    "PositionUnit",
+    "Traverse",
+    "find_layout",
+    "layouts",
+    "open_dataset",
+    "read_table",
+]
 
 
 def layouts() -> list[str]:

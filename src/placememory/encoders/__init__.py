@@ -11,14 +11,7 @@ from placememory.encoders._sequence import (
     WindowDescriptors,
 )
 from placememory.encoders._weights import WeightsFile
-from placememory.encoders.registry import (
-    DEFAULT_ENCODER,
-    create,
-    from_card,
-    info,
-    infos,
-    names,
-)
+from placememory.encoders.registry import DEFAULT_ENCODER, create, from_card, info, infos, names
 from placememory.encoders.registry import register as register_encoder
 from placememory.encoders.registry import resolve as resolve_encoder
 

@@ -1,23 +1,31 @@
-"""What an evaluation is: data sets, encoders, matchers, pipelines of them, and the protocol."""
+"""What an evaluation is: data sets, encoders, systems made of them, and the protocol."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from placememory._registry import unknown_name
 from placememory._types import Protocol
 from placememory.encoders import names as encoder_names
 from placememory.errors import SettingError
+from placememory.fusion import names as fusion_names
 from placememory.matching import names as matcher_names
 from placememory.metrics.sequences import Strategy
 
 M = TypeVar("M", bound=BaseModel)
 NO_ENCODER = "none"
-"""Name that stands where a pipeline has no frame encoder."""
+"""Name that stands where a system has no frame encoder."""
 
 
 class StrictModel(BaseModel):
@@ -34,12 +42,15 @@ class EncoderConfig(StrictModel):
         weights: File, ``random``, or ``None`` for the published ones.
         options: Of the method.
         precision: Of the network.
+        pca: Values to keep of window descriptors, fitted on those of the database; ``None`` for
+            all. Only systems of the kind ``windows`` have one.
     """
 
     encoder: str
     weights: str | None = None
     options: dict[str, bool | int | float | str] = Field(default_factory=dict)
     precision: str = "auto"
+    pca: int | None = Field(default=None, gt=0)
 
     @field_validator("encoder")
     @classmethod
@@ -69,82 +80,150 @@ class Pair(StrictModel):
     reference: str | None = None
 
 
+def _stretch(value: Any) -> Any:
+    """``"0.4-0.6"`` as (0.4, 0.6)."""
+    if isinstance(value, str):
+        low, dash, high = value.partition("-")
+        if not dash:
+            raise ValueError(f"a stretch is two shares such as 0.4-0.6, not {value!r}")
+        return float(low), float(high)
+    return value
+
+
+Stretch = Annotated[tuple[float, float], BeforeValidator(_stretch)]
+
+
+class Positives(StrictModel):
+    """A CSV file that lists the correct reference images of each query image.
+
+    Attributes:
+        file: Relative to the data set's root (or the folder of its file).
+        query: Column with the name of the query image.
+        places: Column with the names of reference images, separated by spaces.
+    """
+
+    file: Path
+    query: str = "query"
+    places: str = "places"
+
+
 class DatasetConfig(StrictModel):
-    """A data set and the pairs of traverses to run.
+    """A data set, the pairs of traverses to run, and what makes an answer correct.
 
     Attributes:
         layout: One of ``placememory.datasets.layouts()``; ``None`` to find out.
         root: Its folder or file; relative to the configuration's file.
         options: Of the layout.
         pairs: Traverses to run.
-        radius: A match is right within this distance, in the data set's unit (metres or frames).
+        radius: An answer is correct within this distance, in the data set's unit (metres, frames).
         radii: More distances for recall.
+        heading: Degrees within which the rotation must be, too, where rotations are known.
+        positives: A list of correct places, which goes before the radius.
+        hide: Stretch of the map that is left out, as ``0.4-0.6`` of its frames: frames there are
+            off the map. Those at its edge are not counted.
+        odometry: Pose file of the query's odometry; relative to the configuration's file.
     """
 
     root: Path
     layout: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     pairs: tuple[Pair, ...] = Field(min_length=1)
-    radius: float = Field(gt=0)
+    radius: float = Field(default=5.0, gt=0)
     radii: tuple[float, ...] = ()
+    heading: float | None = Field(default=None, gt=0)
+    positives: Positives | None = None
+    hide: Stretch | None = None
+    odometry: Path | None = None
+
+    @model_validator(mode="after")
+    def _stretch_is_one(self) -> DatasetConfig:
+        if self.hide is not None and not 0 <= self.hide[0] < self.hide[1] <= 1:
+            raise ValueError(f"hide is a stretch such as 0.4-0.6, not {self.hide}")
+        return self
 
 
-class Pipeline(StrictModel):
-    """Frame encoder, sequence encoder where there is one, and matcher, by name.
+class System(StrictModel):
+    """What is compared: the parts of a :class:`placememory.Localizer`, by name.
 
     Attributes:
         encoder: Describes frames; ``none`` where only the sequences are compared.
-        sequence: Describes windows for the candidates; ``None`` for pooled frame descriptors. A
-            sequence encoder with frame descriptors may be both.
-        matcher: Matches windows.
+        sequence: Describes windows for the candidates. A sequence encoder with frame descriptors
+            may be both.
+        matcher: Matches windows frame by frame; ``None`` for none.
+        fusion: Method of :mod:`placememory.fusion`; ``none`` answers each frame alone.
+        verify: Whether candidates are checked by local features where the belief is in doubt.
+        kind: ``online``: frame by frame, as a robot runs it. ``windows``: all windows of the
+            query are searched among all windows of the reference by their descriptors.
     """
 
     encoder: str
-    matcher: str
     sequence: str | None = None
+    matcher: str | None = None
+    fusion: str | None = None
+    verify: bool = False
+    kind: Literal["online", "windows"] = "online"
+
+    @field_validator("fusion")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        if name is None or name == "none":
+            return None
+        return _one_of(name, fusion_names(), "fusion")
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> System:
+        if self.encoder == NO_ENCODER and self.sequence is None:
+            raise ValueError("a system without frame encoder needs a sequence encoder")
+        parts = self.sequence or self.matcher or self.fusion or self.verify
+        if self.kind == "windows" and parts:
+            raise ValueError("a system of the kind windows has an encoder and nothing else")
+        return self
 
     @property
     def name(self) -> str:
-        """``encoder+sequence/matcher``."""
-        both = self.encoder if self.sequence in (None, self.encoder) else self._together
-        return f"{both}/{self.matcher}"
-
-    @property
-    def _together(self) -> str:
-        return f"{self.encoder}+{self.sequence}"
+        """Such as ``encoder+sequence/matcher/fusion+verify``."""
+        front = [self.encoder] if self.sequence in (None, self.encoder) else []
+        front = front or [f"{self.encoder}+{self.sequence}"]
+        parts = [*front, self.matcher, self.fusion, "windows" if self.kind == "windows" else None]
+        return "/".join(part for part in parts if part) + ("+verify" if self.verify else "")
 
 
 class Settings(StrictModel):
-    """How pipelines run and what counts, in the terms of the sequence pipeline.
+    """How systems run and what counts.
 
     Attributes:
-        window: Frames matched together.
-        candidates: Nearest sequences handed to the matcher; 0 for none.
-        similarity: ``cosine`` or ``l2``.
+        window: Frames matched together; the length of windows.
+        k: Candidates a frame.
+        candidates: How many likely sequences the matcher is given; 0 for none. By default 5 where
+            there is a sequence encoder, else 0, as in :class:`placememory.Localizer`.
         keyframe_threshold: Cosine to the last key frame, at most; 1 keeps all frames.
-        search_nonkeyframes: Whether frames that are no key frames are searched.
-        separate: Whether the query is another traverse than the reference.
-        exclusion: Frames before the window that are not searched, in a continued traverse.
+        exclusion: Frames before the window that are not searched, in a single session.
         threshold: A match is accepted if its score is below this; ``None`` accepts all.
-        ground_truth: What makes an answer right: ``frame``, its newest frame is within the radius;
-            ``strict`` or ``lax``, all or any of its frames are near some frame of the window.
-        protocol: ``default``, or ``casevpr`` for the counts of CaseVPR's programme.
+        ground_truth: What makes a match correct: ``frame``, its newest frame is; ``strict`` or
+            ``lax``, all or any of its frames are near some frame of the window.
+        fusion: Settings of the fusion.
+        reverse: Of windows: whether the reference is driven backwards.
+        cut_last_frame: Of windows: whether they are built one frame longer and lose their last.
+        strategies: Of windows: which ground truths to report; the first decides what a failure is.
+        protocol: ``default``, or ``casevpr`` for the published code's windows.
     """
 
     window: int = Field(default=5, ge=1)
-    candidates: int = Field(default=5, ge=0)
-    similarity: Literal["cosine", "l2"] = "cosine"
-    keyframe_threshold: float = 1.0
-    search_nonkeyframes: bool = True
-    separate: bool = True
+    k: int = Field(default=20, ge=1)
+    candidates: int | None = Field(default=None, ge=0)
+    keyframe_threshold: float = Field(default=1.0, ge=-1.0, le=1.0)
     exclusion: int = Field(default=0, ge=0)
     threshold: float | None = None
     ground_truth: Literal["frame", "strict", "lax"] = "frame"
+    fusion: dict[str, bool | int | float] = Field(default_factory=dict)
+    reverse: bool = False
+    cut_last_frame: bool = False
+    strategies: tuple[Strategy, ...] = Field(default=("lax", "strict", "last-frame"), min_length=1)
     protocol: Protocol = "default"
 
 
 class Evaluation(StrictModel):
-    """A whole evaluation: every pipeline on every pair of every data set, in every variant.
+    """A whole evaluation: every system on every pair of every data set, in every variant.
 
     Attributes:
         name: Of the evaluation.
@@ -153,7 +232,7 @@ class Evaluation(StrictModel):
         datasets: By name.
         encoders: By name; a method may stand here without an entry, under its own name.
         matchers: By name; likewise.
-        pipelines: What to run.
+        systems: What to run.
         settings: Of all runs.
         variants: Settings that differ, by name of the variant; ``{}`` is the settings alone.
     """
@@ -164,17 +243,17 @@ class Evaluation(StrictModel):
     datasets: dict[str, DatasetConfig] = Field(min_length=1)
     encoders: dict[str, EncoderConfig] = Field(default_factory=dict)
     matchers: dict[str, MatcherConfig] = Field(default_factory=dict)
-    pipelines: tuple[Pipeline, ...] = Field(min_length=1)
+    systems: tuple[System, ...] = Field(min_length=1)
     settings: Settings = Settings()
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _all_names_are_known(self) -> Evaluation:
-        for pipeline in self.pipelines:
-            self.encoder(pipeline.encoder)
-            self.matcher(pipeline.matcher)
-            if pipeline.sequence is not None:
-                self.encoder(pipeline.sequence)
+        for system in self.systems:
+            self.encoder(system.encoder)
+            self.matcher(system.matcher)
+            if system.sequence is not None:
+                self.encoder(system.sequence)
         for name in self.variants:
             self.settings_of(name)
         return self
@@ -183,33 +262,53 @@ class Evaluation(StrictModel):
         """An encoder by the name it has here, or its method's."""
         return self.encoders.get(name) or EncoderConfig(encoder=name)
 
-    def matcher(self, name: str) -> MatcherConfig:
+    def matcher(self, name: str | None) -> MatcherConfig | None:
         """A matcher by the name it has here, or its method's."""
+        if name is None:
+            return None
         return self.matchers.get(name) or MatcherConfig(matcher=name)
 
     def settings_of(self, variant: str) -> Settings:
         """Settings of a variant; ``""`` is the settings alone."""
         changed = self.variants.get(variant, {})
-        return Settings.model_validate({**self.settings.model_dump(), **changed})
+        return type(self.settings).model_validate({**self.settings.model_dump(), **changed})
 
 
-def read_evaluation(path: Path) -> Evaluation:
+E = TypeVar("E", bound=Evaluation)
+
+
+def read_evaluation(path: Path | str) -> Evaluation:
     """Read an evaluation from YAML; paths in it are relative to its folder.
 
     Raises:
         SettingError: The file is no YAML, or a field is missing, unknown or of a wrong value; the
             message names the file and the fields.
     """
-    return checked(read_yaml(path), path)
+    path = Path(path)
+    return resolve_paths(validate(Evaluation, read_yaml(path), path), path)
 
 
-def checked(values: Any, path: Path) -> Evaluation:
-    """Values as an evaluation, its paths made absolute.
+def read_window_evaluation(path: Path | str) -> Evaluation:
+    """Read an evaluation of sequence encoders alone from YAML.
+
+    The file has ``models`` (encoders by name, each with ``pca``) in place of ``encoders`` and
+    ``systems``, and ``length`` in place of ``window``.
 
     Raises:
-        SettingError: A field is missing, unknown or of a wrong value.
+        SettingError: As for :func:`read_evaluation`.
     """
-    return resolved(validated(Evaluation, values, path), path, "encoders")
+    path = Path(path)
+    values = read_yaml(path)
+    if not isinstance(values, dict) or not isinstance(values.get("models"), dict):
+        raise SettingError(f"{path}: models: name the encoders that describe windows")
+    settings = [values.get("settings") or {}, *(values.get("variants") or {}).values()]
+    for part in settings:
+        if isinstance(part, dict) and "length" in part:
+            part["window"] = part.pop("length")
+    values["encoders"] = values.pop("models")
+    values["systems"] = [{"encoder": name, "kind": "windows"} for name in values["encoders"]]
+    values.setdefault("output", "output/sequences")
+    return resolve_paths(validate(Evaluation, values, path), path)
 
 
 def read_yaml(path: Path) -> Any:
@@ -224,7 +323,7 @@ def read_yaml(path: Path) -> Any:
         raise SettingError(f"{path}: cannot read the configuration ({error})") from error
 
 
-def validated(model: type[M], values: Any, path: Path) -> M:
+def validate(model: type[M], values: Any, path: Path) -> M:
     """Values of a file as a configuration.
 
     Raises:
@@ -233,39 +332,45 @@ def validated(model: type[M], values: Any, path: Path) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise SettingError(f"{path}: {fields_of(error)}") from error
+        raise SettingError(f"{path}: {describe_fields(error)}") from error
 
 
-def resolved(evaluation: M, path: Path, encoders: str) -> M:
+def resolve_paths(evaluation: E, path: Path) -> E:
     """A configuration whose paths are absolute: those in the file are relative to its folder.
 
     Args:
-        evaluation: With ``output``, ``cache``, ``datasets`` and encoders.
+        evaluation: As it was read.
         path: Of the file.
-        encoders: Name of the field that holds the encoders.
     """
-    base, fields = path.resolve().parent, dict(evaluation)
+    base = path.resolve().parent
     changed = {
-        "output": base / fields["output"],
-        "cache": None if fields["cache"] is None else base / fields["cache"],
+        "output": base / evaluation.output,
+        "cache": None if evaluation.cache is None else base / evaluation.cache,
         "datasets": {
-            name: dataset.model_copy(update={"root": base / dataset.root})
-            for name, dataset in fields["datasets"].items()
+            name: dataset.model_copy(update=_dataset_paths(dataset, base))
+            for name, dataset in evaluation.datasets.items()
         },
-        encoders: {
+        "encoders": {
             name: encoder.model_copy(update={"weights": _weights(encoder.weights, base)})
-            for name, encoder in fields[encoders].items()
+            for name, encoder in evaluation.encoders.items()
         },
     }
     return evaluation.model_copy(update=changed)
 
 
-def fields_of(error: ValidationError) -> str:
+def describe_fields(error: ValidationError) -> str:
     """What is wrong with which field, in one line."""
     return "; ".join(
         f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}"
         for problem in error.errors()
     )
+
+
+def _dataset_paths(dataset: DatasetConfig, base: Path) -> dict[str, Path]:
+    changed = {"root": base / dataset.root}
+    if dataset.odometry is not None:
+        changed["odometry"] = base / dataset.odometry
+    return changed
 
 
 def _weights(weights: str | None, base: Path) -> str | None:
@@ -274,75 +379,5 @@ def _weights(weights: str | None, base: Path) -> str | None:
 
 def _one_of(name: str, known: list[str], what: str) -> str:
     if name not in known:
-        raise ValueError(unknown_name(f"no {what} is called", name, known))
+        raise ValueError(f"no {what} is called {name!r}; known: {', '.join(known)}")
     return name
-
-
-class ModelConfig(EncoderConfig):
-    """An encoder, and the PCA behind it.
-
-    Attributes:
-        pca: Values to keep, fitted on the windows of the database; ``None`` for none.
-    """
-
-    pca: int | None = Field(default=None, gt=0)
-
-
-class WindowSettings(StrictModel):
-    """How windows are made and judged.
-
-    Attributes:
-        length: Frames of a window; a sequence encoder is made for it.
-        reverse: Whether the database is driven backwards.
-        cut_last_frame: Whether windows are built one frame longer and lose their last.
-        strategies: Which ground truths to report; the first decides what a failure is.
-        protocol: ``default``, or ``casevpr`` for the published numbers.
-    """
-
-    length: int = Field(default=5, ge=1)
-    reverse: bool = False
-    cut_last_frame: bool = False
-    strategies: tuple[Strategy, ...] = Field(default=("lax", "strict", "last-frame"), min_length=1)
-    protocol: Protocol = "default"
-
-
-class SequenceEvaluation(StrictModel):
-    """Every model on every pair of every data set, in every variant.
-
-    Attributes:
-        name: Of the evaluation.
-        output: Folder for the runs; relative to the configuration's file.
-        cache: Folder for descriptors; ``None`` keeps none.
-        datasets: By name.
-        models: By name.
-        settings: Of all runs.
-        variants: Settings that differ, by name.
-    """
-
-    name: str
-    output: Path = Path("output/sequences")
-    cache: Path | None = Path("output/descriptors")
-    datasets: dict[str, DatasetConfig] = Field(min_length=1)
-    models: dict[str, ModelConfig] = Field(min_length=1)
-    settings: WindowSettings = WindowSettings()
-    variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _variants_are_known(self) -> SequenceEvaluation:
-        for name in self.variants:
-            self.settings_of(name)
-        return self
-
-    def settings_of(self, variant: str) -> WindowSettings:
-        """Settings of a variant; ``""`` is the settings alone."""
-        changed = self.variants.get(variant, {})
-        return WindowSettings.model_validate({**self.settings.model_dump(), **changed})
-
-
-def read_sequence_evaluation(path: Path) -> SequenceEvaluation:
-    """Read YAML; paths in it are relative to its folder.
-
-    Raises:
-        SettingError: The file is no YAML, or a field is missing, unknown or of a wrong value.
-    """
-    return resolved(validated(SequenceEvaluation, read_yaml(path), path), path, "models")

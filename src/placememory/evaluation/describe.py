@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from placememory._types import Progress
+from placememory._checks import check_vectors
+from placememory._types import Progress, Vectors
 from placememory.encoders import Encoder, FittableEncoder, SequenceEncoder
 from placememory.encoders._base import sample_evenly
 from placememory.errors import InputError
@@ -22,10 +22,54 @@ from placememory.evaluation.cache import (
     window_keys,
 )
 from placememory.frames import Frame, FrameImages, read_ahead
-from placememory.pipeline import TraverseDescriptors
 
 _BATCH = 32
 Found = tuple[Row | None, Row | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TraverseDescriptors:
+    """A run of frames in their order, already described by an encoder.
+
+    Attributes:
+        descriptors: (N, D) float32, of any length; ``None`` where frames have none of their own.
+        sequences: (M, Ds) float32 sequence descriptors of the last M frames, M <= N, in the scale
+            that the encoder gave them: a sequence encoder that looks at L frames has
+            M = N - L + 1. A row that is all NaN is a frame without one. ``None``: no encoder.
+        frames: N, where there are no descriptors of frames.
+
+    Raises:
+        DescriptorError: Descriptors have another shape or type, NaN, infinity or zero rows.
+        InputError: There are more sequences than frames, or their number is not known.
+
+    Example:
+        >>> len(TraverseDescriptors(np.eye(3), sequences=np.ones((1, 4))))
+        3
+    """
+
+    descriptors: Vectors | None
+    sequences: Vectors | None = None
+    frames: int | None = None
+
+    def __post_init__(self) -> None:
+        count = self.frames
+        if self.descriptors is not None:
+            rows = check_vectors("descriptors", self.descriptors, None)
+            object.__setattr__(self, "descriptors", rows)
+            count = len(rows)
+        if count is None:
+            raise InputError("without descriptors of frames, give their number")
+        object.__setattr__(self, "frames", count)
+        if self.sequences is not None:
+            found = check_vectors("sequence descriptors", self.sequences, None, gaps=True)
+            if len(found) > count:
+                raise InputError(f"{len(found)} sequence descriptors for {count} frames")
+            object.__setattr__(self, "sequences", found)
+
+    def __len__(self) -> int:
+        """How many frames there are."""
+        assert self.frames is not None
+        return self.frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +160,8 @@ def read_described(where: Described, frames: Sequence[Frame]) -> TraverseDescrip
         frames: N frames of the traverse, in order.
 
     Returns:
-        (N, D) frame descriptors and, of a sequence encoder, (N - L + 1, Ds). Frames of an encoder
-        without frame descriptors have unrelated rows.
+        (N, D) frame descriptors, where the encoder has any, and, of a sequence encoder,
+        (N - L + 1, Ds).
 
     Raises:
         InputError: A frame has changed since, so that the cache does not know it.
@@ -132,8 +176,8 @@ def read_described(where: Described, frames: Sequence[Frame]) -> TraverseDescrip
         raise InputError(f"{missing} changed while it was in use; run the same command again")
     described = [row for key in keys if (row := found[key][0]) is not None]
     windows = [row for key in keys if (row := found[key][1]) is not None]
-    rows = np.stack(described) if described else unrelated(len(keys))
-    return TraverseDescriptors(rows, np.stack(windows) if windows else None)
+    rows = np.stack(described) if len(described) == len(keys) and keys else None
+    return TraverseDescriptors(rows, np.stack(windows) if windows else None, len(keys))
 
 
 def _described(
@@ -184,13 +228,3 @@ def _windows(
         found, before = stream.push(image), i
         if i in wanted:
             yield i, (found.frame, found.sequence)
-
-
-def unrelated(count: int, seed: int = 0) -> NDArray[np.float32]:
-    """(count, 64) float32 unit rows that have nothing to do with any image.
-
-    They stand where a pipeline has no frame encoder, and only its sequence encoder retrieves.
-    """
-    rows = np.random.default_rng(seed).standard_normal((count, 64)).astype(np.float32)
-    units: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return units

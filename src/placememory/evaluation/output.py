@@ -11,14 +11,13 @@ import numpy as np
 
 from placememory._io import write_csv, write_json
 from placememory._version import __version__
-from placememory.datasets import Traverse
 from placememory.errors import InputError
-from placememory.evaluation.match import Matched
-from placememory.evaluation.plan import Run
-from placememory.evaluation.score import COLUMNS, FrameScores, metrics_of, score_frames
-from placememory.metrics.bootstrap import block_bootstrap
+from placememory.evaluation.plan import Question, Run
+from placememory.evaluation.score import COLUMNS, Scores
+from placememory.evaluation.windows import WindowScores
 
 METRICS, CONFIG, FRAMES = "metrics.json", "run.json", "frames.csv"
+PREDICTIONS, PAGE = "predictions.json", "failures.html"
 
 
 def is_done(folder: Path) -> bool:
@@ -26,17 +25,13 @@ def is_done(folder: Path) -> bool:
     return (folder / METRICS).is_file()
 
 
-def write_run(
-    run: Run, output: Path, reference: Traverse, query: Traverse, matched: Matched, *, figures: bool
-) -> Path:
-    """Score a run and write its folder.
+def write_run(run: Run, output: Path, scores: Scores, *, figures: bool) -> Path:
+    """Write the folder of an online run.
 
     Args:
         run: What was run.
         output: Folder of all runs.
-        reference: Traverse of the map.
-        query: Traverse of the queries.
-        matched: What the pipeline gave.
+        scores: Its answers beside the truth.
         figures: Whether to draw.
 
     Returns:
@@ -47,29 +42,62 @@ def write_run(
         MissingExtraError: Figures are asked for, and Matplotlib is not installed.
     """
     folder = output / run.folder
-    query = _answered(query, len(matched.results))
-    scores = score_frames(
-        matched.results,
-        reference,
-        query,
-        run.dataset.radius,
-        ground_truth=run.settings.ground_truth,
-        searchable=matched.searchable,
-    )
-    found = metrics_of(
-        scores,
-        matched.results,
-        reference,
-        query,
-        radius=run.dataset.radius,
-        radii=run.dataset.radii,
-        protocol=run.settings.protocol,
-    )
-    write_json(folder / CONFIG, {**run.to_dict(), "software": f"placememory {__version__}"})
-    write_csv(folder / FRAMES, COLUMNS, scores.rows(reference, query))
+    found = scores.metrics(run.dataset, run.settings.protocol)
+    _write_config(run, folder)
+    write_csv(folder / FRAMES, COLUMNS, scores.rows())
     if figures:
         _draw(folder, run, scores, found)
-    write_json(folder / METRICS, _facts(run, scores, matched, found))
+    write_json(folder / METRICS, _facts(run, scores, found))
+    return folder
+
+
+def write_windows(
+    run: Run, output: Path, question: Question, scores: WindowScores, *, page: bool
+) -> Path:
+    """Write the folder of a run over windows.
+
+    Returns:
+        The folder: ``run.json``, ``predictions.json``, a page of failures, and ``metrics.json``.
+
+    Raises:
+        PlaceMemoryError: The folder cannot be written to.
+    """
+    folder, query, database = output / run.folder, question.query, question.reference
+    _write_config(run, folder)
+    write_json(folder / PREDICTIONS, scores.predictions(query, database))
+    if page:
+        from placememory.figures import ShownWindow, write_sequence_page
+
+        found = scores.found
+        first = scores.results[run.settings.strategies[0]]
+        write_sequence_page(
+            folder / PAGE,
+            title=run.title,
+            summary=[(f"recall@{k}", r.percent(), "") for k, r in first.recalls.items()],
+            notes=[first.protocol],
+            windows=[
+                ShownWindow(
+                    query=[query.frames[row] for row in found.query.frames[i]],
+                    found=[
+                        database.frames[row] for row in found.database.frames[found.ranked[i, 0]]
+                    ],
+                    distance=float(found.distances[i, 0]),
+                    right=bool(scores.correct[i]),
+                    has_match=bool(scores.on_map[i]),
+                )
+                for i in range(len(found.query))
+            ],
+        )
+    write_json(
+        folder / METRICS,
+        {
+            "title": run.title,
+            "written": _now(),
+            "windows": len(scores.found.query),
+            "database_windows": len(scores.found.database),
+            "strategies": {name: result.to_dict() for name, result in scores.results.items()},
+        },
+    )
     return folder
 
 
@@ -87,55 +115,44 @@ def read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return config, metrics
 
 
-def _answered(query: Traverse, count: int) -> Traverse:
-    """The frames for which there are results: all, but where the published code stops early."""
-    if count == len(query):
-        return query
-    tolerances = None if query.tolerances is None else query.tolerances[:count]
-    return Traverse(
-        query.name,
-        query.frames[:count],
-        query.positions[:count],
-        query.unit,
-        query.frame_numbers[:count],
-        tolerances,
-    )
+def _write_config(run: Run, folder: Path) -> None:
+    write_json(folder / CONFIG, {**run.to_dict(), "software": f"placememory {__version__}"})
 
 
-def _facts(
-    run: Run, scores: FrameScores, matched: Matched, found: dict[str, Any]
-) -> dict[str, Any]:
-    results = matched.results
-    warming = scores.skipped.count("warming-up")
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _facts(run: Run, scores: Scores, found: dict[str, Any]) -> dict[str, Any]:
+    answers, question = scores.answers, scores.question
     facts: dict[str, Any] = {
         "title": run.title,
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "queries": len(results),
-        "queries_warming_up": warming,
-        "queries_with_a_true_match": int(scores.has_match.sum()),
-        "ms_per_query_without_encoders": round(1e3 * matched.seconds / max(1, len(results)), 3),
-        "recall_at_1": _recall(scores),
-        "score_kind": next((r.match.score_kind for r in results if r.match), None),
+        "written": _now(),
+        "queries": len(answers),
+        "queries_warming_up": answers.skipped.count("warming-up"),
+        "queries_with_a_true_match": int(scores.on_map.sum()),
+        "queries_not_counted": int((~question.counted).sum()),
+        "places": len(question.rows),
+        "ms_per_frame_without_encoders": round(1e3 * answers.seconds / max(1, len(answers)), 3),
+        "recall_at_1": scores.recall_at_1(),
+        "score_kind": answers.score_kind,
         **{name: result.to_dict() for name, result in found.items()},
     }
-    if matched.counts is not None:  # the published code's own count, which the tables are made of
+    if answers.published is not None:  # the published code's own count, made into its tables
         names = ("true_positives", "false_positives", "true_negatives", "false_negatives")
-        facts["published_counts"] = dict(zip(names, matched.counts, strict=True))
+        facts["published_counts"] = dict(zip(names, answers.published, strict=True))
     return facts
 
 
-def _recall(scores: FrameScores) -> dict[str, Any]:
-    """Share of the searched frames with a true match whose best answer is right."""
-    counted = scores.searched & scores.has_match
-    found = block_bootstrap(scores.right[counted].astype(np.float64))
-    return {"counted": int(counted.sum()), **found.to_dict()}
-
-
-def _draw(folder: Path, run: Run, scores: FrameScores, found: dict[str, Any]) -> None:
+def _draw(folder: Path, run: Run, scores: Scores, found: dict[str, Any]) -> None:
     from placememory import figures
 
-    flags = (scores.right, scores.accepted, scores.has_match)
-    path = figures.draw_sequence(scores.reference, *flags, title=run.title)
+    rows = np.where(scores.answers.rows >= 0, scores.question.rows[scores.answers.rows], -1)
+    flags = (scores.correct & scores.on_map, scores.answers.answered, scores.on_map)
+    path = figures.draw_sequence(rows, *flags, title=run.title)
     figures.save(path, folder / "matches.png")
     curve = figures.draw_result(found["precision_recall"], title=run.title)
     figures.save(curve, folder / "precision-recall.png")
+    if "located" in found:
+        reliability = figures.draw_reliability({run.system.name: found["located"]})
+        figures.save(reliability, folder / "reliability.png")

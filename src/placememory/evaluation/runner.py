@@ -1,4 +1,4 @@
-"""Run an evaluation: describe each traverse once, then match and score every run."""
+"""Run an evaluation: describe each traverse once, then run and score every system."""
 
 from __future__ import annotations
 
@@ -7,23 +7,45 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from placememory._types import TitledProgress
-from placememory.datasets import Traverse, open_dataset
-from placememory.encoders import Encoder, create
-from placememory.errors import PlaceMemoryError
-from placememory.evaluation.config import NO_ENCODER, DatasetConfig, EncoderConfig, Evaluation
-from placememory.evaluation.describe import Described, describe, fit_on, read_described, unrelated
-from placememory.evaluation.match import match_run
-from placememory.evaluation.output import is_done, write_run
-from placememory.evaluation.plan import Run, runs_of
-from placememory.pipeline import TraverseDescriptors
+from placememory.encoders import Encoder, create, info
+from placememory.errors import PlaceMemoryError, SettingError
+from placememory.evaluation.config import (
+    NO_ENCODER,
+    DatasetConfig,
+    EncoderConfig,
+    Evaluation,
+    Settings,
+    read_evaluation,
+)
+from placememory.evaluation.describe import (
+    Described,
+    TraverseDescriptors,
+    describe,
+    fit_on,
+    read_described,
+)
+from placememory.evaluation.online import Answers, localize_run
+from placememory.evaluation.output import is_done, write_run, write_windows
+from placememory.evaluation.plan import Question, Run, question_of, read_traverse, runs_of
+from placememory.evaluation.score import Scores
+from placememory.evaluation.windows import (
+    describe_windows,
+    read_windows,
+    retrieve_windows,
+    windows_of,
+    windows_of_run,
+)
 
 _MAX_WORKERS = 64
+
+Answerer = Callable[[Run, Question, TraverseDescriptors, TraverseDescriptors], Answers]
+"""Runs a system of the kind ``online``; see :func:`localize_run`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +57,14 @@ class Pass:
         dataset: Which data set.
         fit: Traverse that the encoder is fitted on, where it needs it: the map's.
         split: Traverse to describe.
+        windows: How its windows are made, where windows are described; else ``None``.
     """
 
     encoder: EncoderConfig
     dataset: DatasetConfig
     fit: str
     split: str
+    windows: Settings | None = None
 
     @property
     def title(self) -> str:
@@ -50,12 +74,13 @@ class Pass:
     @property
     def key(self) -> str:
         """What tells passes apart; those of one encoder stand together when sorted."""
+        windows = "" if self.windows is None else self.windows.model_dump_json()
         parts = (self.encoder.model_dump_json(), self.dataset.model_dump_json(), self.fit)
-        return "|".join((*parts, self.split))
+        return "|".join((*parts, self.split, windows))
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunReport:
     """What became of a run.
 
     Attributes:
@@ -72,41 +97,47 @@ class Outcome:
 
 
 def evaluate(
-    evaluation: Evaluation,
+    evaluation: Evaluation | Path | str,
     *,
     workers: int = 1,
     devices: Sequence[str] = ("cpu",),
     fresh: bool = False,
     cached: bool = True,
     figures: bool = True,
+    answer: Answerer = localize_run,
     progress: TitledProgress | None = None,
-) -> list[Outcome]:
+) -> list[RunReport]:
     """Run what is not done; a run that fails does not stop the others.
 
     Args:
-        evaluation: What to run.
-        workers: Processes that match and score.
+        evaluation: What to run, or a YAML file that says it.
+        workers: Processes that run and score.
         devices: Of the encoders; traverses are shared out among them.
         fresh: Whether to describe and run anew what is there.
         cached: Whether descriptors are kept for the next time.
         figures: Whether each run draws its figures.
+        answer: What runs a system; the Localizer by default.
         progress: Called with what is being done, frames or runs done, and in all.
 
     Returns:
-        One outcome for each run, in the order of :func:`runs_of`.
+        One report for each run, in the order of :func:`runs_of`.
     """
+    if not isinstance(evaluation, Evaluation):
+        evaluation = read_evaluation(evaluation)
     runs = runs_of(evaluation)
     todo = {run.folder for run in runs if fresh or not is_done(evaluation.output / run.folder)}
     open_runs = [run for run in runs if run.folder in todo]
-    with cache_folder(evaluation.cache if cached else None) as cache:
+    with _cache_folder(evaluation.cache if cached else None) as cache:
         passes = _passes(open_runs)
         found = _describe_all(passes, cache, devices, fresh=fresh, progress=progress)
         errors = {run.folder: "; ".join(e) for run in open_runs if (e := _failures(run, found))}
         ready = [run for run in open_runs if run.folder not in errors]
-        work = partial(_do, described=found, output=evaluation.output, figures=figures)
-        errors |= _all(work, ready, workers, "matching", progress)
+        work = partial(
+            _do, described=found, output=evaluation.output, figures=figures, answer=answer
+        )
+        errors |= _do_all(work, ready, workers, progress)
     return [
-        Outcome(
+        RunReport(
             run,
             evaluation.output / run.folder,
             done_before=run.folder not in todo,
@@ -122,7 +153,12 @@ def passes_of(run: Run) -> list[Pass]:
     if run.sequence is not None and run.sequence not in encoders:
         encoders.append(run.sequence)
     splits = dict.fromkeys([run.map_name, run.pair.query])
-    return [Pass(e, run.dataset, run.map_name, split) for e in encoders for split in splits]
+    windows = run.settings if run.system.kind == "windows" else None
+    return [
+        Pass(encoder, run.dataset, run.map_name, split, windows)
+        for encoder in encoders
+        for split in splits
+    ]
 
 
 def describe_pass(
@@ -138,42 +174,42 @@ def describe_pass(
     Raises:
         PlaceMemoryError: The data set or an image cannot be read, weights are missing, or others.
     """
-    encoder = _fitted(one.encoder, one.dataset, one.fit, cache, device, fresh)
-    frames = read_traverse(one.dataset, one.split).frames
-    told = None if progress is None else partial(progress, one.title)
-    return describe(encoder, frames, cache, fresh=fresh, progress=told)
-
-
-@lru_cache(maxsize=8)
-def _read(
-    root: Path, layout: str | None, options: tuple[tuple[str, Any], ...], split: str
-) -> Traverse:
-    return open_dataset(layout, root, **dict(options)).traverse(split)
-
-
-def read_traverse(dataset: DatasetConfig, split: str) -> Traverse:
-    """A traverse of a data set; the last few are kept."""
-    return _read(dataset.root, dataset.layout, tuple(sorted(dataset.options.items())), split)
+    encoder = _fit(one, cache, device, fresh)
+    traverse = read_traverse(one.dataset, one.split)
+    advance = None if progress is None else partial(progress, one.title)
+    if one.windows is None:
+        return describe(encoder, traverse.frames, cache, fresh=fresh, progress=advance)
+    windows = windows_of(
+        traverse,
+        one.windows.window,
+        reverse=one.windows.reverse and one.split == one.fit,
+        cut_last_frame=one.windows.cut_last_frame,
+        protocol=one.windows.protocol,
+    )
+    return describe_windows(encoder, traverse, windows, cache, fresh=fresh, progress=advance)
 
 
 _encoders: dict[tuple[Any, ...], Encoder] = {}
 
 
-def _fitted(
-    config: EncoderConfig, dataset: DatasetConfig, split: str, cache: Path, device: str, fresh: bool
-) -> Encoder:
+def _fit(one: Pass, cache: Path, device: str, fresh: bool) -> Encoder:
     """The encoder of a pass; the last one is kept, because passes come in its order."""
-    key = (config.model_dump_json(), dataset.model_dump_json(), split, device)
+    config, options = one.encoder, dict(one.encoder.options)
+    if one.windows is not None and info(config.encoder).sequence:
+        options.setdefault("length", one.windows.window)
+        if options["length"] != one.windows.window:
+            raise SettingError(
+                f"{config.encoder} describes windows of {options['length']} frames, not of "
+                f"{one.windows.window}"
+            )
+    parts = (config.model_dump_json(), one.dataset.model_dump_json(), one.fit, device)
+    key = (*parts, tuple(sorted(options.items())))
     if key not in _encoders:
         encoder = create(
-            config.encoder,
-            config.weights,
-            device=device,
-            precision=config.precision,
-            **config.options,
+            config.encoder, config.weights, device=device, precision=config.precision, **options
         )
         _encoders.clear()
-        frames = read_traverse(dataset, split).frames
+        frames = read_traverse(one.dataset, one.fit).frames
         _encoders[key] = fit_on(encoder, frames, cache, fresh=fresh)
     return _encoders[key]
 
@@ -221,40 +257,70 @@ def _failures(run: Run, found: dict[str, Described | str]) -> list[str]:
     return [error for one in passes_of(run) if isinstance(error := found[one.key], str)]
 
 
-def _do(run: Run, described: dict[str, Described | str], output: Path, figures: bool) -> str | None:
-    """Match, score and write one run; the error if it failed."""
+def _do(
+    run: Run,
+    described: dict[str, Described | str],
+    output: Path,
+    figures: bool,
+    answer: Answerer,
+) -> str | None:
+    """Run, score and write one run; the error if it failed."""
     try:
-        query = read_traverse(run.dataset, run.pair.query)
-        reference = read_traverse(run.dataset, run.map_name)
-        rows = [_together(run, split, described) for split in (run.map_name, run.pair.query)]
-        matched = match_run(run, reference, query, *rows)
-        write_run(run, output, reference, query, matched, figures=figures)
+        question = question_of(run)
+        if run.system.kind == "windows":
+            windows = windows_of_run(run, question)
+            rows = [
+                read_windows(_place_of(one, described), traverse, part)
+                for one, traverse, part in zip(
+                    _both(passes_of(run)), (question.reference, question.query), windows,
+                    strict=True,
+                )
+            ]  # fmt: skip
+            scores = retrieve_windows(run, question, rows[0], rows[1])
+            write_windows(run, output, question, scores, page=figures)
+            return None
+        splits = (run.map_name, run.pair.query)
+        answers = answer(run, question, *(_read_split(run, s, described) for s in splits))
+        scores_of_run = Scores(answers, question, run.settings.ground_truth)
+        write_run(run, output, scores_of_run, figures=figures)
     except PlaceMemoryError as error:
         return str(error)
     return None
 
 
-def _together(run: Run, split: str, described: dict[str, Described | str]) -> TraverseDescriptors:
+def _both(passes: list[Pass]) -> list[Pass]:
+    """Passes of the map and of the query, where they may be one."""
+    return [passes[0], passes[-1]]
+
+
+def _place_of(one: Pass, described: dict[str, Described | str]) -> Described:
+    where = described[one.key]
+    assert isinstance(where, Described)
+    return where
+
+
+def _read_split(run: Run, split: str, described: dict[str, Described | str]) -> TraverseDescriptors:
     """Frame descriptors of the frame encoder with the sequences of the sequence encoder."""
     frames = read_traverse(run.dataset, split).frames
-    found: dict[str, TraverseDescriptors] = {}
-    for one in passes_of(run):
-        where = described[one.key]
-        if one.split == split and isinstance(where, Described):
-            found[one.encoder.model_dump_json()] = read_described(where, frames)
-    sequences = None
-    if run.sequence is not None:
-        sequences = found[run.sequence.model_dump_json()].sequences
+    found = {
+        one.encoder.model_dump_json(): read_described(_place_of(one, described), frames)
+        for one in passes_of(run)
+        if one.split == split
+    }
+    sequence = run.sequence or run.encoder
+    sequences = found[sequence.model_dump_json()].sequences
     if run.encoder.encoder == NO_ENCODER:
-        return TraverseDescriptors(unrelated(len(frames)), sequences)
-    return TraverseDescriptors(found[run.encoder.model_dump_json()].descriptors, sequences)
+        return TraverseDescriptors(None, sequences, len(frames))
+    rows = found[run.encoder.model_dump_json()].descriptors
+    if run.sequence is None and rows is not None:
+        sequences = None
+    return TraverseDescriptors(rows, sequences, len(frames))
 
 
-def _all(
+def _do_all(
     work: Callable[[Run], str | None],
     runs: Sequence[Run],
     workers: int,
-    label: str,
     progress: TitledProgress | None,
 ) -> dict[str, str]:
     """Do all runs, in this process or several; errors by folder."""
@@ -263,7 +329,7 @@ def _all(
         if error is not None:
             errors[run.folder] = error
         if progress is not None:
-            progress(label, done, len(runs))
+            progress("running systems", done, len(runs))
     return errors
 
 
@@ -281,7 +347,7 @@ def _each(
 
 
 @contextmanager
-def cache_folder(folder: Path | None) -> Iterator[Path]:
+def _cache_folder(folder: Path | None) -> Iterator[Path]:
     """Folder of the cache; one that vanishes where nothing is to be kept."""
     if folder is not None:
         yield folder

@@ -1,173 +1,222 @@
-"""Score a query pass: one row a frame, and every metric with its protocol."""
+"""Score the answers of a system: one row a frame, and every metric with its protocol."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from placememory._types import Protocol
+from placememory._types import Bools, Floats, Rows
 from placememory.datasets import Traverse
+from placememory.evaluation.config import DatasetConfig
+from placememory.evaluation.online import Answers
+from placememory.evaluation.plan import Question, truth_of
 from placememory.frames import Pose
-from placememory.metrics.correspondence import CorrespondencePrecision
-from placememory.metrics.curves import PrecisionRecall
-from placememory.metrics.decisions import MatchDecisions
-from placememory.metrics.pose_errors import PoseErrors
-from placememory.metrics.recall import Recall
-from placememory.metrics.truth import GroundTruth
-from placememory.pipeline import QueryResult
+from placememory.metrics import (
+    CorrespondencePrecision,
+    GroundTruth,
+    LocatedFrames,
+    MatchDecisions,
+    Outcome,
+    PoseErrors,
+    PrecisionRecall,
+    Recall,
+    block_bootstrap,
+)
 
 COLUMNS = (
-    "frame", "name", "skipped", "reference", "reference_name", "distance", "score", "accepted",
-    "right", "has_match",
+    "frame", "name", "skipped", "reference", "reference_name", "distance", "score", "answered",
+    "correct", "on_map", "counted", "outcome", "verdict", "probability",
 )  # fmt: skip
+KS = (1, 5, 10)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FrameScores:
-    """Best matches of M query frames.
+class Scores:
+    """Answers beside the truth.
+
+    Args:
+        answers: Of M query frames, or of the first M where the published code stops early.
+        question: Map, queries and truth.
+        ground_truth: ``frame``, ``strict`` or ``lax``; see :class:`Settings`.
 
     Attributes:
-        skipped: Why a frame was not searched; ``""`` where it was.
-        reference: (M,) int64 row of the reference traverse; -1 where there is no answer.
-        distance: (M,) float64 from there to the true position; NaN where there is no answer.
-        score: (M,) float64, lower is better; infinite where there is no answer.
-        accepted: (M,) bool.
-        right: (M,) bool, the answer is within the radius, accepted or not.
-        has_match: (M,) bool, the reference holds a place within the radius.
+        correct: (M,) bool, whether the answer, given or held back, is correct.
+        on_map: (M,) bool, whether the map has a correct place.
+        distance: (M,) float64 from the answer to the truth; NaN where there is none.
+        searched: (M,) bool.
+        counted: (M,) bool: searched, with a known truth, not at the edge of a hidden stretch.
     """
 
-    skipped: list[str]
-    reference: NDArray[np.int64]
-    distance: NDArray[np.float64]
-    score: NDArray[np.float64]
-    accepted: NDArray[np.bool_]
-    right: NDArray[np.bool_]
-    has_match: NDArray[np.bool_]
+    def __init__(self, answers: Answers, question: Question, ground_truth: str = "frame") -> None:
+        self.answers, self.question = answers, question
+        truth, count = question.truth, len(answers)
+        frames = np.arange(count)
+        self.on_map: Bools = truth.on_map(_limits(answers, truth))[:count]
+        self.distance: Floats = truth.distance(answers.rows, frames)
+        self.correct: Bools = truth.correct(answers.rows, frames)
+        if answers.beliefs is not None:
+            for i, pose in enumerate(answers.poses):
+                known = truth.is_pose_correct(i, pose)
+                if known is not None:
+                    self.correct[i] = known and self.on_map[i]
+                    self.distance[i] = truth.error(i, pose)
+        if ground_truth != "frame":
+            self.correct = _windows_correct(answers, truth, strict=ground_truth == "strict")
+        self.searched: Bools = np.array([not reason for reason in answers.skipped], np.bool_)
+        self.counted: Bools = self.searched & question.counted[:count] & truth.known[:count]
 
-    @property
-    def searched(self) -> NDArray[np.bool_]:
-        """(M,) bool."""
-        return np.array([not reason for reason in self.skipped], np.bool_)
-
-    def rows(self, reference: Traverse, query: Traverse) -> list[list[Any]]:
+    def rows(self) -> list[list[Any]]:
         """A table with :data:`COLUMNS`; what is not known is ``None``."""
+        answers, question = self.answers, self.question
+        names = [question.reference.frames[row].name for row in question.rows.tolist()]
         return [
             [
                 i,
-                query.frames[i].name,
-                self.skipped[i] or None,
-                int(row) if row >= 0 else None,
-                reference.frames[row].name if row >= 0 else None,
-                _known(self.distance[i]),
-                _known(self.score[i]),
-                *(int(flags[i]) for flags in (self.accepted, self.right, self.has_match)),
+                question.query.frames[i].name,
+                answers.skipped[i] or None,
+                int(question.rows[row]) if row >= 0 else None,
+                names[row] if row >= 0 else None,
+                _finite(self.distance[i]),
+                _finite(answers.scores[i]),
+                int(answers.answered[i]),
+                int(self.correct[i]),
+                int(self.on_map[i]),
+                int(self.counted[i]),
+                self.outcome(i).value,
+                *_belief_cells(answers, i),
             ]
-            for i, row in enumerate(self.reference.tolist())
+            for i, row in enumerate(answers.rows.tolist())
         ]
 
-
-def score_frames(
-    results: Sequence[QueryResult],
-    reference: Traverse,
-    query: Traverse,
-    radius: float,
-    *,
-    ground_truth: str = "frame",
-    searchable: NDArray[np.int64] | None = None,
-) -> FrameScores:
-    """Best match of each frame against the truth.
-
-    Args:
-        results: Of all M query frames, in order and counted from zero; paths in rows of the
-            reference.
-        reference: Traverse of the map.
-        query: Traverse of the queries.
-        radius: Right is within this, in the traverses' unit, inclusive; a tolerance that the data
-            set knows of a frame goes before.
-        ground_truth: ``frame``, ``strict`` or ``lax``; see :class:`Settings`.
-        searchable: (M,) how many of the first rows may answer each frame; all by default.
-    """
-    places, true = reference.positions, query.positions
-    rows = np.array([-1 if r.matched is None else r.matched for r in results], np.int64)
-    apart = np.full(len(rows), math.nan)
-    answered = rows >= 0
-    apart[answered] = np.linalg.norm(places[rows[answered]] - true[answered], axis=1)
-    radii = query.tolerances if query.tolerances is not None else np.full(len(rows), radius)
-    limits = np.full(len(rows), len(places)) if searchable is None else searchable
-    right = apart <= radii
-    if ground_truth != "frame":
-        right = _windows_right(results, places, true, radii, strict=ground_truth == "strict")
-    return FrameScores(
-        skipped=[result.skipped or "" for result in results],
-        reference=rows,
-        distance=apart,
-        score=np.array([result.score for result in results]),
-        accepted=np.array([result.accepted for result in results], np.bool_),
-        right=right,
-        has_match=_nearest(places, true, limits) <= radii,
-    )
-
-
-def metrics_of(
-    scores: FrameScores,
-    results: Sequence[QueryResult],
-    reference: Traverse,
-    query: Traverse,
-    *,
-    radius: float,
-    radii: Sequence[float],
-    protocol: Protocol,
-) -> dict[str, Any]:
-    """Results by name: decisions, correspondence, recall, precision_recall, errors (in metres).
-
-    Frames that warm the pipeline up are not scored, and counted in ``decisions`` by no protocol;
-    their number is in the table of frames.
-    """
-    counted = np.array([reason != "warming-up" for reason in scores.skipped], np.bool_)
-    searched = scores.searched
-    decisions = MatchDecisions(protocol=protocol)
-    flags = (scores.accepted, scores.right, scores.has_match)
-    decisions.update(*(flag[counted] for flag in flags))
-    found: dict[str, Any] = {"decisions": decisions.compute()}
-    windows = CorrespondencePrecision(
-        unmatched="drop" if protocol == "casevpr" else "count-as-miss"
-    )
-    paths, frames = _windows(results, scores.accepted)
-    if len(paths):
-        whole = max(1, int(radius)) if protocol == "casevpr" else radius
-        windows.update(paths, frames, _truth(query, reference, whole))
-        found["correspondence"] = windows.compute()
-    for limit in sorted({radius, *radii}):
-        recall = Recall(ks=(1,))
-        recall.update(
-            scores.reference[searched][:, None],
-            _truth(query, reference, limit),
-            np.flatnonzero(searched),
+    def outcome(self, i: int) -> Outcome:
+        """Of one frame."""
+        known = bool(self.question.truth.known[i])
+        return Outcome.of(
+            answered=bool(self.answers.answered[i]),
+            correct=bool(self.correct[i]) if known else None,
+            on_map=bool(self.on_map[i]) if known else None,
         )
-        found[f"recall within {limit:g} {query.unit}"] = recall.compute()
-    curve = PrecisionRecall(lower_is_better=True)
-    curve.update(scores.score[searched], scores.right[searched], flags[2][searched])
-    found["precision_recall"] = curve.compute()
-    if query.unit == "m":
-        found["errors"] = _errors(scores, reference, query)
-    return found
+
+    def metrics(self, dataset: DatasetConfig, protocol: str = "default") -> dict[str, Any]:
+        """Results by name, each with its protocol.
+
+        Frames that warm the matcher up are not scored; their number is in the table of frames.
+        """
+        answers, question, used = self.answers, self.question, self.counted
+        truth, frames = question.truth, np.flatnonzero(self.counted)
+        warm = np.array([reason != "warming-up" for reason in answers.skipped], np.bool_)
+        judged = warm & question.counted[: len(answers)]
+        decisions = MatchDecisions(protocol="casevpr" if protocol == "casevpr" else "default")
+        correct = self.correct if protocol == "casevpr" else self.correct & self.on_map
+        decisions.update(answers.answered[judged], correct[judged], self.on_map[judged])
+        found: dict[str, Any] = {"decisions": decisions.compute()}
+        for limit in _radii(dataset, truth):
+            at = truth if limit == truth.radius else self._truth_at(dataset, limit)
+            recall = Recall(KS)
+            if answers.limits is None:
+                recall.update(_deep(answers.candidates[frames], truth.places), at, frames)
+                label = "candidates" if limit is None else f"candidates within {limit:g} {at.unit}"
+                found[label] = recall.compute()
+        curve = PrecisionRecall(lower_is_better=True)
+        curve.update(answers.scores[used], correct[used] & self.on_map[used], self.on_map[used])
+        found["precision_recall"] = curve.compute()
+        if answers.paths:
+            windows = CorrespondencePrecision(
+                unmatched="drop" if protocol == "casevpr" else "count-as-miss"
+            )
+            windows.update(*self._windows(), truth)
+            found["correspondence"] = windows.compute()
+        if answers.beliefs is not None:
+            found["located"] = self._located()
+        if question.query.unit == "m":
+            found["errors"] = self._errors(frames)
+        return found
+
+    def recall_at_1(self) -> dict[str, Any]:
+        """Share of the counted frames on the map whose answer, given or held back, is correct."""
+        counted = self.counted & self.on_map
+        found = block_bootstrap(self.correct[counted].astype(np.float64))
+        return {"counted": int(counted.sum()), **found.to_dict()}
+
+    def _truth_at(self, dataset: DatasetConfig, radius: float | None) -> GroundTruth:
+        question = self.question
+        whole = truth_of(dataset, question.query, question.reference, radius)
+        hidden = np.setdiff1d(np.arange(len(question.reference)), question.rows)
+        return whole.without(hidden)[0] if len(hidden) else whole
+
+    def _windows(self) -> tuple[Any, Any]:
+        """(W, T) matched rows, -1 where rejected, and (W, T) query frames of the windows."""
+        answered = self.answers.answered
+        used = [
+            (path if answered[i] else np.full(len(path), -1), frames)
+            for i, path, frames in self.answers.paths
+            if self.question.counted[i] and (frames >= 0).all()
+        ]
+        if not used:
+            return np.empty((0, 1), np.int64), np.empty((0, 1), np.int64)
+        paths, windows = zip(*used, strict=True)
+        return np.stack(paths), np.stack(windows)
+
+    def _located(self) -> Any:
+        answers, metric = self.answers, LocatedFrames(self.question.truth.rule)
+        assert answers.beliefs is not None
+        for i, belief in enumerate(answers.beliefs):
+            if belief and self.question.counted[i] and self.question.truth.known[i]:
+                metric.update(
+                    located=belief.verdict == "located",
+                    probability=belief.probability,
+                    correct=bool(self.correct[i]),
+                    on_map=bool(self.on_map[i]),
+                    error=float(self.distance[i]),
+                )
+        return metric.compute()
+
+    def _errors(self, frames: Rows) -> Any:
+        """Of the answers that were given; frames without one count as not answered."""
+        errors, question = PoseErrors(), self.question
+        for i in frames.tolist():
+            true = _pose(question.query, i)
+            row = int(self.answers.rows[i])
+            found = self.answers.poses[i] if self.answers.beliefs is not None else None
+            if found is None and row >= 0:
+                found = _pose(question.reference, int(question.rows[row]))
+            errors.update(true, found if self.answers.answered[i] else None)
+        return errors.compute()
 
 
-def _truth(query: Traverse, reference: Traverse, radius: float) -> GroundTruth:
-    return GroundTruth.from_positions(query.positions, reference.positions, radius, unit=query.unit)
+def _limits(answers: Answers, truth: GroundTruth) -> Any:
+    """(M,) how many of the first places may answer each query of the truth."""
+    if answers.limits is None:
+        return None
+    missing = len(truth) - len(answers.limits)
+    return np.concatenate([answers.limits, np.zeros(missing, np.int64)])
 
 
-def _errors(scores: FrameScores, reference: Traverse, query: Traverse) -> Any:
-    errors = PoseErrors()
-    for i in np.flatnonzero(scores.searched):
-        row = int(scores.reference[i])
-        errors.update(_pose(query, int(i)), _pose(reference, row) if row >= 0 else None)
-    return errors.compute()
+def _windows_correct(answers: Answers, truth: GroundTruth, *, strict: bool) -> Bools:
+    """(M,) whether all, or any, of the matched rows are correct for some frame of the window."""
+    correct = np.zeros(len(answers), np.bool_)
+    for i, path, frames in answers.paths:
+        asked = frames[frames >= 0]
+        if len(asked):
+            pairs = np.broadcast_to(path, (len(asked), len(path)))
+            near = truth.correct(pairs, asked).any(axis=0)
+            correct[i] = near.all() if strict else near.any()
+    return correct
+
+
+def _radii(dataset: DatasetConfig, truth: GroundTruth) -> list[float | None]:
+    if math.isnan(truth.radius):
+        return [None]
+    return sorted({dataset.radius, *dataset.radii})  # type: ignore[return-value]
+
+
+def _deep(candidates: Any, places: int) -> Any:
+    """Candidates with enough columns for the largest k."""
+    wanted = min(KS[-1], places) - candidates.shape[1]
+    if wanted <= 0:
+        return candidates
+    return np.pad(candidates, ((0, 0), (0, wanted)), constant_values=-1)
 
 
 def _pose(traverse: Traverse, row: int) -> Pose:
@@ -176,50 +225,10 @@ def _pose(traverse: Traverse, row: int) -> Pose:
     return pose if pose is not None else Pose(float(x), float(y))
 
 
-def _windows(
-    results: Sequence[QueryResult], accepted: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(W, T) matched rows, -1 where rejected, and (W, T) query frames of the searched windows."""
-    pairs = [
-        (r.path if accepted[i] else np.full(len(r.path), -1), r.window)
-        for i, r in enumerate(results)
-        if r.match and len(r.window) == len(r.path) and (r.window >= 0).all()
-    ]
-    if not pairs:
-        return np.empty((0, 1), np.int64), np.empty((0, 1), np.int64)
-    paths, frames = zip(*pairs, strict=True)
-    return np.stack(paths), np.stack(frames)
+def _belief_cells(answers: Answers, i: int) -> list[Any]:
+    belief = None if answers.beliefs is None else answers.beliefs[i]
+    return [None, None] if belief is None else [belief.verdict, round(belief.probability, 6)]
 
 
-def _windows_right(
-    results: Sequence[QueryResult],
-    places: NDArray[np.float64],
-    true: NDArray[np.float64],
-    radii: NDArray[np.float64],
-    *,
-    strict: bool,
-) -> NDArray[np.bool_]:
-    """(M,) whether all, or any, of the matched rows are near some frame of the window."""
-    right = np.zeros(len(results), np.bool_)
-    for i, result in enumerate(results):
-        frames = result.window[result.window >= 0]
-        if result.match and len(frames):
-            apart = np.linalg.norm(places[result.path][:, None] - true[frames], axis=2)
-            near = (apart <= radii[frames]).any(axis=1)
-            right[i] = near.all() if strict else near.any()
-    return right
-
-
-def _nearest(
-    places: NDArray[np.float64], true: NDArray[np.float64], limits: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """(M,) distance to the nearest of the first rows; infinite where there is none."""
-    nearest = np.full(len(true), math.inf)
-    for i, (position, limit) in enumerate(zip(true, limits.tolist(), strict=True)):
-        apart = np.linalg.norm(places[:limit] - position, axis=1)
-        nearest[i] = np.nanmin(apart, initial=math.inf)
-    return nearest
-
-
-def _known(value: float) -> float | None:
+def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from placememory._io import write_csv
 from placememory.errors import InputError
+from placememory.evaluation.config import System
 from placememory.evaluation.output import FRAMES, is_done, read_run
 from placememory.metrics.paired import PairedDifference, PairedDifferenceResult
 
@@ -50,14 +51,11 @@ class RunSummary:
         return dataset["name"], reference, pair["query"], dataset["radius"], truth
 
     @property
-    def answerer(self) -> str:
-        """Pipeline and variant."""
-        pipeline = self.config["pipeline"]
-        parts = [pipeline["encoder"]]
-        if pipeline["sequence"] not in (None, pipeline["encoder"]):
-            parts.append(pipeline["sequence"])
+    def system(self) -> str:
+        """System and variant."""
         variant = self.config["variant"]
-        return f"{'+'.join(parts)}/{pipeline['matcher']}" + (f" ({variant})" if variant else "")
+        name = System.model_validate(self.config["system"]).name
+        return name + (f" ({variant})" if variant else "")
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
@@ -68,11 +66,11 @@ class RunSummary:
         return tp, fp, tn, fn
 
     def hits(self) -> tuple[list[int], NDArray[np.float64]]:
-        """Frames that were searched and have a true match, and whether each was found (0 or 1)."""
+        """Frames that count and are on the map, and whether each was answered rightly (0 or 1)."""
         with (self.folder / FRAMES).open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if not row["skipped"]]
-        counted = [row for row in rows if row["has_match"] == "1"]
-        right = [row["right"] == "1" and row["accepted"] == "1" for row in counted]
+            rows = [row for row in csv.DictReader(file) if row["counted"] == "1"]
+        counted = [row for row in rows if row["on_map"] == "1"]
+        right = [row["correct"] == "1" and row["answered"] == "1" for row in counted]
         return [int(row["frame"]) for row in counted], np.array(right, dtype=np.float64)
 
 
@@ -100,7 +98,7 @@ def write_overall(output: Path) -> Path:
     Raises:
         InputError: There are no runs.
     """
-    runs = finished_runs(output)
+    runs = [run for run in finished_runs(output) if "decisions" in run.metrics]
     groups: dict[Any, list[RunSummary]] = defaultdict(list)
     for run in runs:
         groups[run.question].append(run)
@@ -120,7 +118,7 @@ def compare(first: RunSummary, second: RunSummary) -> PairedDifferenceResult | N
     both = sorted(set(left) & set(right))
     if not both:
         return None
-    metric = PairedDifference(first.answerer, second.answerer)
+    metric = PairedDifference(first.system, second.system)
     positions = [dict(zip(frames, range(len(frames)), strict=True)) for frames in (left, right)]
     metric.update(
         ours[[positions[0][frame] for frame in both]],
@@ -137,13 +135,14 @@ def _precision(run: RunSummary) -> float:
 def _row(run: RunSummary) -> list[Any]:
     tp, fp, tn, fn = run.counts
     total = tp + fp + tn + fn
-    pipeline, settings = run.config["pipeline"], run.config["settings"]
+    system, settings = run.config["system"], run.config["settings"]
     name, reference, query, radius, truth = run.question
-    both = [pipeline["encoder"], pipeline["sequence"]]
+    both = [system["encoder"], system["sequence"]]
     front = "+".join(dict.fromkeys(part for part in both if part))
     shares = [_precision(run), (tp + tn) / max(1, total), tp / max(1, tp + fn)]
     return [
-        run.metrics["written"], name, reference, query, front, pipeline["matcher"],
+        run.metrics["written"], name, reference, query, front,
+        system["matcher"] or system["fusion"],
         settings["protocol"], 2, run.config["variant"],
         *(round(100 * share, 4) if math.isfinite(share) else None for share in shares),
         tp, fp, tn, fn, total, radius, _TRUTH[truth], settings["keyframe_threshold"],

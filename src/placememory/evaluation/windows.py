@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from placememory._types import Progress, Protocol
+from placememory._types import Bools, Floats, Progress, Protocol, Rows, Vectors
 from placememory.datasets import Traverse
 from placememory.encoders import Encoder
 from placememory.encoders._pca import principal_components
 from placememory.errors import InputError
-from placememory.evaluation.describe import describe, read_described
+from placememory.evaluation.describe import Described, describe, read_described
+from placememory.evaluation.plan import Question, Run
+from placememory.frames import Frame
 from placememory.metrics.recall import Recall, RecallResult
-from placememory.metrics.sequences import (
-    SequenceWindows,
-    Strategy,
-    build_windows,
-    sequence_truth,
-)
+from placememory.metrics.sequences import SequenceWindows, build_windows, sequence_truth
 
 KS = (1, 5, 10)
 _BLOCK = 256
-Rows = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,8 +36,8 @@ class Retrieved:
 
     query: SequenceWindows
     database: SequenceWindows
-    ranked: NDArray[np.int64]
-    distances: NDArray[np.float64]
+    ranked: Rows
+    distances: Floats
 
 
 def windows_of(
@@ -74,31 +69,44 @@ def describe_windows(
     *,
     fresh: bool = False,
     progress: Progress | None = None,
-) -> Rows:
-    """Descriptors (W, Ds) of windows, each frame through the network once.
+) -> Described:
+    """Describe windows into the cache, each frame through the network once.
 
     Windows that follow each other share all frames but one, so runs of them are streamed, from the
-    last to the first where the traverse is driven backwards. Image encoders are pooled: the mean
-    of the frames' descriptors, brought to unit length.
+    last to the first where the traverse is driven backwards.
+
+    Returns:
+        Where the descriptors are, for :func:`read_windows`.
 
     Raises:
         ImageError: An image cannot be read.
     """
-    length = windows.frames.shape[1]
-    parts = []
-    runs, backwards = _runs(windows.frames), _runs(windows.frames[::-1])
-    turned = len(backwards) < len(runs)
-    for run in backwards if turned else runs:
-        order = np.concatenate([run[0], run[1:, -1]])
-        frames = [traverse.frames[row] for row in order]
+    for frames in _streams(traverse, windows)[0]:
         where = describe(encoder, frames, cache, fresh=fresh, progress=progress)
+    return where
+
+
+def read_windows(where: Described, traverse: Traverse, windows: SequenceWindows) -> Vectors:
+    """Descriptors (W, Ds) of windows out of the cache.
+
+    Image encoders are pooled: the mean of the frames' descriptors, brought to unit length.
+
+    Raises:
+        InputError: A frame has changed since.
+    """
+    length, parts = windows.frames.shape[1], []
+    streams, turned = _streams(traverse, windows)
+    for frames in streams:
         found = read_described(where, frames)
-        parts.append(_pooled(found.descriptors, length) if where.length == 1 else found.sequences)
-    rows: Rows = np.concatenate([part for part in parts if part is not None])
+        if where.length > 1:
+            parts.append(found.sequences)
+        elif found.descriptors is not None:
+            parts.append(_pool(found.descriptors, length))
+    rows: Vectors = np.concatenate([part for part in parts if part is not None])
     return rows[::-1] if turned else rows
 
 
-def reduce_to(dim: int, database: Rows, query: Rows) -> tuple[Rows, Rows]:
+def reduce_to(dim: int, database: Vectors, query: Vectors) -> tuple[Vectors, Vectors]:
     """Both sides in the first ``dim`` principal components of the database.
 
     As published: without whitening, and not brought to unit length again.
@@ -112,7 +120,11 @@ def reduce_to(dim: int, database: Rows, query: Rows) -> tuple[Rows, Rows]:
 
 
 def retrieve(
-    query: SequenceWindows, database: SequenceWindows, asked: Rows, known: Rows, count: int = KS[-1]
+    query: SequenceWindows,
+    database: SequenceWindows,
+    asked: Vectors,
+    known: Vectors,
+    count: int = KS[-1],
 ) -> Retrieved:
     """Nearest database windows of each query window: exact, in float64, ties by row."""
     squares = np.square(known, dtype=np.float64).sum(axis=1)
@@ -127,34 +139,102 @@ def retrieve(
     return Retrieved(query, database, np.concatenate(ranked), np.concatenate(distances))
 
 
-def recalls(
-    found: Retrieved,
-    query: Traverse,
-    database: Traverse,
-    radius: float,
-    strategies: Sequence[Strategy],
-    protocol: Protocol,
-) -> dict[str, RecallResult]:
-    """Recall@1, 5 and 10 by ground-truth strategy."""
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowScores:
+    """Recall of retrieved windows, and what to show of them.
+
+    Attributes:
+        found: The windows.
+        results: Recall@1, 5 and 10 by ground-truth strategy.
+        correct: (Q,) bool, whether the nearest window is, by the first strategy.
+        on_map: (Q,) bool, whether there is a correct one.
+    """
+
+    found: Retrieved
+    results: dict[str, RecallResult]
+    correct: Bools
+    on_map: Bools
+
+    def predictions(self, query: Traverse, database: Traverse) -> list[Any]:
+        """Vectors of [query window, nearest window, correct], in names of images."""
+        found = self.found
+        return [
+            [
+                [query.frames[row].name for row in found.query.frames[i]],
+                [database.frames[row].name for row in found.database.frames[found.ranked[i, 0]]],
+                bool(self.correct[i]),
+            ]
+            for i in range(len(found.query))
+        ]
+
+
+def retrieve_windows(
+    run: Run, question: Question, reference: Vectors, query: Vectors
+) -> WindowScores:
+    """Search the windows of the query among those of the reference, and score.
+
+    Args:
+        run: With settings of windows.
+        question: Of the two traverses.
+        reference: (W, Ds) descriptors of the windows of the reference.
+        query: (Q, Ds) of the query's.
+    """
+    known, asked = windows_of_run(run, question)
+    if run.encoder.pca is not None:
+        reference, query = reduce_to(run.encoder.pca, reference, query)
+    found = retrieve(asked, known, query, reference)
+    settings = run.settings
     results: dict[str, RecallResult] = {}
-    for strategy in strategies:
-        metric = Recall(KS)
-        truth = sequence_truth(
-            found.query,
-            found.database,
-            query.positions,
-            database.positions,
-            radius=radius,
+    truths = {
+        strategy: sequence_truth(
+            asked,
+            known,
+            question.query.positions,
+            question.reference.positions,
+            radius=run.dataset.radius,
             strategy=strategy,
-            unit=query.unit,
-            protocol=protocol,
+            unit=question.query.unit,
+            protocol=settings.protocol,
         )
+        for strategy in settings.strategies
+    }
+    for strategy, truth in truths.items():
+        metric = Recall(KS)
         metric.update(found.ranked, truth)
         results[strategy] = metric.compute()
-    return results
+    first = truths[settings.strategies[0]]
+    return WindowScores(found, results, first.correct(found.ranked[:, 0]), first.on_map())
 
 
-def _runs(windows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+def windows_of_run(run: Run, question: Question) -> tuple[SequenceWindows, SequenceWindows]:
+    """Windows of the reference and of the query.
+
+    Raises:
+        InputError: A traverse has none.
+    """
+    settings = run.settings
+    known, asked = (
+        windows_of(
+            traverse,
+            settings.window,
+            reverse=settings.reverse and traverse is question.reference,
+            cut_last_frame=settings.cut_last_frame,
+            protocol=settings.protocol,
+        )
+        for traverse in (question.reference, question.query)
+    )
+    return known, asked
+
+
+def _streams(traverse: Traverse, windows: SequenceWindows) -> tuple[list[list[Frame]], bool]:
+    """Frames of windows that follow each other, and whether they run from the last to the first."""
+    runs, backwards = _runs(windows.frames), _runs(windows.frames[::-1])
+    turned = len(backwards) < len(runs)
+    orders = (np.concatenate([run[0], run[1:, -1]]) for run in (backwards if turned else runs))
+    return [[traverse.frames[row] for row in order] for order in orders], turned
+
+
+def _runs(windows: Rows) -> list[Rows]:
     """Windows in runs in which each is the one before, one frame on."""
     follows = (windows[1:, :-1] == windows[:-1, 1:]).all(axis=1)
     if windows.shape[1] == 1:
@@ -162,9 +242,9 @@ def _runs(windows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return np.split(windows, np.flatnonzero(~follows) + 1)
 
 
-def _pooled(rows: Rows, length: int) -> Rows:
+def _pool(rows: Vectors, length: int) -> Vectors:
     """(N, D) to (N - L + 1, D): normalised means of each L rows in a row."""
     sums = np.lib.stride_tricks.sliding_window_view(rows, length, axis=0).sum(axis=-1)
     norms = np.linalg.norm(sums, axis=1, keepdims=True)
-    pooled: Rows = (sums / np.where(norms > 0, norms, 1.0)).astype(np.float32)
+    pooled: Vectors = (sums / np.where(norms > 0, norms, 1.0)).astype(np.float32)
     return pooled

@@ -9,6 +9,7 @@ from placememory._registry import Registry
 from placememory.matching._base import Matcher, ScoreKind, SequenceMatch
 from placememory.matching._candidates import PooledSequences
 from placememory.matching._keyframes import KeyFrames
+from placememory.matching._walk import block_minima, greedy_walk, ranked, smallest, within
 from placememory.matching._windows import DistanceWindow, Growing, Similarity
 
 DEFAULT_MATCHER = "band-dp"
@@ -26,9 +27,14 @@ __all__ = [
     "ScoreKind",
     "SequenceMatch",
     "Similarity",
+    "block_minima",
     "create",
+    "greedy_walk",
     "names",
+    "ranked",
     "settings_of",
+    "smallest",
+    "within",
 ]
 
 

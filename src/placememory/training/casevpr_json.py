@@ -14,8 +14,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from placememory.compat.casevpr.evaluation_json import ENCODERS
 from placememory.errors import SettingError
-from placememory.evaluation.casevpr_json import ENCODERS
 
 _SECTIONS = ("experiment", "model", "data")
 _STRATEGIES = {"lax": "lax", "strict": "strict", "lastframe": "last-frame"}

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from placememory._registry import unknown_name
 from placememory.encoders import names as encoder_names
 from placememory.errors import SettingError
-from placememory.evaluation.config import StrictModel, read_yaml, validated
+from placememory.evaluation.config import StrictModel, read_yaml, validate
 from placememory.metrics.sequences import Strategy
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -339,7 +339,7 @@ def checked(values: Any, path: Path) -> Training:
     Raises:
         SettingError: A field is missing, unknown or of a wrong value.
     """
-    return _resolved(validated(Training, values, path), path.resolve().parent)
+    return _resolved(validate(Training, values, path), path.resolve().parent)
 
 
 def changed(values: Any, changes: tuple[str, ...]) -> Any:

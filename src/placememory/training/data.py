@@ -14,12 +14,7 @@ from placememory._types import Rows
 from placememory.datasets import Traverse, open_dataset
 from placememory.errors import SettingError
 from placememory.frames import Frame
-from placememory.metrics.sequences import (
-    SequenceWindows,
-    Strategy,
-    build_windows,
-    sequence_truth,
-)
+from placememory.metrics.sequences import SequenceWindows, Strategy, build_windows, sequence_truth
 from placememory.training.config import Data, HeldOut, Source
 
 Positions = NDArray[np.float64]

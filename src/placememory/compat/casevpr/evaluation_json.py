@@ -19,13 +19,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from placememory._types import Protocol
+from placememory.compat.casevpr.pipeline import BACKENDS, CasevprSettings
 from placememory.errors import SettingError
-from placememory.evaluation.config import NO_ENCODER, Evaluation, checked, fields_of
-from placememory.pipeline.casevpr import BACKENDS
+from placememory.evaluation.config import (
+    NO_ENCODER,
+    Evaluation,
+    read_yaml,
+    resolve_paths,
+    validate,
+)
 
 ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "netvlad_WPCA4096": ("netvlad-wpca", {}),
@@ -56,6 +61,12 @@ _SETTINGS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "dist_cos_thres": ("keyframe_threshold", float),
     "sim": ("similarity", {"cos": "cosine", "l2": "l2"}.get),
 }
+
+
+class CasevprEvaluation(Evaluation):
+    """An evaluation by the published code's protocol."""
+
+    settings: CasevprSettings = CasevprSettings()
 
 
 class _Place(BaseModel):
@@ -115,12 +126,7 @@ def read_paths(path: Path) -> Paths:
     Raises:
         SettingError: It cannot be read, or a field is wrong.
     """
-    try:
-        return Paths.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        raise SettingError(f"{path}: {fields_of(error)}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingError(f"{path}: cannot read where the data sets are ({error})") from error
+    return validate(Paths, read_yaml(path), path)
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -162,12 +168,12 @@ def _evaluation(
         for second in test["l2"]
         if not (test.get("skip_same") and first == second)
     ]
-    pipelines = [
-        pipeline
+    systems = [
+        system
         for group in batch["pipeline_lst"]
         for front in group["fe_lst"]
         for back in group["be_lst"]
-        for pipeline in _pipelines(front, back)
+        for system in _systems(front, back)
     ]
     matcher = {
         ours: int(parameters[theirs])
@@ -192,13 +198,14 @@ def _evaluation(
             back: {"matcher": ours, "parameters": _parameters(ours, matcher)}
             for back, ours in BACKENDS.items()
         },
-        "pipelines": pipelines,
-        "settings": {**_settings(settings, parameters), "protocol": protocol},
+        "systems": systems,
+        "settings": _settings(settings, parameters, protocol),
     }
-    return checked(values, source)
+    model = CasevprEvaluation if protocol == "casevpr" else Evaluation
+    return resolve_paths(validate(model, values, source), source)
 
 
-def _pipelines(front: str, back: str) -> list[dict[str, Any]]:
+def _systems(front: str, back: str) -> list[dict[str, Any]]:
     """A front end ``image+sequence`` with each of the back ends ``a+b``."""
     image, _, sequence = front.partition("+")
     for part in filter(None, (image, sequence)):
@@ -230,7 +237,9 @@ def _parameters(matcher: str, known: dict[str, int]) -> dict[str, int]:
     return {name: known[name] for name in has.get(matcher, ()) if name in known}
 
 
-def _settings(settings: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
+def _settings(
+    settings: dict[str, Any], parameters: dict[str, Any], protocol: Protocol
+) -> dict[str, Any]:
     found = {
         ours: convert(parameters[theirs])
         for theirs, (ours, convert) in _SETTINGS.items()
@@ -240,6 +249,14 @@ def _settings(settings: dict[str, Any], parameters: dict[str, Any]) -> dict[str,
     found["separate"] = _flag(settings.get("seperate_ds", False))
     if _flag(settings.get("seq_gt", False)):
         found["ground_truth"] = "lax" if _flag(settings.get("seq_gt_vgt", False)) else "strict"
+    if protocol == "casevpr":
+        return {**found, "protocol": protocol}
+    asked = {"similarity": "cosine", "search_nonkeyframes": True, "separate": True}
+    for name, value in asked.items():
+        if found.pop(name, value) != value:
+            raise SettingError(
+                f"the default protocol runs {name}: {value}; --protocol casevpr runs what is asked"
+            )
     return found
 
 

@@ -1,0 +1,1 @@
+"""Other systems' configurations and protocols, for comparison; nothing else depends on them."""

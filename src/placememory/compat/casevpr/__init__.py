@@ -1,0 +1,10 @@
+"""CaseVPR: its published protocol with its own counts, and its JSON configurations.
+
+Li et al., "CaseVPR: Correlation-Aware Sequential Embedding for Sequence-to-Frame Visual Place
+Recognition", IEEE RA-L 10(4), 2025. The quirks of its code are in this package and nowhere else.
+"""
+
+from placememory.compat.casevpr.evaluation_json import read_casevpr
+from placememory.compat.casevpr.pipeline import run_published
+
+__all__ = ["read_casevpr", "run_published"]
