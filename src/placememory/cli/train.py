@@ -48,6 +48,7 @@ def run(
         raise SettingError("give a configuration, or --resume and the folder of a run")
     if going_on is not None and dry:
         raise SettingError("--dry-run looks at a configuration, --resume goes on with a run")
+    from placememory.compat.casevpr import read_casevpr_training
     from placememory.training import dry_run, read_training, resume, train
 
     with _telling_how_to_go_on(), Bars() as bars:
@@ -55,7 +56,8 @@ def run(
             assert going_on is not None
             result: Trained | DryRun = resume(going_on, device=device, told=bars.tell)
         else:
-            training = read_training(config, tuple(changes or ()))
+            values = read_casevpr_training(config) if config.suffix.lower() == ".json" else None
+            training = read_training(config, tuple(changes or ()), values=values)
             result = (dry_run if dry else train)(training, device=device, told=bars.tell)
     if os.environ.get("RANK", "0") == "0":  # one of several processes prints
         _print(result, as_json=as_json)

@@ -7,7 +7,6 @@ windows a step sees), ``_images`` and ``_augmentation`` (the network's input), `
 ``_folder`` (what is left on disk).
 """
 
-from placememory.training.casevpr_json import read_casevpr_training
 from placememory.training.config import Training, read_training
 from placememory.training.dry_run import DryRun, dry_run
 from placememory.training.run import Trained, read_trained
@@ -18,7 +17,6 @@ __all__ = [
     "Trained",
     "Training",
     "dry_run",
-    "read_casevpr_training",
     "read_trained",
     "read_training",
     "resume",

@@ -313,24 +313,19 @@ class Training(StrictModel):
         return self
 
 
-def read_training(path: Path, changes: tuple[str, ...] = ()) -> Training:
-    """Read a training from YAML, or from CaseVPR's training JSON.
+def read_training(path: Path, changes: tuple[str, ...] = (), *, values: Any = None) -> Training:
+    """Read a training from YAML.
 
     Args:
         path: Of the file; paths in it are relative to its folder.
         changes: ``key=value`` each, with dots: ``optimization.lr=1e-4``; values are YAML.
+        values: Of the file, where they were read before (see :mod:`placememory.compat`).
 
     Raises:
         SettingError: The file cannot be read, or a field is missing, unknown or of a wrong value;
             the message names file and fields.
     """
-    if path.suffix.lower() == ".json":
-        from placememory.training.casevpr_json import read_casevpr_training
-
-        values = read_casevpr_training(path)
-    else:
-        values = _yaml(path)
-    return checked(changed(values, changes), path)
+    return checked(changed(_yaml(path) if values is None else values, changes), path)
 
 
 def checked(values: Any, path: Path) -> Training:

@@ -24,13 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from placememory._types import Protocol
 from placememory.compat.casevpr.pipeline import BACKENDS, CasevprSettings
 from placememory.errors import SettingError
-from placememory.evaluation.config import (
-    NO_ENCODER,
-    Evaluation,
-    read_yaml,
-    resolve_paths,
-    validate,
-)
+from placememory.evaluation.config import NO_ENCODER, Evaluation, read_yaml, resolve_paths, validate
 
 ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "netvlad_WPCA4096": ("netvlad-wpca", {}),
