@@ -128,15 +128,6 @@ class KeptEncoder(Encoder):
             with np.load(path) as arrays:
                 self._kept = dict(zip(arrays["keys"].tolist(), arrays["rows"], strict=True))
 
-    @property
-    def module(self) -> Any:
-        """Of the encoder."""
-        return self._encoder.module
-
-    def embed(self, x: Any) -> Any:
-        """By the encoder."""
-        return self._encoder.embed(x)
-
     def encode(self, images: Sequence[Image]) -> NDArray[np.float32]:
         """Descriptors, of images seen before those of then."""
         keys = [_key(image) for image in images]

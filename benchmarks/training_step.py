@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from placememory.encoders import create
-from placememory.encoders._device import computes_bfloat16
+from placememory.encoders.device import computes_bfloat16
 from placememory.training.config import EncoderChoice, Optimization
 from placememory.training.losses import TripletCost
 from placememory.training.network import Parts

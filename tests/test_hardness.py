@@ -15,7 +15,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from placememory.encoders import create
-from placememory.encoders._device import choose_device
+from placememory.encoders.device import choose_device
 from placememory.errors import (
     DescriptorError,
     EncoderError,

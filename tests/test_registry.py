@@ -64,10 +64,11 @@ def test_unknown_names_and_settings() -> None:
 
 
 def test_what_is_registered_joins_and_replaces_nothing_built_in() -> None:
-    found = Registry(PACKAGE, "pose format", builtin={"tum": f"{PACKAGE}.tum"})
+    found = Registry(PACKAGE, "pose format", builtin={"tum": tum})
     found.register("mine", found)
     found.register("mine", 3)
     assert (found.names(), found.load("mine")) == (["mine", "tum"], 3)
+    assert found.load("tum") is tum
     with pytest.raises(SettingError, match="'tum' is the name of a built-in pose format"):
         found.register("tum", 3)
     with pytest.raises(SettingError, match="needs a name"):

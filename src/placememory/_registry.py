@@ -27,7 +27,7 @@ class Registry:
     Args:
         package: Dotted name of the package, which is also the entry-point group.
         kind: What a method is, for messages: ``matcher``.
-        builtin: Method name to ``module`` or ``module:object``, in place of the package's modules.
+        builtin: Methods by name, in place of the package's modules.
         error: Raised for unknown names and settings.
 
     Example:
@@ -46,7 +46,7 @@ class Registry:
         package: str,
         kind: str,
         *,
-        builtin: Mapping[str, str] | None = None,
+        builtin: Mapping[str, Any] | None = None,
         error: type[PlaceMemoryError] = SettingError,
     ) -> None:
         self.package = package
@@ -56,8 +56,8 @@ class Registry:
         self._registered: dict[str, Any] = {}
 
     @cached_property
-    def builtin(self) -> dict[str, str]:
-        """Built-in methods: name to import path."""
+    def builtin(self) -> dict[str, Any]:
+        """Built-in methods: by name what was given, or the import path of a module."""
         if self._given is not None:
             return dict(self._given)
         folder = importlib.import_module(self.package)
@@ -123,7 +123,8 @@ class Registry:
         if name in self._registered:
             return self._registered[name]
         if name in self.builtin:
-            return EntryPoint(name, self.builtin[name], self.package).load()
+            found = self.builtin[name]
+            return found if self._given is not None else importlib.import_module(found)
         point = self.plugins[name]
         try:
             return point.load()

@@ -72,7 +72,7 @@ def test_what_export_refuses(office: Path, tmp_path: Path) -> None:
 
 
 def test_netvlad_is_fitted_on_a_run(building: Building, tmp_path: Path) -> None:
-    from placememory.encoders._layers import vgg16_trunk
+    from placememory.encoders.layers import vgg16_trunk
 
     torch.manual_seed(0)
     trunk, own = tmp_path / "vgg16.pth", tmp_path / "own.safetensors"

@@ -20,14 +20,14 @@ PAGE = Path(__file__).resolve().parents[2] / "docs/adding-an-encoder.md"
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch) -> Path:
     """The example as an installed package of somebody else."""
-    [code] = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    _, code = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     [entry] = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "my_robot").mkdir()
     (tmp_path / "my_robot/gem_mobile.py").write_text(code)
     facts = tmp_path / "my_robot-1.0.dist-info"
     facts.mkdir()
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: my_robot\nVersion: 1.0\n")
-    name, target = re.findall(r'^([\w-]+) = "([\w.]+)"$', entry, re.MULTILINE)[0]
+    name, target = re.findall(r'^([\w-]+) = "([\w.:]+)"$', entry, re.MULTILINE)[0]
     (facts / "entry_points.txt").write_text(f"[placememory.encoders]\n{name} = {target}\n")
     monkeypatch.syspath_prepend(tmp_path)
     ENCODERS.refresh()
@@ -52,3 +52,16 @@ def test_the_example_is_an_encoder(installed: Path, monkeypatch) -> None:
     np.testing.assert_allclose(found, encoder.encode([image]), atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(found), 1.0, atol=1e-4)
     assert loaded.card.options == {"exponent": 2}
+
+
+def test_the_class_is_an_encoder(monkeypatch) -> None:
+    monkeypatch.setattr(ENCODERS, "_registered", {})
+    code, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    exec(code, {})
+    encoder = encoders.create("mean-colour", cells=2)
+    image = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    rows = encoder.encode([image])
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-6)
+    again = encoders.from_card(encoders.EncoderCard.from_bytes(encoder.card.to_bytes()))
+    np.testing.assert_array_equal(again.encode([image]), rows)
+    assert encoder.encode([]).shape == (0, 12)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from placememory.encoders import EncoderCard, Preprocess
-from placememory.encoders._resampling import weights
+from placememory.encoders.preprocessing import resampling_weights
 from placememory.errors import ImageError, MemoryFormatError
 from tests.conftest import make_card
 
@@ -74,8 +74,7 @@ def test_an_image_of_the_right_size_is_not_touched() -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        np.zeros((4, 4), np.uint8),
-        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((3, 4, 5), np.uint8),
         np.zeros((4, 4, 3), np.float32),
         np.zeros((0, 4, 3), np.uint8),
         "photo.png",
@@ -95,7 +94,7 @@ def test_a_size_is_needed_once() -> None:
 
 @given(old=st.integers(1, 300), new=st.integers(1, 300))
 def test_area_weights_cover_every_pixel_evenly(old: int, new: int) -> None:
-    rows = weights(old, new, "area")
+    rows = resampling_weights(old, new, "area")
     assert rows.shape == (new, old)
     np.testing.assert_allclose(rows.sum(axis=1), 1.0, atol=1e-5)
     np.testing.assert_allclose(rows.sum(axis=0), new / old, rtol=1e-3)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch.nn.functional import interpolate, normalize
 
 from placememory import encoders
-from placememory.encoders import _dinov2
+from placememory.encoders import dinov2
 from tests.encoders.recorded import Recorded, shapes_of, torch
 
 pytestmark = pytest.mark.real
@@ -62,7 +62,7 @@ def _tanh_gelu(module) -> None:
 
 def test_the_backbone(golden) -> None:
     recorded = Recorded(golden, "dinov2_vitb14")
-    network = _dinov2.DinoV2().eval()
+    network = dinov2.DinoV2().eval()
     assert shapes_of(network) == recorded.shapes
     network.load_state_dict(recorded.state())
     for kind in recorded.kinds:
@@ -94,7 +94,7 @@ class TestSalad:
         assert recorded.error("blocks_rect/descriptor", _rect(made)) > 5e-3
 
     def test_positions_resized_to_a_size_are_noticed(self, made, monkeypatch) -> None:
-        monkeypatch.setattr(_dinov2, "grid_positions", _by_size)
+        monkeypatch.setattr(dinov2, "grid_positions", _by_size)
         assert made[0].error("blocks_rect/descriptor", _rect(made)) > 1e-2
 
     def test_another_gelu_is_noticed(self, made) -> None:
@@ -130,7 +130,7 @@ class TestMegaLoc:
         recorded, encoder = made
         x = recorded.input("blocks_resized")
         preprocess = encoder.card.preprocess
-        resized = encoder._device._resized(x, preprocess)
+        resized = encoder._device._resize(x, preprocess)
         assert tuple(resized.shape[-2:]) == (238, 322)
         assert recorded.error("blocks_resized/descriptor", encoder.embed(resized)) <= BOUND
         image = np.full((240, 320, 3), 90, np.uint8)
@@ -138,7 +138,7 @@ class TestMegaLoc:
 
     def test_positions_resized_to_a_size_are_noticed(self, made, monkeypatch) -> None:
         recorded, encoder = made
-        monkeypatch.setattr(_dinov2, "grid_positions", _by_size)
+        monkeypatch.setattr(dinov2, "grid_positions", _by_size)
         found = encoder.embed(recorded.input("blocks")[:1])
         assert recorded.error("blocks/descriptor", found, slice(1)) > 1e-2
 
@@ -163,7 +163,7 @@ class TestBoQ:
     def test_queries_that_do_not_meet_are_noticed(self, made, monkeypatch) -> None:
         recorded, encoder = made
         kind = type(encoder.module.aggregator.boqs[0])
-        monkeypatch.setattr(kind, "asked", lambda self: self.norm_q(self.queries))
+        monkeypatch.setattr(kind, "look", lambda self: self.norm_q(self.queries))
         found = encoder.embed(recorded.input("blocks")[:1])
         assert recorded.error("blocks/descriptor", found, slice(1)) > 5e-3
 

@@ -11,8 +11,8 @@ import pytest
 
 from placememory import encoders
 from placememory.encoders import Preprocess
-from placememory.encoders._checkpoint import read_checkpoint
-from placememory.encoders._device import choose_device
+from placememory.encoders.checkpoint import read_checkpoint
+from placememory.encoders.device import choose_device
 from placememory.errors import WeightsError
 from tests.encoders.recorded import Recorded, shapes_of, torch
 
@@ -117,7 +117,7 @@ def test_preprocessing_equals_the_reference(golden: Path, size, recorded, resize
     size = expected.shape[1:]
     preprocess = Preprocess(size=size, resize_on=resize_on, interpolation=interpolation)
     device = choose_device("cpu", "float32")
-    found = device.normalised(preprocess.resize(arrays["image_rgb"])[None], preprocess)
+    found = device.normalise(preprocess.resize(arrays["image_rgb"])[None], preprocess)
     np.testing.assert_allclose(found[0].numpy(), expected, atol=bound)
 
 
@@ -261,7 +261,7 @@ def test_area_resizing_equals_hloc(golden: Path) -> None:
         mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0),
     )  # fmt: skip
     device = choose_device("cpu", "float32")
-    found = device.normalised(preprocess.resize(arrays["image_rgb"])[None], preprocess)
+    found = device.normalise(preprocess.resize(arrays["image_rgb"])[None], preprocess)
     np.testing.assert_allclose(found[0].numpy(), expected, atol=1e-5)
     small = np.zeros((20, 30, 3), np.uint8)
-    assert device.normalised(small[None], preprocess).shape[-2:] == (20, 30)
+    assert device.normalise(small[None], preprocess).shape[-2:] == (20, 30)

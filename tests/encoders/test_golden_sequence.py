@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from placememory.encoders import _cct, _svpr_net
-from placememory.encoders._netvlad_pool import NetVLADPool, vlad_descriptor
-from placememory.encoders._sequence_net import SequenceNet
-from placememory.encoders._seqvlad_net import SeqVLADNet
-from placememory.encoders._svpr_net import SVPRNet
+from placememory.encoders import seqvlad
+from placememory.encoders.layers import SequenceNet
+from placememory.encoders.seqvlad import SeqVLADNet, SVPRNet
+from placememory.encoders.vlad import NetVLADPool, vlad_descriptor
 from placememory.errors import EncoderError
 from tests.encoders.recorded import Recorded, shapes_of, torch
 
@@ -113,25 +112,25 @@ def test_averaged_patches_would_be_noticed(recording, monkeypatch) -> None:
     def averaged(patches: torch.Tensor) -> torch.Tensor:
         return joined(patches) / joined(torch.ones_like(patches))
 
-    joined = _svpr_net.join_patches
-    monkeypatch.setattr(_svpr_net, "join_patches", averaged)
+    joined = seqvlad.join_patches
+    monkeypatch.setattr(seqvlad, "join_patches", averaged)
     assert _change_of_svpr(recording) == pytest.approx(0.4, abs=0.1)
 
 
 @pytest.mark.real
 def test_ignored_distances_in_time_would_be_noticed(recording, monkeypatch) -> None:
-    by_distance = _svpr_net._by_distance
+    by_distance = seqvlad._by_distance
     monkeypatch.setattr(
-        _svpr_net, "_by_distance", lambda table, size: by_distance(table, size) * (size != 5)
+        seqvlad, "_by_distance", lambda table, size: by_distance(table, size) * (size != 5)
     )
     assert _change_of_svpr(recording) == pytest.approx(0.04, abs=0.01)
 
 
 @pytest.mark.real
 def test_reversed_distances_would_be_noticed(recording, monkeypatch) -> None:
-    by_distance = _svpr_net._by_distance
+    by_distance = seqvlad._by_distance
     monkeypatch.setattr(
-        _svpr_net, "_by_distance", lambda table, size: by_distance(table, size).transpose(0, 1)
+        seqvlad, "_by_distance", lambda table, size: by_distance(table, size).transpose(0, 1)
     )
     assert _change_of_svpr(recording) > 100 * BOUND
 
@@ -146,7 +145,7 @@ def _change_of_svpr(recording) -> float:
 def test_missing_position_embeddings_would_be_noticed(recording, monkeypatch) -> None:
     network = recording("tvg_seqvlad_cct384")
     encoder = network.net.encoder
-    monkeypatch.setattr(_cct.CCT, "forward", lambda self, x: self.classifier(self.tokenizer(x)))
+    monkeypatch.setattr(seqvlad.CCT, "forward", lambda self, x: self.classifier(self.tokenizer(x)))
     states = network.net.per_frame(network.input("noise"))
     _, window = network.net.window(states[None])
     assert encoder.classifier.positional_emb.abs().max() > 0
@@ -181,7 +180,7 @@ def test_nothing_to_normalise_gives_zeros(dtype: str) -> None:
 
 def test_relative_positions_are_added_to_the_scores() -> None:
     torch.manual_seed(0)
-    attention = _svpr_net.RelativeAttention((2, 3, 4))
+    attention = seqvlad.RelativeAttention((2, 3, 4))
     tables = [attention.rel_pos_t, attention.rel_pos_h, attention.rel_pos_w]
     for table in tables:
         table.normal_()
@@ -198,14 +197,14 @@ def test_relative_positions_are_added_to_the_scores() -> None:
 
 def test_patches_are_cut_in_order_and_added_up() -> None:
     tokens = torch.arange(2 * 5 * 576, dtype=torch.float32).view(2, 2880, 1)
-    patches = _svpr_net.cut_patches(tokens)
+    patches = seqvlad.cut_patches(tokens)
     assert patches.shape == (98, 180, 1)
     maps = tokens.view(2, 5, 24, 24)
     torch.testing.assert_close(patches[49 + 8].view(5, 6, 6), maps[1, :, 3:9, 3:9])
-    counts = _svpr_net.join_patches(torch.ones_like(patches))
+    counts = seqvlad.join_patches(torch.ones_like(patches))
     along = torch.tensor([1.0] * 3 + [2.0] * 18 + [1.0] * 3)
     torch.testing.assert_close(counts[0].view(5, 24, 24)[2], along[:, None] * along)
-    torch.testing.assert_close(_svpr_net.join_patches(patches), tokens * counts)
+    torch.testing.assert_close(seqvlad.join_patches(patches), tokens * counts)
 
 
 def test_wrong_inputs_are_refused() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from placememory.encoders._kmeans import assign, kmeans
+from placememory.encoders.kmeans import assign, kmeans
 from placememory.errors import EncoderError
 
 

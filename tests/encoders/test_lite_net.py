@@ -14,9 +14,9 @@ torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed"
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from placememory.encoders import _lite_net, _vlad  # noqa: E402
-from placememory.encoders._weights import find_weights  # noqa: E402
-from placememory.encoders.lite_net import WEIGHTS, WORDS  # noqa: E402
+from placememory.encoders import lite, vlad  # noqa: E402
+from placememory.encoders.catalogue import LITE_NET_WEIGHTS, LITE_WORDS  # noqa: E402
+from placememory.encoders.weights import find_weights  # noqa: E402
 
 OPTIONS = {"words": 8, "dim": 16}
 RNG = np.random.default_rng(3)
@@ -31,9 +31,9 @@ def _maps(count: int, seed: int = 0) -> torch.Tensor:
 
 
 @pytest.fixture
-def head() -> _lite_net.LiteHead:
+def head() -> lite.LiteHead:
     torch.manual_seed(1)
-    return _lite_net.LiteHead(8, 16)
+    return lite.LiteHead(8, 16)
 
 
 @pytest.mark.parametrize("dim", [0, 16])
@@ -60,7 +60,7 @@ def test_head_and_trunk_are_the_split_and_the_folded_trunk_computes_the_same() -
 
 
 def test_a_window_of_one_frame_is_the_frame_alone_and_sums_add(head) -> None:
-    net = _lite_net.LiteNet(torch.nn.Identity(), head)
+    net = lite.LiteNet(torch.nn.Identity(), head)
     states = head.states(_maps(3))
     frames, window = net.window(states[:1][None])
     assert frames is None
@@ -72,13 +72,13 @@ def test_a_window_of_one_frame_is_the_frame_alone_and_sums_add(head) -> None:
 
 
 def test_a_sharp_head_without_projection_is_the_plain_vlad() -> None:
-    head = _lite_net.LiteHead(6)
+    head = lite.LiteHead(6)
     maps = _maps(12)
     head.initialise(maps)
     with torch.no_grad():
         head.assignment.weight.mul_(1e4)
         head.assignment.bias.mul_(1e4)
-    plain = _vlad.vlad(_vlad.local_features(maps), head.words.detach())
+    plain = vlad.vlad(lite.local_features(maps), head.words.detach())
     torch.testing.assert_close(head(maps), plain, atol=1e-4, rtol=1e-3)
 
 
@@ -89,14 +89,14 @@ def test_a_start_is_repeatable_and_spreads_descriptors(head) -> None:
     after = head(maps) @ head(maps).T
     assert (after.sum() - after.trace()).abs() < (before.sum() - before.trace()).abs()
     torch.manual_seed(5)
-    again = _lite_net.LiteHead(8, 16)
+    again = lite.LiteHead(8, 16)
     again.initialise(maps)
     for key, value in head.state_dict().items():
         torch.testing.assert_close(again.state_dict()[key], value)
     with pytest.raises(EncoderError, match="16 principal components"):
         head.initialise(_maps(10))
     with pytest.raises(EncoderError, match="give more images"):
-        _lite_net.LiteHead(30).initialise(_maps(1)[:, :, :3, :3])
+        lite.LiteHead(30).initialise(_maps(1)[:, :, :3, :3])
 
 
 def test_every_parameter_of_the_head_gets_a_gradient(head) -> None:
@@ -143,13 +143,13 @@ def test_files_of_the_whole_network_and_of_the_head(tmp_path: Path) -> None:
 
 def test_the_shipped_head_is_small_half_precision_and_offline(monkeypatch) -> None:
     monkeypatch.setenv("PLACEMEMORY_OFFLINE", "1")
-    path = find_weights(WEIGHTS)
+    path = find_weights(LITE_NET_WEIGHTS)
     assert path.stat().st_size < 4e6
     state = load_file(path)
     assert {value.dtype for value in state.values()} == {torch.float16}
     frames, windows = encoders.create("lite-net"), encoders.create("lite-seq")
     rows = frames.encode(IMAGES[:2])
-    assert rows.shape == (2, WORDS * 112)
+    assert rows.shape == (2, LITE_WORDS * 112)
     np.testing.assert_allclose(windows.encode(IMAGES[:2]), rows, atol=1e-6)
     assert frames.card.licence == "Apache-2.0"
     assert encoders.from_card(frames.card).card.hash == frames.card.hash
@@ -163,9 +163,9 @@ def test_half_precision_stays_near() -> None:
     assert (rows[0] * rows[1]).sum(axis=1).min() > 0.97
 
 
-def test_an_export_computes_the_same(tmp_path: Path) -> None:
+def test_anonnx_computes_the_same(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="the extra 'export' is not installed")
-    from placememory.encoders._export import export_onnx
+    from placememory.encoders.onnx import export_onnx
 
     encoder = encoders.create("lite-net", "random", **OPTIONS)
     report = export_onnx(encoder, tmp_path / "net.onnx", image_size=(96, 128))

@@ -21,14 +21,14 @@ from placememory.frames import list_frames
 
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 
-from placememory.encoders import _lite0, _vlad  # noqa: E402
-from placememory.encoders._weights import find_weights  # noqa: E402
-from placememory.encoders.lite_vlad import WEIGHTS  # noqa: E402
+from placememory.encoders import lite, lite0, vlad  # noqa: E402
+from placememory.encoders.catalogue import LITE0_WEIGHTS  # noqa: E402
+from placememory.encoders.weights import find_weights  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def trunk() -> _lite0.Trunk:
-    return _lite0.load_trunk(find_weights(WEIGHTS))
+def trunk() -> lite0.Trunk:
+    return lite0.load_trunk(find_weights(LITE0_WEIGHTS))
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +47,10 @@ def _images(count: int, height: int = 96, width: int = 128, seed: int = 0) -> li
 
 
 @pytest.mark.parametrize("size", [(64, 64), (240, 320), (176, 320)])
-def test_the_folded_trunk_computes_the_same(trunk: _lite0.Trunk, size: tuple[int, int]) -> None:
+def test_the_folded_trunk_computes_the_same(trunk: lite0.Trunk, size: tuple[int, int]) -> None:
     x = torch.rand((2, 3, *size), generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.inference_mode():
-        plain, folded = trunk(x), _lite0.FoldedTrunk(trunk).eval()(x)
+        plain, folded = trunk(x), lite0.FoldedTrunk(trunk).eval()(x)
     assert plain.shape == (2, 112, size[0] // 16, size[1] // 16)
     assert (plain - folded).abs().max() < 1e-3 * plain.abs().max()
 
@@ -58,7 +58,7 @@ def test_the_folded_trunk_computes_the_same(trunk: _lite0.Trunk, size: tuple[int
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.pth"
     torch.save({"_conv_stem.weight": torch.zeros(3)}, path)
-    with pytest.raises(WeightsError, match="not EfficientNet-Lite0 weights"):
+    with pytest.raises(WeightsError, match="weights of another network"):
         encoders.create("lite-vlad", weights=path)
     path.write_bytes(b"garbage")
     with pytest.raises(WeightsError, match="cannot read"):
@@ -69,7 +69,7 @@ def test_vlad_equals_a_plain_loop() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(3, 20, 6)).astype(np.float32)
     words = rng.normal(size=(4, 6)).astype(np.float32)
-    found = _vlad.vlad(torch.from_numpy(features), torch.from_numpy(words)).numpy()
+    found = vlad.vlad(torch.from_numpy(features), torch.from_numpy(words)).numpy()
     for image, descriptor in zip(features, found, strict=True):
         parts = np.zeros((4, 6))
         for feature in image:
@@ -82,13 +82,13 @@ def test_vlad_equals_a_plain_loop() -> None:
 
 def test_local_features_drop_the_border_and_average() -> None:
     maps = torch.rand((1, 5, 7, 9), generator=torch.Generator().manual_seed(1))
-    features = _vlad.local_features(maps)
+    features = lite.local_features(maps)
     assert features.shape == (1, (7 - 3) * (9 - 3), 5)
     spoiled = maps.clone()
     spoiled[:, :, 0], spoiled[:, :, -1] = 9.0, -9.0
     spoiled[..., 0], spoiled[..., -1] = 9.0, -9.0
-    torch.testing.assert_close(_vlad.local_features(spoiled), features)
-    assert _vlad.local_features(maps[:, :, :3]).shape == (1, 3 * 9, 5)
+    torch.testing.assert_close(lite.local_features(spoiled), features)
+    assert lite.local_features(maps[:, :, :3]).shape == (1, 3 * 9, 5)
 
 
 def test_descriptors_are_unit_and_depend_on_nothing_but_the_image(fitted: FittableEncoder) -> None:
@@ -110,7 +110,7 @@ def test_no_images_and_one_colour(fitted: FittableEncoder) -> None:
 
 def test_what_is_no_image_is_refused(fitted: FittableEncoder) -> None:
     with pytest.raises(ImageError):
-        fitted.encode([np.zeros((4, 4), np.uint8)])
+        fitted.encode([np.zeros((4, 4, 2), np.uint8)])
 
 
 def test_fit_encode_gives_what_encode_gives() -> None:
@@ -156,8 +156,8 @@ def test_embed_equals_encode(fitted: FittableEncoder) -> None:
     ("arguments", "error", "message"),
     [
         ({"name": "lite-vald"}, EncoderError, "did you mean 'lite-vlad'"),
-        ({"words": 1}, EncoderError, "at least 2 words"),
-        ({"words": "many"}, EncoderError, "at least 2 words"),
+        ({"words": 1}, EncoderError, "words is a whole number from 2"),
+        ({"words": "many"}, EncoderError, "words is a whole number from 2"),
         ({"colour": 1}, EncoderError, "no setting 'colour'"),
         ({"precision": "int3"}, SettingError, "precision must be"),
         ({"device": "toaster"}, SettingError, "unknown device"),

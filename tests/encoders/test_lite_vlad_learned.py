@@ -15,8 +15,8 @@ torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed"
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from placememory.encoders._weights import find_weights  # noqa: E402
-from placememory.encoders.lite_net import WEIGHTS  # noqa: E402
+from placememory.encoders.catalogue import LITE_NET_WEIGHTS  # noqa: E402
+from placememory.encoders.weights import find_weights  # noqa: E402
 
 RNG = np.random.default_rng(5)
 IMAGES = [
@@ -48,7 +48,7 @@ def test_the_words_are_the_maps_own_and_the_features_are_learned() -> None:
 
 def test_weights_as_training_leaves_them(tmp_path: Path) -> None:
     """A map that does nothing gives lite-vlad; another count of words in the file is no matter."""
-    head = load_file(find_weights(WEIGHTS))
+    head = load_file(find_weights(LITE_NET_WEIGHTS))
     head["head.local.weight"], head["head.local.bias"] = torch.eye(112), torch.zeros(112)
     head["head.words"], head["head.assignment.weight"] = torch.zeros(5, 112), torch.zeros(5, 112)
     head["head.assignment.bias"] = torch.zeros(5)

@@ -12,11 +12,11 @@ from placememory.errors import EncoderError, WeightsError
 
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 
-from placememory.encoders import _netvlad_fit as fit  # noqa: E402
-from placememory.encoders._device import choose_device  # noqa: E402
-from placememory.encoders._layers import vgg16_trunk  # noqa: E402
-from placememory.encoders._netvlad_pool import NetVLADPool, vlad_descriptor  # noqa: E402
-from placememory.encoders._preprocess import Preprocess  # noqa: E402
+from placememory.encoders import netvlad as fit  # noqa: E402
+from placememory.encoders.device import choose_device  # noqa: E402
+from placememory.encoders.layers import vgg16_trunk  # noqa: E402
+from placememory.encoders.preprocessing import Preprocess  # noqa: E402
+from placememory.encoders.vlad import NetVLADPool, vlad_descriptor  # noqa: E402
 
 
 @pytest.mark.real

@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed"
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils._pytree import tree_flatten  # noqa: E402
 
-from placememory.encoders._netvlad_net import _Aggregation  # noqa: E402
-from placememory.encoders._netvlad_pool import NetVLADPool  # noqa: E402
+from placememory.encoders.netvlad import Aggregation  # noqa: E402
+from placememory.encoders.vlad import NetVLADPool  # noqa: E402
 
 
 class _Largest(TorchDispatchMode):
@@ -26,7 +26,7 @@ class _Largest(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("layer", [_Aggregation(512, 64), NetVLADPool(512, 64)])
+@pytest.mark.parametrize("layer", [Aggregation(512, 64), NetVLADPool(512, 64)])
 def test_memory_grows_with_positions_times_channels_at_most(layer) -> None:
     positions = 36 * 64  # of an image of 576 x 1024
     with torch.inference_mode(), _Largest() as seen:

@@ -22,8 +22,8 @@ from placememory.errors import (
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 pytest.importorskip("onnxscript", reason="the extra 'export' is not installed")
 
-from placememory.encoders import _export  # noqa: E402
-from placememory.encoders._device import choose_device  # noqa: E402
+from placememory.encoders import onnx as exporting  # noqa: E402
+from placememory.encoders.device import choose_device  # noqa: E402
 
 RNG = np.random.default_rng(5)
 IMAGES = [
@@ -37,7 +37,7 @@ def lite(tmp_path_factory):
     """The default encoder, fitted, and its export."""
     encoder = encoders.create("lite-vlad", precision="float32").fit(IMAGES)
     path = tmp_path_factory.mktemp("onnx") / "lite.onnx"
-    report = _export.export_onnx(encoder, path, image_size=IMAGES[0].shape[:2])
+    report = exporting.export_onnx(encoder, path, image_size=IMAGES[0].shape[:2])
     assert report.input_size == (240, 320)
     assert report.difference <= 1e-5
     return encoder, path
@@ -69,7 +69,7 @@ def test_a_network_with_fixed_input(tmp_path: Path) -> None:
     torch.manual_seed(0)
     encoder = encoders.create("cosplace", "random", dim=32, size=64)
     path = tmp_path / "net.onnx"
-    report = _export.export_onnx(encoder, path)
+    report = exporting.export_onnx(encoder, path)
     assert report.input_size == (64, 64)
     exported = encoders.create("cosplace", path, dim=32, size=64)
     assert exported.card == encoder.card
@@ -94,10 +94,10 @@ def test_other_shapes_than_exported_are_refused(lite) -> None:
     with pytest.raises(EncoderError, match="exported for an input of 240x320"):
         exported.encode([IMAGES[0][:60]])
     with pytest.raises(EncoderError, match="--image-size"):
-        _export.export_onnx(encoder, path.with_name("again.onnx"))
+        exporting.export_onnx(encoder, path.with_name("again.onnx"))
     assert not path.with_name("again.onnx").exists()
-    with pytest.raises(EncoderError, match="no torch module"):
-        _ = exported.module
+    with pytest.raises(EncoderError, match="no torch network"):
+        exporting.export_onnx(exported, path.with_name("again.onnx"))
 
 
 def test_files_that_are_not_ours_are_refused(lite, tmp_path: Path) -> None:
@@ -116,16 +116,16 @@ def test_files_that_are_not_ours_are_refused(lite, tmp_path: Path) -> None:
 
 
 def test_what_computes_something_else_is_not_kept(lite, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(_export, "PARITY", 0.0)
+    monkeypatch.setattr(exporting, "PARITY", 0.0)
     path = tmp_path / "x.onnx"
     with pytest.raises(EncoderError, match="was not kept"):
-        _export.export_onnx(lite[0], path, image_size=(120, 160))
+        exporting.export_onnx(lite[0], path, image_size=(120, 160))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_cannot_be_exported() -> None:
     with pytest.raises(EncoderError, match="jist cannot be exported"):
-        _export.export_onnx(encoders.create("jist", "random"), "x.onnx")
+        exporting.export_onnx(encoders.create("jist", "random"), "x.onnx")
 
 
 def test_a_missing_runtime_names_the_extra(lite, monkeypatch) -> None:
@@ -141,5 +141,5 @@ def test_preprocessing_without_torch_is_the_same(resize_on, interpolation, size)
     preprocess = Preprocess(size=size, resize_on=resize_on, interpolation=interpolation)
     device = choose_device("cpu", "float32")
     image = RNG.integers(0, 255, (97, 121, 3), dtype=np.uint8)
-    with_torch = device.normalised(preprocess.resize(image)[None], preprocess)[0].numpy()
+    with_torch = device.normalise(preprocess.resize(image)[None], preprocess)[0].numpy()
     np.testing.assert_allclose(preprocess.apply(image), with_torch, atol=2e-5)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from placememory.encoders._pca import principal_components
+from placememory.encoders.pca import principal_components
 from placememory.errors import EncoderError
 
 

@@ -63,16 +63,16 @@ def test_a_pca_behind_seqvlad() -> None:
     torch.manual_seed(0)
     encoder = encoders.create("seqvlad", "random", backbone="r18l3", length=2)
     full = np.stack([s.sequence for s in encoder.encode_stream(IMAGES) if s.sequence is not None])
-    reduced = encoder.reduced(full, 4)
+    reduced = encoder.reduce(full, 4)
     assert reduced.card.hash != encoder.card.hash
     found = reduced.encode_window(IMAGES[:2]).sequence
     mean, components = reduced.card.fitted["mean"], reduced.card.fitted["components"]
     assert found.shape == (4,) == (reduced.card.dim,)
     np.testing.assert_allclose(found, components @ (full[0] - mean), atol=1e-5)
     with pytest.raises(EncoderError, match="PCA already"):
-        reduced.reduced(full, 3)
+        reduced.reduce(full, 3)
     with pytest.raises(EncoderError, match="give more images"):
-        encoder.reduced(full, len(full))
+        encoder.reduce(full, len(full))
     with pytest.raises(EncoderError, match="a mean \\(16384,\\)"):
         encoder.with_fitted({"mean": mean[:5], "components": components})
 

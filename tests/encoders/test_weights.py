@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from placememory import encoders
-from placememory.encoders._weights import WeightsFile, find_weights, is_present, weights_folder
+from placememory.encoders.weights import WeightsFile, find_weights, is_present, weights_folder
 from placememory.errors import MissingExtraError, WeightsError
 
 DATA = bytes(range(256)) * 20_000

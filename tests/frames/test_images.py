@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from placememory.errors import ImageError
-from placememory.frames import read_image
+from placememory.frames import as_rgb, read_image
 from placememory.frames.images import is_image
 
 RGB = np.zeros((4, 6, 3), np.uint8)
@@ -154,3 +154,29 @@ def test_damaged_exif_neither_warns_nor_costs_the_image(tmp_path: Path) -> None:
         text=True,
     )
     assert (done.stdout, done.stderr) == ("(4, 6, 3)\n", "")
+
+
+def test_grey_and_alpha_arrays_become_rgb() -> None:
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    expected = np.stack([grey] * 3, axis=2)
+    np.testing.assert_array_equal(as_rgb(grey), expected)
+    np.testing.assert_array_equal(as_rgb(grey[:, :, None]), expected)
+    alpha = np.dstack([expected, 255 - grey])
+    np.testing.assert_array_equal(as_rgb(alpha), expected)
+    assert as_rgb(expected) is expected
+
+
+@pytest.mark.parametrize(
+    ("image", "hint"),
+    [
+        (np.zeros((4, 5, 3), np.float32), r"\(255 \* image\)\.round"),
+        (np.zeros((4, 5, 3), np.int64), r"image\.astype\(np\.uint8\)$"),
+        (np.zeros((3, 4, 5), np.uint8), r"image\.transpose\(1, 2, 0\)"),
+        (np.zeros((2, 4, 5, 3), np.uint8), "give one image"),
+        (np.zeros((0, 5, 3), np.uint8), "at least one pixel"),
+        ("photo.png", "not str; read_image"),
+    ],
+)
+def test_other_arrays_are_refused_with_what_to_do(image: object, hint: str) -> None:
+    with pytest.raises(ImageError, match=hint):
+        as_rgb(image)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from placememory.encoders import Preprocess
-from placememory.encoders._device import choose_device
+from placememory.encoders.device import choose_device
 from placememory.errors import ImageError
 from placememory.frames import Frame
 from placememory.training.config import Augment

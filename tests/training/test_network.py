@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from placememory.encoders import create, names
-from placememory.encoders._casenet_net import CaseNet
+from placememory.encoders.cricavpr import CaseNet
 from placememory.errors import EncoderError, SettingError, WeightsError
 from placememory.training.config import EncoderChoice, Optimization
 from placememory.training.network import Parts

@@ -11,7 +11,7 @@ from placememory.cli import _options as options
 from placememory.cli._common import out, print_json, print_table, progress, say
 from placememory.cli._frames import FrameOptions
 from placememory.encoders import EncoderInfo, info, infos
-from placememory.encoders._weights import find_weights, is_present
+from placememory.encoders.weights import find_weights, is_present
 from placememory.errors import SettingError
 from placememory.frames import FrameImages
 
@@ -80,9 +80,13 @@ def fit(
     """
     if name != "netvlad-wpca":
         raise SettingError(f"only netvlad-wpca is fitted this way, not {name!r}")
-    from placememory.encoders._device import choose_device
-    from placememory.encoders._netvlad_fit import fit_netvlad, load_trunk, save_weights
-    from placememory.encoders.netvlad_wpca import PREPROCESS
+    from placememory.encoders.device import choose_device
+    from placememory.encoders.netvlad import (
+        WPCA_PREPROCESS,
+        fit_netvlad,
+        load_trunk,
+        save_weights,
+    )
 
     source = info(name).weights
     assert source is not None
@@ -92,7 +96,7 @@ def fit(
             load_trunk(trunk or find_weights(source)),
             FrameImages(frames),
             choose_device(device, "float32"),
-            PREPROCESS,
+            WPCA_PREPROCESS,
             words=words,
             dim=dim,
             seed=seed,

@@ -62,7 +62,7 @@ def _source(what: str, weights: str | None, chosen: list[str]) -> Encoder:
 
 
 def _encoder(encoder: Encoder, out: Path, image_size: str | None) -> None:
-    from placememory.encoders._export import export_onnx
+    from placememory.encoders.onnx import export_onnx
 
     report = export_onnx(encoder, out, image_size=_size(image_size))
     rows, columns = report.input_size

@@ -1,41 +1,55 @@
-"""Encoders: images to descriptors. Each method is one file in this folder, found by its name."""
+"""Encoders: images to descriptors.
 
-from placememory.encoders._base import Encoder, FittableEncoder
-from placememory.encoders._card import EncoderCard, EncoderInfo, Option
-from placememory.encoders._network import NetworkEncoder, load_weights, network_encoder
-from placememory.encoders._preprocess import Preprocess
-from placememory.encoders._sequence import (
+The built-in ones are listed in ``catalogue``; the networks of a family are one module, which is
+imported, and torch with it, when one of them is made. ``docs/adding-an-encoder.md`` shows how to
+add one.
+"""
+
+from placememory.encoders.base import Descriptors, Encoder, FittableEncoder, check_encoder
+from placememory.encoders.batching import BATCH, BadFrames, encode_frames, fit_on_sample
+from placememory.encoders.card import EncoderCard, EncoderInfo, Option, Options
+from placememory.encoders.network import NetworkMethod, Recipe, TorchEncoder, load_weights
+from placememory.encoders.preprocessing import Preprocess
+from placememory.encoders.registry import DEFAULT_ENCODER, create, from_card, info, infos, names
+from placememory.encoders.registry import register as register_encoder
+from placememory.encoders.registry import resolve as resolve_encoder
+from placememory.encoders.sequence import (
     SequenceEncoder,
     SequenceStream,
     StreamDescriptors,
     WindowDescriptors,
 )
-from placememory.encoders._weights import WeightsFile
-from placememory.encoders.registry import DEFAULT_ENCODER, create, from_card, info, infos, names
-from placememory.encoders.registry import register as register_encoder
-from placememory.encoders.registry import resolve as resolve_encoder
+from placememory.encoders.weights import WeightsFile
 
 __all__ = [
+    "BATCH",
     "DEFAULT_ENCODER",
+    "BadFrames",
+    "Descriptors",
     "Encoder",
     "EncoderCard",
     "EncoderInfo",
     "FittableEncoder",
-    "NetworkEncoder",
+    "NetworkMethod",
     "Option",
+    "Options",
     "Preprocess",
+    "Recipe",
     "SequenceEncoder",
     "SequenceStream",
     "StreamDescriptors",
+    "TorchEncoder",
     "WeightsFile",
     "WindowDescriptors",
+    "check_encoder",
     "create",
+    "encode_frames",
+    "fit_on_sample",
     "from_card",
     "info",
     "infos",
     "load_weights",
     "names",
-    "network_encoder",
     "register_encoder",
     "resolve_encoder",
 ]

@@ -1,92 +1,280 @@
-"""``cricavpr``: regions of DINOv2 features that attend to those of other images (CVPR 2024)."""
+"""CricaVPR: DINOv2 with adapters, 14 regions of an image, attention across images; CaseNet on it.
+
+Lu, Lan, Zhang, Jiang, Wang, Yuan, "CricaVPR: Cross-image Correlation-aware Representation
+Learning for Visual Place Recognition", CVPR 2024. CaseNet has the frames of a sequence in the
+place of the other images: Li et al., "CaseVPR: Correlation-Aware Sequential Embedding for
+Sequence-to-Frame Visual Place Recognition", RA-L 2025.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import Any
 
-from placememory.encoders._base import Descriptors, check_images
-from placememory.encoders._card import EncoderInfo, Option
-from placememory.encoders._network import (
-    NetworkEncoder,
-    inputs,
-    load_weights,
-    network_encoder,
-    one_of,
-    whole,
-)
-from placememory.encoders._preprocess import RESIZED_ON, Preprocess
-from placememory.encoders._weights import WeightsFile
+import torch
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from placememory.encoders.base import Descriptors
+from placememory.encoders.card import EncoderInfo, Options
+from placememory.encoders.checkpoint import State, rename_keys
+from placememory.encoders.dinov2 import CHANNELS, DinoV2
+from placememory.encoders.layers import GeM, SequenceNet, UnitLength
+from placememory.encoders.network import Recipe, TorchEncoder, load_weights, read_whole, read_word
+from placememory.encoders.preprocessing import RESIZED_ON, Preprocess
+from placememory.encoders.sequence import SequenceEncoder
+from placememory.errors import EncoderError
 from placememory.frames import Image
 
-if TYPE_CHECKING:
-    import torch
-
-SIDE = 224
-WEIGHTS = WeightsFile(
-    file="CricaVPR.pth",
-    licence="MIT",
-    url="https://github.com/Lu-Feng/CricaVPR/releases/download/v1.0/CricaVPR.pth",
-)
-INFO = EncoderInfo(
-    name="cricavpr",
-    summary="14 regions of adapted DINOv2; with together > 1, images attend to each other",
-    dim=10752,
-    input="224x224",
-    licence="MIT",
-    origin="Lu et al., CVPR 2024; github.com/Lu-Feng/CricaVPR",
-    weights=WEIGHTS,
-    options={"together": 1, "resize_on": "normalised"},
-)
+REGIONS = 14
+DIM = REGIONS * CHANNELS
+_INNER = 384
+_HALVES = (slice(0, 8), slice(8, None))
+_THIRDS = (slice(0, 5), slice(5, 11), slice(11, None))
 
 
-class CricaVPREncoder(NetworkEncoder):
-    """CricaVPR, one image at a time or in groups.
+def recipe(info: EncoderInfo, options: Options) -> Recipe:
+    """How ``cricavpr``, ``casenet-224`` and ``casenet-322`` are made; see :class:`Recipe`."""
+    side = 322 if info.name == "casenet-322" else 224
+    resize_on: Any = read_word(options, "resize_on", RESIZED_ON)
+    make = partial(
+        Recipe,
+        preprocess=Preprocess(size=(side, side), resize_on=resize_on),
+        dim=info.dim,
+        published=info.weights,
+    )
+    if info.sequence:
+        read_whole(options, "length", 1)
+        kind = read_word(options, "encoder_type", ENCODER_TYPES)
+        return make(
+            network=lambda path: load_weights(CaseNet(kind), path, casenet_layout),
+            kind=SequenceEncoder,
+        )
+    together = read_whole(options, "together", 1) > 1
+    return make(
+        network=lambda path: load_weights(CricaVPRNet(together=together), path, cricavpr_layout),
+        kind=CricaVPREncoder if together else TorchEncoder,
+        batch_invariant=not together,
+    )
 
-    With ``together`` 1 (the default, and how CaseVPR runs it) a descriptor depends on its image
-    alone. With ``together`` n, n images that follow each other in one call attend to each other;
-    the authors evaluate with 16. The same image then has another descriptor in other company, and
-    its card says ``batch_invariant=False``.
+
+class CricaVPREncoder(TorchEncoder):
+    """CricaVPR on groups of images.
+
+    With the option ``together`` 1 (the default, and how CaseVPR runs it) a descriptor depends on
+    its image alone. With ``together`` n, n images that follow each other in one call attend to
+    each other; the authors evaluate with 16. The same image then has another descriptor in other
+    company, and its card says ``batch_invariant=False``.
     """
 
     def encode(self, images: Sequence[Image]) -> Descriptors:
         """See :meth:`Encoder.encode`; groups are formed in the order given."""
-        check_images(images)
         size = int(self.card.options["together"])
-        rows = [self._group(images[i : i + size]) for i in range(0, len(images), size)]
+        groups = (images[i : i + size] for i in range(0, len(images), size))
+        rows = [self.embed(torch.cat([*self._inputs(group)])) for group in groups]
         return self._device.to_numpy(rows, self.card.dim)
 
-    def _group(self, images: Sequence[Image]) -> torch.Tensor:
-        import torch
 
-        return self.embed(torch.cat(inputs(images, self._device, self.card)))
+class _ConvNorm(nn.Module):
+    """Convolution, batch norm, ReLU."""
+
+    def __init__(self, channels_in: int, channels: int, side: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels, side, padding=side // 2)
+        self.bn = nn.BatchNorm2d(channels, eps=1e-3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.bn(self.conv(x)))
 
 
-def create(
-    weights: str | Path | None, *, device: str, precision: str, options: dict[str, Option]
-) -> NetworkEncoder:
-    """See :func:`placememory.encoders.create`."""
-    together = whole(options, "together", 1) > 1
+class _Adapter(nn.Module):
+    """Convolutions at three scales over the patches, between two linear layers."""
 
-    def network(path: Path | None) -> torch.nn.Module:
-        from placememory.encoders._crica_net import CricaVPRNet, cricavpr_layout
+    def __init__(self) -> None:
+        super().__init__()
+        self.D_fc1 = nn.Linear(CHANNELS, _INNER)
+        self.D_fc2 = nn.Linear(_INNER, CHANNELS)
+        self.branch1 = _ConvNorm(_INNER, 192, 1)
+        self.branch2 = nn.Sequential(_ConvNorm(_INNER, 24, 1), _ConvNorm(24, 96, 3))
+        self.branch3 = nn.Sequential(_ConvNorm(_INNER, 24, 1), _ConvNorm(24, 96, 5))
 
-        return load_weights(CricaVPRNet(together=together), path, cricavpr_layout)
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(N, 1 + P, 768) to the same; the class token bypasses the convolutions."""
+        inner = torch.relu(self.D_fc1(tokens))
+        side = math.isqrt(inner.shape[1] - 1)
+        grid = torch.unflatten(inner[:, 1:].transpose(1, 2), 2, (side, side))
+        mixed = torch.cat([self.branch1(grid), self.branch2(grid), self.branch3(grid)], dim=1)
+        both = torch.cat([inner[:, :1], mixed.flatten(2).transpose(1, 2)], dim=1)
+        return self.D_fc2(both + inner)  # type: ignore[no-any-return]
 
-    return network_encoder(
-        CricaVPREncoder if together else NetworkEncoder,
-        INFO,
-        weights,
-        published=WEIGHTS,
-        preprocess=Preprocess(
-            size=(SIDE, SIDE),
-            resize_on=one_of(options, "resize_on", RESIZED_ON),
-        ),
-        dim=INFO.dim,
-        options=options,
-        make=network,
-        device=device,
-        precision=precision,
-        batch_invariant=not together,
-    )
+
+class AdaptedBlock(Block):
+    """A transformer block with an adapter beside its MLP."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.adapter = _Adapter()
+
+    def forward(self, x: Tensor, *_: Any, **__: Any) -> Tensor:
+        """Tokens (N, 1 + P, 768) to the same."""
+        x = x + self.ls1(self.attn(self.norm1(x)))
+        normed = self.norm2(x)
+        return x + self.ls2(self.mlp(normed) + 0.2 * self.adapter(normed))  # type: ignore[no-any-return]
+
+
+class RegionContext(nn.Module):
+    """Regions of an image, and the transformer in which regions of several images meet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.aggregation = nn.Sequential(UnitLength(), GeM(), nn.Flatten())
+        layer = nn.TransformerEncoderLayer(CHANNELS, 16, dim_feedforward=2048, activation="gelu")
+        self.encoder = nn.TransformerEncoder(layer, num_layers=2, enable_nested_tensor=False)
+
+    def regions(self, token: Tensor, maps: Tensor) -> Tensor:
+        """Class token (N, 768) and map (N, 768, S, S) to (N, 14, 768).
+
+        The order is class token, 2 x 2 regions, 3 x 3 regions. Where they are cut is written for
+        a map of 16 x 16 and kept for others, as in the release; at 23 x 23 the last ones are large.
+        """
+        cuts = [
+            (rows, columns) for parts in (_HALVES, _THIRDS) for rows in parts for columns in parts
+        ]
+        pooled = [self.aggregation(maps[:, :, rows, columns]) for rows, columns in cuts]
+        return torch.stack([token, *pooled], dim=1)
+
+    def correlate(self, regions: Tensor) -> Tensor:
+        """(T, R, 768) to the same: for each of R, attention over the T along the first axis."""
+        context: Tensor = self.encoder(regions)
+        return context
+
+    def apart(self, regions: Tensor) -> Tensor:
+        """(N, 14, 768) to the same, each image on its own: attention over a single element."""
+        context = self.correlate(regions.flatten(0, 1)[None])[0]
+        return torch.unflatten(context, 0, regions.shape[:2])
+
+
+def adapted_dinov2() -> DinoV2:
+    """DINOv2 with an adapter in every block; it takes square images only."""
+    return DinoV2(block=AdaptedBlock)
+
+
+def square_maps(backbone: DinoV2, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Class token and map of square images.
+
+    Raises:
+        EncoderError: The images are not square.
+    """
+    if x.shape[-1] != x.shape[-2]:
+        raise EncoderError(f"this encoder takes square input, not {x.shape[-2]}x{x.shape[-1]}")
+    return backbone.maps(x)
+
+
+class CricaVPRNet(RegionContext):
+    """(N, 3, S, S) to (N, 10752) of unit length.
+
+    Attributes:
+        together: Whether the images of a batch attend to each other, as published; their
+            descriptors then depend on the batch. Otherwise each image is described alone.
+    """
+
+    def __init__(self, *, together: bool) -> None:
+        super().__init__()
+        self.backbone = adapted_dinov2()
+        self.together = together
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, S, S) normalised RGB to (N, 10752)."""
+        regions = self.regions(*square_maps(self.backbone, x))
+        context = self.correlate(regions) if self.together else self.apart(regions)
+        return normalize(context.flatten(1), dim=-1)
+
+
+def cricavpr_layout(state: State) -> State:
+    """The state under the keys of the CricaVPR release; CaseVPR's ``crica.pth`` is re-keyed."""
+    if any(key.startswith("backbone.") for key in state):
+        return state
+    return rename_keys(state, _release_key)
+
+
+def _release_key(key: str) -> str:
+    """``encoder.*`` is the backbone and ``pool.*`` or ``pooling.*`` the rest in CaseVPR's files."""
+    if key.startswith("encoder."):
+        return "backbone." + key.removeprefix("encoder.")
+    return key.removeprefix("pool.").removeprefix("pooling.")
+
+
+ENCODER_TYPES = ("bs_d_c", "b_sd_c", "sd_b_c")
+
+
+class CaseNet(SequenceNet):
+    """Frames (N, 3, S, S) to frame descriptors and a sequence descriptor, both 10752 long.
+
+    Args:
+        encoder_type: What attends to what: ``bs_d_c``, each region to itself in the other frames
+            (as published); ``b_sd_c``, nothing at all; ``sd_b_c``, all regions of all frames.
+
+    Attributes:
+        mixes_sequences: Whether ``bs_d_c`` and ``b_sd_c`` also attend across the sequences of a
+            batch, as in the published training. Then a descriptor depends on the batch.
+    """
+
+    dim = DIM
+
+    def __init__(self, encoder_type: str) -> None:
+        super().__init__()
+        self.encoder = adapted_dinov2()
+        self.pooling = RegionContext()
+        self.encoder_type = encoder_type
+        self.mixes_sequences = False
+
+    def per_frame(self, x: Tensor) -> Tensor:
+        """(N, 3, S, S) to the 14 regions of each frame (N, 14, 768)."""
+        return self.pooling.regions(*square_maps(self.encoder, x))
+
+    def window(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Regions (B, L, 14, 768) to (B, L, 10752) and (B, 10752), of unit length."""
+        context = self._context(states).flatten(2)
+        return normalize(context, dim=-1), normalize(context.mean(dim=1), dim=-1)
+
+    def alone(self, states: Tensor) -> Tensor:
+        """Regions (N, 14, 768) to (N, 10752), each frame without the others."""
+        return normalize(self.pooling.apart(states).flatten(1), dim=-1)
+
+    def _context(self, states: Tensor) -> Tensor:
+        """(B, L, 14, 768) to the same; the axis along which attention runs comes first."""
+        count, frames, regions = states.shape[:3]
+        correlate = self.pooling.correlate
+        if self.encoder_type == "sd_b_c":
+            mixed = correlate(states.flatten(1, 2).transpose(0, 1)).transpose(0, 1)
+            return torch.unflatten(mixed, 1, (frames, regions))
+        if self.encoder_type == "bs_d_c":
+            if self.mixes_sequences:
+                return torch.unflatten(correlate(states.flatten(0, 1)), 0, (count, frames))
+            mixed = correlate(states.transpose(0, 1).flatten(1, 2))
+            return torch.unflatten(mixed, 1, (count, regions)).transpose(0, 1)
+        if self.mixes_sequences:
+            return torch.unflatten(correlate(states.flatten(1, 2)), 1, (frames, regions))
+        return torch.unflatten(self.pooling.apart(states.flatten(0, 1)), 0, (count, frames))
+
+
+def casenet_layout(state: State) -> State:
+    """The state under CaseNet's keys; ``pool.*`` files and the CricaVPR release are re-keyed.
+
+    In the release ``encoder`` is the transformer over regions, here it is the backbone.
+    """
+    released = any(key.startswith("backbone.") for key in state)
+    return rename_keys(state, _from_release if released else _from_casevpr)
+
+
+def _from_release(key: str) -> str:
+    if key.startswith("backbone."):
+        return "encoder." + key.removeprefix("backbone.")
+    return "pooling." + key
+
+
+def _from_casevpr(key: str) -> str:
+    return "pooling." + key.removeprefix("pool.") if key.startswith("pool.") else key

@@ -1,56 +1,70 @@
-"""``jist``: CosPlace's frame descriptors pooled by a generalised mean (RA-L 2023)."""
+"""JIST: CosPlace's descriptors of the frames, pooled by a generalised mean.
+
+Berton, Trivigno, Caputo, Masone, "JIST: Joint Image and Sequence Training for Sequential Visual
+Place Recognition", RA-L 2023.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+import torch
+from torch import Tensor, nn
 
-from placememory.encoders._card import EncoderInfo, Option
-from placememory.encoders._network import load_weights, plain_encoder, whole
-from placememory.encoders._preprocess import Preprocess
-from placememory.encoders._sequence import SequenceEncoder
-from placememory.encoders._weights import WeightsFile
-
-if TYPE_CHECKING:
-    import torch
-
-PREPROCESS = Preprocess(size=(384, 384))
-WEIGHTS = WeightsFile(
-    file="r18_jist_pretrained.pth",
-    licence="MIT",
-    page="https://drive.google.com/file/d/1F6eVrR-0LseE-tfbT8Y8WT92_O11lt5o",
-)
-INFO = EncoderInfo(
-    name="jist",
-    summary="CosPlace ResNet-18 of each frame, pooled over the frames (not of unit norm)",
-    dim=512,
-    input="5 frames of 384x384",
-    licence="MIT",
-    origin="Berton et al., RA-L 2023; github.com/ga1i13o/JIST",
-    weights=WEIGHTS,
-    sequence=True,
-    options={"length": 5},
-)
+from placememory.encoders.card import EncoderInfo, Options
+from placememory.encoders.cosplace import CosPlaceNet
+from placememory.encoders.layers import SequenceNet
+from placememory.encoders.network import Recipe, load_weights, read_whole
+from placememory.encoders.preprocessing import Preprocess
+from placememory.encoders.sequence import SequenceEncoder
 
 
-def create(
-    weights: str | Path | None, *, device: str, precision: str, options: dict[str, Option]
-) -> SequenceEncoder:
-    """See :func:`placememory.encoders.create`."""
-    whole(options, "length", 1)
-    return plain_encoder(
-        SequenceEncoder,
-        INFO,
-        weights,
-        PREPROCESS,
-        _network,
-        device=device,
-        precision=precision,
-        options=options,
+def recipe(info: EncoderInfo, options: Options) -> Recipe:
+    """How ``jist`` is made; see :class:`Recipe`."""
+    read_whole(options, "length", 1)
+    return Recipe(
+        network=lambda path: load_weights(JISTNet(), path),
+        preprocess=Preprocess(size=(384, 384)),
+        dim=info.dim,
+        published=info.weights,
+        kind=SequenceEncoder,
     )
 
 
-def _network(path: Path | None) -> torch.nn.Module:
-    from placememory.encoders._jist_net import JISTNet
+class _SeqGeM(nn.Module):
+    """Generalised mean over the frames; what is negative counts as almost nothing."""
 
-    return load_weights(JISTNet(), path)
+    def __init__(self, floor: float = 1e-6) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.full((1,), 3.0))
+        self.floor = floor
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(B, L, D) to (B, D)."""
+        return frames.clamp(min=self.floor).pow(self.p).mean(dim=1).pow(1.0 / self.p)
+
+
+class JISTNet(SequenceNet):
+    """Frames (N, 3, H, W) to frame descriptors and a sequence descriptor, both 512 long.
+
+    The sequence descriptor is not of unit length, as published.
+    """
+
+    dim = 512
+    unit = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = CosPlaceNet("resnet18", self.dim)
+        self.seq_gem = _SeqGeM()
+
+    def per_frame(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) to frame descriptors (N, 512)."""
+        descriptors: Tensor = self.model(x)
+        return descriptors
+
+    def window(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Frame descriptors (B, L, 512) to themselves and (B, 512)."""
+        return states, self.seq_gem(states)
+
+    def alone(self, states: Tensor) -> Tensor:
+        """Frame descriptors know no neighbours."""
+        return states

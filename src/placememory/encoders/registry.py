@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 from placememory._registry import Registry
-from placememory.encoders._base import Encoder
-from placememory.encoders._card import EncoderCard, EncoderInfo, Option
-from placememory.encoders._onnx import SUFFIX, open_onnx
+from placememory.encoders.base import Encoder, check_encoder
+from placememory.encoders.card import EncoderCard, EncoderInfo, Option, Options
+from placememory.encoders.catalogue import FAMILIES
+from placememory.encoders.network import NetworkMethod, Recipe
+from placememory.encoders.onnx import SUFFIX, open_onnx
 from placememory.errors import EncoderError, EncoderMismatchError
 
 DEFAULT_ENCODER = "lite-vlad"
 """The encoder that is taken where none is named."""
 
-_NAMES = (
-    *("boq-dinov2", "boq-resnet50", "casenet-224", "casenet-322", "cliquemining", "cosplace"),
-    *("cricavpr", "eigenplaces", "jist", "lite-net", "lite-seq", "lite-vlad", "lite-vlad-learned"),
-    *("megaloc", "mixvpr", "netvlad", "netvlad-wpca", "salad", "seqnet", "seqvlad", "svpr"),
-)
+
+def _recipe_of(family: str) -> Callable[[EncoderInfo, Options], Recipe]:
+    """The function ``recipe`` of a family's module, which is imported when it is called."""
+
+    def recipe(info: EncoderInfo, options: Options) -> Recipe:
+        found: Recipe = import_module(f"placememory.encoders.{family}").recipe(info, options)
+        return found
+
+    return recipe
+
+
 ENCODERS = Registry(
     "placememory.encoders",
     "encoder",
-    builtin={name: f"placememory.encoders.{name.replace('-', '_')}" for name in _NAMES},
+    builtin={
+        info.name: NetworkMethod(info, _recipe_of(family))
+        for family, infos in FAMILIES.items()
+        for info in infos
+    },
     error=EncoderError,
 )
 _COMMON = ("weights", "device", "precision")
@@ -34,7 +47,7 @@ class Method(Protocol):
     """A method that makes encoders, with what is known of it before."""
 
     @property
-    def INFO(self) -> EncoderInfo:  # noqa: N802
+    def info(self) -> EncoderInfo:
         """What is known of it."""
 
     def create(
@@ -43,7 +56,7 @@ class Method(Protocol):
         *,
         device: str,
         precision: str,
-        options: dict[str, Option],
+        options: Options,
     ) -> Encoder:
         """Make an encoder; see :func:`create`."""
 
@@ -76,10 +89,10 @@ class _Factory:
                     "word or a flag"
                 )
         summary = (inspect.getdoc(factory) or "").partition("\n")[0]
-        self.INFO = EncoderInfo(name=name, summary=summary, options=options)
+        self.info = EncoderInfo(name=name, summary=summary, options=options)
 
     def create(
-        self, weights: str | Path | None, *, device: str, precision: str, options: dict[str, Option]
+        self, weights: str | Path | None, *, device: str, precision: str, options: Options
     ) -> Encoder:
         """See :func:`create`; weights, device and precision are passed where they are taken.
 
@@ -116,12 +129,12 @@ def info(name: str) -> EncoderInfo:
     Raises:
         EncoderError: No encoder has this name.
     """
-    return _as_method(name, ENCODERS.load(name)).INFO
+    return _as_method(name, ENCODERS.load(name)).info
 
 
 def infos() -> list[EncoderInfo]:
     """What is known of all encoders; those that cannot be loaded are left out with a warning."""
-    return [_as_method(name, loaded).INFO for name, loaded in ENCODERS.load_all()]
+    return [_as_method(name, loaded).info for name, loaded in ENCODERS.load_all()]
 
 
 def register(name: str, factory: Callable[..., Any]) -> None:
@@ -185,7 +198,7 @@ def create(
         return open_onnx(
             Path(str(weights)), name, device=device, precision=precision, options=options
         )
-    known = method.INFO.options
+    known = method.info.options
     ENCODERS.check_settings(name, options, known)
     return method.create(weights, device=device, precision=precision, options={**known, **options})
 
@@ -228,31 +241,14 @@ def resolve(encoder: Encoder | str | None) -> Encoder:
     return check_encoder(encoder)
 
 
-def check_encoder(encoder: Any) -> Encoder:
-    """Refuse what is no encoder.
-
-    Raises:
-        EncoderError: It has no ``card``, or no ``encode``.
-    """
-    if isinstance(getattr(encoder, "card", None), EncoderCard) and callable(
-        getattr(encoder, "encode", None)
-    ):
-        found: Encoder = encoder
-        return found
-    raise EncoderError(
-        f"an encoder has a card (EncoderCard) and encode(images); this is of the type "
-        f"{type(encoder).__name__}. Give an encoder, or the name of one: {', '.join(names())}"
-    )
-
-
 def is_exported(weights: str | Path | None) -> bool:
     """Whether weights are an exported encoder."""
     return weights is not None and Path(weights).suffix.lower() == SUFFIX
 
 
 def _as_method(name: str, loaded: Any) -> Method:
-    """What the registry holds, as a method: a module or object that is one, or a factory."""
-    if hasattr(loaded, "INFO"):
+    """What the registry holds, as a method: an object that is one, or a factory."""
+    if hasattr(loaded, "info"):
         method: Method = loaded
         return method
     return _Factory(name, loaded)

@@ -11,7 +11,6 @@ import numpy as np
 from placememory._checks import check_vectors
 from placememory._types import Progress, Vectors
 from placememory.encoders import Encoder, FittableEncoder, SequenceEncoder
-from placememory.encoders._base import sample_evenly
 from placememory.errors import InputError
 from placememory.evaluation.cache import (
     DescriptorCache,
@@ -22,6 +21,7 @@ from placememory.evaluation.cache import (
     window_keys,
 )
 from placememory.frames import Frame, FrameImages, read_ahead
+from placememory.frames.keyframes import sample_evenly
 
 _BATCH = 32
 Found = tuple[Row | None, Row | None]

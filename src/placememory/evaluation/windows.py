@@ -11,7 +11,7 @@ import numpy as np
 from placememory._types import Bools, Floats, Progress, Protocol, Rows, Vectors
 from placememory.datasets import Traverse
 from placememory.encoders import Encoder
-from placememory.encoders._pca import principal_components
+from placememory.encoders.pca import principal_components
 from placememory.errors import InputError
 from placememory.evaluation.describe import Described, describe, read_described
 from placememory.evaluation.plan import Question, Run

@@ -2,8 +2,8 @@
 
 from placememory.frames.bags import BagInfo, list_bag, read_bag_info, read_bag_poses, stream_bag
 from placememory.frames.frame import Frame, FrameImages, Image
-from placememory.frames.images import read_ahead, read_image
-from placememory.frames.keyframes import select_keyframes
+from placememory.frames.images import as_rgb, read_ahead, read_image
+from placememory.frames.keyframes import sample_evenly, select_keyframes
 from placememory.frames.pose import Pose
 from placememory.frames.poses import JoinReport, PoseRecord, PoseTable, read_poses
 from placememory.frames.sources import list_frames, resolve_frames
@@ -21,6 +21,7 @@ __all__ = [
     "PoseTrack",
     "RelativeMotion",
     "Trajectory",
+    "as_rgb",
     "list_bag",
     "list_frames",
     "read_ahead",
@@ -29,6 +30,7 @@ __all__ = [
     "read_image",
     "read_poses",
     "resolve_frames",
+    "sample_evenly",
     "select_keyframes",
     "stream_bag",
 ]

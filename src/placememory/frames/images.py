@@ -91,6 +91,41 @@ def _as_rgb(image: PillowImage.Image) -> Image:
     return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
 
 
+def as_rgb(image: object) -> Image:
+    """An image array as (H, W, 3) uint8 RGB.
+
+    Args:
+        image: uint8 array (H, W, 3) RGB, which is returned as it is; (H, W) or (H, W, 1) grey,
+            which becomes three equal channels; or (H, W, 4) RGBA, whose alpha is dropped.
+
+    Raises:
+        ImageError: It is anything else; the message says how to convert it.
+
+    Example:
+        >>> as_rgb(np.full((2, 3), 7, np.uint8)).shape
+        (2, 3, 3)
+    """
+    if not isinstance(image, np.ndarray):
+        raise ImageError(
+            f"an image is an array (H, W, 3) uint8 RGB, not {type(image).__name__}; "
+            "read_image reads a file"
+        )
+    what = f"an image is (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}"
+    if image.dtype != np.uint8:
+        hint = "convert values of 0 to 255 with image.astype(np.uint8)"
+        if image.dtype.kind == "f":
+            hint += ", values of 0 to 1 with (255 * image).round().astype(np.uint8)"
+        raise ImageError(f"{what}; {hint}")
+    if 0 in image.shape or image.ndim not in (2, 3):
+        raise ImageError(f"{what}; give one image with at least one pixel")
+    channels = image.shape[2] if image.ndim == 3 else 1
+    if channels not in (1, 3, 4):
+        raise ImageError(f"{what}; put the channels last, as image.transpose(1, 2, 0) does")
+    if channels == 1:
+        return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    return image[:, :, :3] if channels == 4 else image
+
+
 def read_ahead(
     frames: Iterable[Frame],
     *,

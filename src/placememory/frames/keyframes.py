@@ -6,6 +6,9 @@ import math
 from collections.abc import Iterable
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from placememory.errors import SettingError
 from placememory.frames.frame import Frame
 from placememory.frames.pose import Pose
@@ -61,3 +64,15 @@ def _moved(before: Pose, now: Pose, distance: float | None, angle: float | None)
         return True
     far = distance is not None and now.distance_to(before) >= distance - _SLACK
     return far or (angle is not None and now.angle_to(before) >= angle - _SLACK)
+
+
+def sample_evenly(count: int, wanted: int) -> NDArray[np.int64]:
+    """At most ``wanted`` indices out of ``count``, evenly spaced, first and last included.
+
+    Example:
+        >>> sample_evenly(10, 4).tolist(), sample_evenly(2, 4).tolist()
+        ([0, 3, 6, 9], [0, 1])
+    """
+    if count == 0:
+        return np.empty(0, np.int64)
+    return np.unique(np.linspace(0, count - 1, min(count, wanted)).round().astype(np.int64))

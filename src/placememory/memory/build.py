@@ -11,10 +11,11 @@ import numpy as np
 
 from placememory._types import Progress
 from placememory.encoders import Encoder, EncoderCard, FittableEncoder
-from placememory.encoders._base import Descriptors, sample_evenly
-from placememory.encoders._batching import BATCH, BadFrames, encode_frames, fit_on_sample
+from placememory.encoders.base import Descriptors
+from placememory.encoders.batching import BATCH, BadFrames, encode_frames, fit_on_sample
 from placememory.errors import InputError
 from placememory.frames import Frame
+from placememory.frames.keyframes import sample_evenly
 from placememory.frames.names import facts_of_name
 from placememory.memory import Place, PlaceMemory
 from placememory.memory.features_h5 import FeatureReader

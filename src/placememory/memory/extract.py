@@ -8,8 +8,8 @@ from pathlib import Path
 
 from placememory._types import Progress
 from placememory.encoders import Encoder, EncoderCard, create, from_card
-from placememory.encoders._batching import BadFrames, encode_frames, fit_on_sample
-from placememory.encoders._card import Option
+from placememory.encoders.batching import BadFrames, encode_frames, fit_on_sample
+from placememory.encoders.card import Option
 from placememory.errors import EncoderMismatchError
 from placememory.frames import Frame
 from placememory.memory import PlaceMemory

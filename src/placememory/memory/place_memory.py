@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from placememory._version import __version__
 from placememory.encoders import EncoderCard
-from placememory.encoders._base import sample_evenly
 from placememory.errors import (
     DescriptorError,
     EncoderMismatchError,
@@ -23,6 +22,7 @@ from placememory.errors import (
     SettingError,
 )
 from placememory.frames import Frame
+from placememory.frames.keyframes import sample_evenly
 from placememory.memory.place import Candidate, Place, PlaceId
 from placememory.memory.rows import Rows, unit_rows
 from placememory.memory.search import Where, top_k

@@ -17,8 +17,8 @@ from placememory._io import write_json
 from placememory._registry import require
 from placememory._types import Progress, Rows
 from placememory.encoders import Encoder, Preprocess, create, info
-from placememory.encoders._device import choose_device
-from placememory.encoders._lite0 import FoldedTrunk, Trunk
+from placememory.encoders.device import choose_device
+from placememory.encoders.lite0 import FoldedTrunk, Trunk
 from placememory.errors import ImageError, SettingError
 from placememory.evaluation.cache import frame_key
 from placememory.frames import Frame

@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as untyped
 
 from placememory._types import Rows
 from placememory.encoders import Preprocess
-from placememory.encoders._device import Device
+from placememory.encoders.device import Device
 from placememory.errors import ImageError
 from placememory.frames import Frame, Image
 from placememory.training.config import Augment
@@ -197,7 +197,7 @@ class ImageInputs:
         if len({image.shape for image in images}) > 1:
             raise ImageError(SIZES)
         batch = torch.cat(images).permute(0, 2, 3, 1).contiguous().numpy()
-        x = self._device.normalised(batch, self._preprocess)
+        x = self._device.normalise(batch, self._preprocess)
         return torch.unflatten(x, 0, windows.shape)
 
     def _reading(self, windows: Rows) -> dict[int, Future[Image]]:

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from placememory._types import Rows
-from placememory.encoders import Encoder, NetworkEncoder, SequenceEncoder
-from placememory.encoders._checkpoint import read_checkpoint
-from placememory.encoders._kmeans import kmeans
-from placememory.encoders._netvlad_net import NetVLADNet
-from placememory.encoders._netvlad_pool import NetVLADPool
-from placememory.encoders._sequence_net import SequenceNet
+from placememory.encoders import Encoder, FittableEncoder, TorchEncoder
+from placememory.encoders.checkpoint import read_checkpoint
+from placememory.encoders.kmeans import kmeans
+from placememory.encoders.layers import SequenceNet
+from placememory.encoders.netvlad import NetVLADNet
+from placememory.encoders.vlad import NetVLADPool
 from placememory.errors import EncoderError, SettingError, WeightsError
 from placememory.training.config import EncoderChoice
 from placememory.training.data import TrainingSet
@@ -86,7 +86,7 @@ class Parts:
     """
 
     def __init__(self, encoder: Encoder, choice: EncoderChoice) -> None:
-        if not isinstance(encoder, NetworkEncoder | SequenceEncoder):
+        if not isinstance(encoder, TorchEncoder) or isinstance(encoder, FittableEncoder):
             raise EncoderError(
                 f"{choice.name} is fitted on the images of a map, not trained; "
                 "train one with a network, such as lite-net"

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from placememory._types import Progress, Rows
-from placememory.encoders._sequence_net import SequenceNet
+from placememory.encoders.layers import SequenceNet
 from placememory.errors import SettingError
 from placememory.evaluation.windows import retrieve
 from placememory.metrics import Recall, RecallResult, SequenceWindows, sequence_truth

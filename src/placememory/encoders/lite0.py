@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import cast
 
 import timm
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from placememory.encoders.checkpoint import load_strictly, read_checkpoint, rename_keys
 from placememory.errors import WeightsError
 
 STAGES = 5
@@ -67,14 +67,10 @@ def load_trunk(weights: Path | None) -> Trunk:
 
 def _load(network: nn.Module, path: Path) -> None:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        renamed = {timm_key(key): value for key, value in state.items()}
-    except Exception as error:
-        raise WeightsError(f"{path}: cannot read EfficientNet-Lite0 weights ({error})") from error
-    try:
-        network.load_state_dict(renamed, strict=True)
-    except RuntimeError as error:
-        raise WeightsError(f"{path}: these are not EfficientNet-Lite0 weights: {error}") from error
+        state = rename_keys(read_checkpoint(path), timm_key)
+    except (KeyError, ValueError) as error:
+        raise WeightsError(f"{path}: these are not EfficientNet-Lite0 weights ({error})") from error
+    load_strictly(network, state, path)
 
 
 def timm_key(key: str) -> str:

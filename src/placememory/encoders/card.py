@@ -14,11 +14,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
-from placememory.encoders._preprocess import Preprocess
-from placememory.encoders._weights import WeightsFile
+from placememory.encoders.preprocessing import Preprocess
+from placememory.encoders.weights import WeightsFile
 from placememory.errors import MemoryFormatError
 
 Option = int | float | str | bool
+Options = dict[str, Option]
 
 
 class EncoderInfo(BaseModel):

@@ -82,7 +82,7 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: Path) 
     module.load_state_dict(dict(state), strict=True)
 
 
-def renamed(state: Mapping[str, Tensor], rename: Callable[[str], str]) -> State:
+def rename_keys(state: Mapping[str, Tensor], rename: Callable[[str], str]) -> State:
     """The state with its keys renamed."""
     return {rename(key): value for key, value in state.items()}
 
@@ -130,4 +130,4 @@ def _unwrapped(content: Any, path: Path) -> State:
             content = content[wrapper]
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise WeightsError(f"{path}: this file holds no table of tensors")
-    return renamed(content, lambda key: key.removeprefix("module."))
+    return rename_keys(content, lambda key: key.removeprefix("module."))

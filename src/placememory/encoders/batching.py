@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 
-from placememory.encoders import Encoder, FittableEncoder
-from placememory.encoders._base import Descriptors, sample_evenly
+from placememory._types import Progress
+from placememory.encoders.base import Descriptors, Encoder, FittableEncoder
 from placememory.errors import ImageError, InputError
-from placememory.frames import Frame, Image, read_ahead
+from placememory.frames import Frame, Image, read_ahead, sample_evenly
 
 BATCH = 32
 
@@ -27,7 +27,7 @@ class BadFrames:
     names: list[tuple[str, str]] = field(default_factory=list)
 
     def note(self, frame: Frame, error: ImageError) -> None:
-        """Keep a bad frame, or raise.
+        """Collect a bad frame, or raise.
 
         Raises:
             ImageError: Bad frames are not to be skipped.
@@ -38,14 +38,18 @@ class BadFrames:
 
 
 def encode_frames(
-    encoder: Encoder, frames: Iterable[Frame], bad: BadFrames, *, batch: int = BATCH
+    encoder: Encoder,
+    frames: Iterable[Frame],
+    bad: BadFrames | None = None,
+    *,
+    batch: int = BATCH,
 ) -> Iterator[tuple[list[Frame], Descriptors]]:
-    """Encode frames in their order.
+    """Encode frames in their order; images are read ahead by threads.
 
     Args:
         encoder: Ready (fitted) encoder.
         frames: Frames with images.
-        bad: Collects, or refuses, unreadable images.
+        bad: Collects, or refuses, unreadable images; without it the first one raises.
         batch: Frames a batch.
 
     Yields:
@@ -54,25 +58,17 @@ def encode_frames(
     Raises:
         ImageError: An image cannot be read and ``bad`` does not skip.
     """
-    waiting: list[tuple[Frame, Image]] = []
-    for pair in read_ahead(frames, on_bad=bad.note, depth=batch):
-        waiting.append(pair)
-        if len(waiting) == batch:
-            yield _encoded(encoder, waiting)
-            waiting = []
-    if waiting:
-        yield _encoded(encoder, waiting)
-
-
-def _encoded(encoder: Encoder, pairs: list[tuple[Frame, Image]]) -> tuple[list[Frame], Descriptors]:
-    return [frame for frame, _ in pairs], encoder.encode([image for _, image in pairs])
+    pairs = read_ahead(frames, on_bad=None if bad is None else bad.note, depth=batch)
+    while part := list(islice(pairs, batch)):
+        images: list[Image] = [image for _, image in part]
+        yield [frame for frame, _ in part], encoder.encode(images)
 
 
 def fit_on_sample(
     encoder: Encoder,
     frames: Sequence[Frame],
     bad: BadFrames,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Encoder, list[Frame], Descriptors | None]:
     """Fit an encoder that needs it; the sample's descriptors come along, at no further cost.
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory.encoders._base import Descriptors, Encoder, check_images
-from placememory.encoders._card import EncoderCard
-from placememory.encoders._device import Device
-from placememory.encoders._network import inputs
-from placememory.encoders._pca import (
+from placememory.encoders.base import Descriptors
+from placememory.encoders.card import EncoderCard
+from placememory.encoders.device import Device
+from placememory.encoders.network import TorchEncoder
+from placememory.encoders.pca import (
     Projection,
-    as_projection,
-    checked_projection,
+    check_projection,
     principal_components,
+    to_projection,
 )
 from placememory.errors import EncoderError
 from placememory.frames import Image
@@ -25,7 +25,7 @@ from placememory.frames import Image
 if TYPE_CHECKING:
     import torch
 
-    from placememory.encoders._sequence_net import SequenceNet
+    from placememory.encoders.layers import SequenceNet
 
 Row = NDArray[np.float32]
 
@@ -56,7 +56,7 @@ class StreamDescriptors(NamedTuple):
     sequence: Row | None
 
 
-class SequenceEncoder(Encoder):
+class SequenceEncoder(TorchEncoder):
     """The frames of a window to one sequence descriptor, and to frame descriptors where it has any.
 
     Sequence descriptors have unit norm, but for methods published otherwise (``jist``, and any
@@ -66,16 +66,23 @@ class SequenceEncoder(Encoder):
         module: Its ``state_dict`` has the published keys.
         device: Where it runs.
         card: Its identity; ``card.options["length"]`` is the length of the window.
+        fast: Computes the same as ``module``, faster; it is run in its place.
     """
 
-    def __init__(self, module: SequenceNet, device: Device, card: EncoderCard) -> None:
-        device.place(module)
-        self._module = module
-        self._device = device
-        self.card = card
+    _module: SequenceNet
+    _fast: SequenceNet
+
+    def __init__(
+        self,
+        module: SequenceNet,
+        device: Device,
+        card: EncoderCard,
+        fast: SequenceNet | None = None,
+    ) -> None:
+        super().__init__(module, device, card, fast)
         self._projection: Projection | None = None
         if card.fitted:
-            self._projection = as_projection(card.fitted, device.torch)
+            self._projection = to_projection(card.fitted, device.torch)
 
     @property
     def sequence_length(self) -> int:
@@ -102,15 +109,13 @@ class SequenceEncoder(Encoder):
         """Normalised frames (L, 3, H, W), oldest first, to (L, D) or ``None``, and (Ds,)."""
         return self._window(self._states(x))
 
-    def encode(self, images: Sequence[Image]) -> Descriptors:
-        """Frame descriptors, each frame alone; see :meth:`Encoder.encode`.
+    def graph(self) -> torch.nn.Module:
+        """There is none.
 
         Raises:
-            EncoderError: The method describes no single frames.
+            EncoderError: Always; sequence encoders are not exported.
         """
-        check_images(images)
-        rows = [self.embed(x) for x in inputs(images, self._device, self.card)]
-        return self._device.to_numpy(rows, self.card.dim)
+        raise EncoderError(f"{self.card.name} cannot be exported: it describes windows of frames")
 
     def encode_window(self, images: Sequence[Image]) -> WindowDescriptors:
         """Describe one window.
@@ -126,9 +131,8 @@ class SequenceEncoder(Encoder):
             raise EncoderError(
                 f"a window of {self.card.name} has {self.sequence_length} frames, not {len(images)}"
             )
-        check_images(images)
-        states = [self._states(x) for x in inputs(images, self._device, self.card)]
-        frames, sequence = self._window(_joined(states))
+        states = [self._states(x) for x in self._inputs(images)]
+        frames, sequence = self._window(_join(states))
         return WindowDescriptors(None if frames is None else _array(frames), _array(sequence))
 
     def stream(self) -> SequenceStream:
@@ -141,7 +145,7 @@ class SequenceEncoder(Encoder):
         for image in images:
             yield stream.push(image)
 
-    def reduced(self, descriptors: NDArray[np.float32], dim: int) -> SequenceEncoder:
+    def reduce(self, descriptors: NDArray[np.float32], dim: int) -> SequenceEncoder:
         """The same encoder with a PCA behind it, fitted on descriptors of sequences.
 
         The result is not brought to unit length again, as published with SeqVLAD.
@@ -167,25 +171,25 @@ class SequenceEncoder(Encoder):
         """
         if not self._module.reducible:
             raise EncoderError(f"{self.card.name} takes no PCA")
-        arrays = checked_projection(fitted, self._module.dim)
+        arrays = check_projection(fitted, self._module.dim)
         card = self.card.replaced(fitted=arrays, dim=len(arrays["components"]))
-        return SequenceEncoder(self._module, self._device, card)
+        return SequenceEncoder(self._module, self._device, card, self._fast)
 
     def _states(self, x: torch.Tensor) -> torch.Tensor:
-        return self._device.run(self._module.per_frame, x)
+        return self._device.run(self._fast.per_frame, x)
 
     def _window(self, states: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
-        frames, sequences = self._device.run(self._module.window, states[None])
+        frames, sequences = self._device.run(self._fast.window, states[None])
         if self._module.unit:
             sequences = self._device.unit(sequences)
         frames = None if frames is None else self._device.unit(frames[0])
-        return frames, self._projected(sequences)[0]
+        return frames, self._project(sequences)[0]
 
     def _alone(self, states: torch.Tensor) -> torch.Tensor | None:
-        alone = self._device.run(self._module.alone, states)
-        return None if alone is None else self._projected(self._device.unit(alone))
+        alone = self._device.run(self._fast.alone, states)
+        return None if alone is None else self._project(self._device.unit(alone))
 
-    def _projected(self, rows: torch.Tensor) -> torch.Tensor:
+    def _project(self, rows: torch.Tensor) -> torch.Tensor:
         rows = rows.float()
         if self._projection is None:
             return rows
@@ -213,12 +217,11 @@ class SequenceStream:
             ImageError: It is no image; the stream stays as it was.
         """
         encoder = self._encoder
-        check_images([image])
-        (x,) = inputs([image], encoder._device, encoder.card)
+        [x] = encoder._inputs([image])
         self._states.append(encoder._states(x))
         if len(self._states) < encoder.sequence_length:
             return StreamDescriptors(self._newest_alone(), None)
-        frames, sequence = encoder._window(_joined(list(self._states)))
+        frames, sequence = encoder._window(_join(list(self._states)))
         newest = self._newest_alone() if frames is None else _array(frames[-1])
         return StreamDescriptors(newest, _array(sequence))
 
@@ -227,7 +230,7 @@ class SequenceStream:
         return None if alone is None else _array(alone[0])
 
 
-def _joined(states: list[torch.Tensor]) -> torch.Tensor:
+def _join(states: list[torch.Tensor]) -> torch.Tensor:
     import torch
 
     return torch.cat(states)

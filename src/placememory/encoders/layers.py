@@ -1,10 +1,52 @@
-"""What every sequence network is: work that a frame needs once, and work that a window needs."""
+"""Small layers that several published networks share."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import cast
 
+import timm
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+
+class UnitLength(nn.Module):
+    """L2 normalisation over the channels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, ...) to the same shape, unit length along C."""
+        return functional.normalize(x, p=2.0, dim=1)
+
+
+class GeM(nn.Module):
+    """Generalised-mean pooling with a learned exponent (Radenović et al., TPAMI 2019)."""
+
+    def __init__(self, p: float = 3.0, floor: float = 1e-6) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.full((1,), p))
+        self.floor = floor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, 1, 1)."""
+        powered = x.clamp(min=self.floor).pow(self.p)
+        return powered.mean(dim=(-2, -1), keepdim=True).pow(1.0 / self.p)
+
+
+def resnet_trunk(name: str) -> nn.Sequential:
+    """A ResNet without pooling and classifier, its children numbered 0 to 7.
+
+    Args:
+        name: ``resnet18``, ``resnet50``, ``resnet101`` or ``resnet152``.
+    """
+    network = timm.create_model(name, pretrained=False)
+    return nn.Sequential(*list(network.children())[:-2])
+
+
+def vgg16_trunk() -> nn.Sequential:
+    """VGG16 up to conv5_3, without its last ReLU and pooling."""
+    features = cast(nn.Sequential, timm.create_model("vgg16", pretrained=False).features)
+    return nn.Sequential(*list(features)[:-2])
 
 
 class SequenceNet(nn.Module, ABC):

@@ -1,8 +1,14 @@
-"""Preprocessing: how an image becomes the encoder's input. It belongs to the card, not the user."""
+"""Preprocessing: how an image becomes the encoder's input. It belongs to the card, not the user.
+
+Resampling without torch, and OpenCV's ``area``, which torch does not have, are matrices: rows of
+weights that say how much each old pixel counts in a new one, one matrix per axis.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -10,9 +16,94 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from placememory.encoders._resampling import resized
-from placememory.errors import ImageError
-from placememory.frames import Image
+from placememory.frames import Image, as_rgb
+
+_Floats = NDArray[np.floating]
+
+
+@lru_cache(maxsize=64)
+def resampling_weights(old: int, new: int, interpolation: str) -> NDArray[np.float32]:
+    """Weights of the old pixels in each new one.
+
+    ``bilinear`` and ``bicubic`` widen with the reduction, so they do not alias (as Pillow's, and
+    torch's with ``antialias``); ``area`` counts the share of each pixel that is covered (as
+    OpenCV's).
+
+    Args:
+        old: Pixels there are.
+        new: Pixels there shall be.
+        interpolation: ``area``, ``bilinear`` or ``bicubic``.
+
+    Returns:
+        (new, old) float32; rows sum to one.
+
+    Example:
+        >>> resampling_weights(4, 2, "area").tolist()
+        [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]]
+        >>> [round(float(share), 3) for share in resampling_weights(4, 2, "bilinear")[0]]
+        [0.429, 0.429, 0.143, 0.0]
+    """
+    shares = _covered(old, new) if interpolation == "area" else _filtered(old, new, interpolation)
+    rows: NDArray[np.float32] = (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
+    rows.setflags(write=False)
+    return rows
+
+
+def _covered(old: int, new: int) -> _Floats:
+    edges = np.arange(new + 1) * (old / new)
+    starts, ends = edges[:-1, None], edges[1:, None]
+    pixels = np.arange(old)
+    covered: _Floats = np.minimum(ends, pixels + 1) - np.maximum(starts, pixels)
+    return covered.clip(0.0)
+
+
+def resample(
+    x: NDArray[np.float32], rows: int, columns: int, interpolation: str
+) -> NDArray[np.float32]:
+    """(..., H, W) float32 to (..., rows, columns)."""
+    height, width = x.shape[-2:]
+    down, across = (
+        resampling_weights(height, rows, interpolation),
+        resampling_weights(width, columns, interpolation),
+    )
+    result: NDArray[np.float32] = down @ (x @ across.T)
+    return result
+
+
+def _filtered(old: int, new: int, interpolation: str) -> _Floats:
+    """A filter around the centre of each new pixel, as wide as the reduction asks.
+
+    In float32, as torch computes it: at hundreds of pixels its rounding shows in the weights.
+    """
+    support, kernel = _KERNELS[interpolation]
+    scale = np.float32(old / new)
+    width = np.maximum(scale, np.float32(1.0))
+    half = np.float32(0.5)
+    centres = (np.arange(new, dtype=np.float32)[:, None] + half) * scale
+    pixels = np.arange(old, dtype=np.float32)
+    first = np.floor(centres - support * width + 0.5)
+    last = np.floor(centres + support * width + 0.5)
+    offset = first.clip(0.0)
+    values = kernel(np.abs((pixels - offset) + (offset - centres + half)) * (1 / width))
+    return np.where((pixels >= first) & (pixels < last), values, 0.0)
+
+
+def _triangle(distance: _Floats) -> _Floats:
+    return (1.0 - distance).clip(0.0)
+
+
+def _cubic(distance: _Floats) -> _Floats:
+    """Keys' cubic with a = -0.5."""
+    near = (1.5 * distance - 2.5) * distance**2 + 1.0
+    far = ((2.5 - 0.5 * distance) * distance - 4.0) * distance + 2.0
+    return np.where(distance < 1.0, near, np.where(distance < 2.0, far, 0.0))
+
+
+_KERNELS: dict[str, tuple[float, Callable[[_Floats], _Floats]]] = {
+    "bilinear": (1.0, _triangle),
+    "bicubic": (2.0, _cubic),
+}
+
 
 _LEAST_STEPS = 4
 TENSOR_FILTERS = ("area", "bilinear", "bicubic")
@@ -86,25 +177,25 @@ class Preprocess(BaseModel):
         if small and not self.enlarge:
             return height, width
         if self.native:
-            return self._rounded(height), self._rounded(width)
+            return self._round(height), self._round(width)
         if self.longest is not None:
             scale = self.longest / max(height, width)
         else:
             scale = math.sqrt((self.pixels or height * width) / (height * width))
-        return self._rounded(height * scale), self._rounded(width * scale)
+        return self._round(height * scale), self._round(width * scale)
 
-    def _rounded(self, side: float) -> int:
+    def _round(self, side: float) -> int:
         """A side in pixels as a multiple; halves go to the even one."""
         steps = round(side / self.multiple)
         return max(_LEAST_STEPS if self.multiple > 1 else 1, steps) * self.multiple
 
     def resize(self, image: Image) -> Image:
-        """Resize (H, W, 3) uint8 RGB to the encoder's input size, if the image is to be resized.
+        """Resize an image to the encoder's input size, if the image itself is to be resized.
 
         Raises:
-            ImageError: The array is no (H, W, 3) uint8 image.
+            ImageError: It is no image; see :func:`placememory.frames.as_rgb`.
         """
-        check_image(image)
+        image = as_rgb(image)
         rows, columns = self.target(*image.shape[:2])
         if self.resize_on != "image" or (rows, columns) == image.shape[:2]:
             return image
@@ -115,27 +206,15 @@ class Preprocess(BaseModel):
         """All of it without torch: (H, W, 3) uint8 RGB to (3, rows, columns) float32.
 
         Raises:
-            ImageError: The array is no (H, W, 3) uint8 image.
+            ImageError: It is no image; see :func:`placememory.frames.as_rgb`.
         """
         x = self.resize(image).astype(np.float32).transpose(2, 0, 1)
         if self.resize_on == "tensor":
-            x = self._resampled(x)
+            x = self._resample(x)
         mean, std = (np.array(v, np.float32) * np.float32(255) for v in (self.mean, self.std))
         normalised = (x - mean[:, None, None]) / std[:, None, None]
-        return self._resampled(normalised) if self.resize_on == "normalised" else normalised
+        return self._resample(normalised) if self.resize_on == "normalised" else normalised
 
-    def _resampled(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _resample(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         target = self.target(*x.shape[-2:])
-        return x if target == x.shape[-2:] else resized(x, *target, self.interpolation)
-
-
-def check_image(image: object) -> None:
-    """Check that something is an (H, W, 3) uint8 array with at least one pixel.
-
-    Raises:
-        ImageError: It is not; the message says what it is.
-    """
-    if not isinstance(image, np.ndarray):
-        raise ImageError(f"an image is an (H, W, 3) uint8 array, not {type(image).__name__}")
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ImageError(f"an image is (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")
+        return x if target == x.shape[-2:] else resample(x, *target, self.interpolation)

@@ -7,15 +7,57 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from placememory.encoders._dinov2 import CHANNELS, DinoV2
-from placememory.encoders._layers import resnet_trunk
+from placememory.encoders.card import EncoderInfo, Options
+from placememory.encoders.dinov2 import CHANNELS, DinoV2
+from placememory.encoders.layers import resnet_trunk
+from placememory.encoders.network import Recipe, TorchEncoder, load_weights
+from placememory.encoders.preprocessing import Preprocess
+from placememory.frames import Image
 
 QUERIES, ROWS, LAYERS = 64, 32, 2
 _HEAD_CHANNELS = 64
+_SIDES = {"dinov2": 322, "resnet50": 384}
+
+
+def recipe(info: EncoderInfo, options: Options) -> Recipe:  # noqa: ARG001
+    """How ``boq-dinov2`` and ``boq-resnet50`` are made; see :class:`Recipe`."""
+    backbone = info.name.removeprefix("boq-")
+    side = _SIDES[backbone]
+    return Recipe(
+        network=lambda path: load_weights(BoQNet(backbone), path),
+        preprocess=Preprocess(size=(side, side), interpolation="bicubic", resize_on="tensor"),
+        dim=info.dim,
+        published=info.weights,
+        kind=BoQEncoder,
+    )
+
+
+class BoQEncoder(TorchEncoder):
+    """Bag-of-Queries as an encoder that also shows where its queries look."""
+
+    def attention(self, image: Image) -> NDArray[np.float32]:
+        """Where each query of each block looks in an image.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+
+        Returns:
+            (2, 64, rows, columns) float32, each map summing to one; a cell is 14 pixels of the
+            resized image for DINOv2, 16 for ResNet-50.
+
+        Raises:
+            ImageError: It is no image.
+        """
+        [x] = self._inputs([image])
+        network: Any = self._module
+        maps: NDArray[np.float32] = self._device.run(network.attention, x)[0].float().cpu().numpy()
+        return maps
 
 
 class _QueryBlock(nn.Module):
@@ -33,7 +75,7 @@ class _QueryBlock(nn.Module):
         self.cross_attn = nn.MultiheadAttention(channels, heads, batch_first=True)
         self.norm_out = nn.LayerNorm(channels)
 
-    def asked(self) -> Tensor:
+    def look(self) -> Tensor:
         """The queries (1, Q, C) after they looked at each other; they depend on no image."""
         together: Tensor = (
             self.queries
@@ -44,7 +86,7 @@ class _QueryBlock(nn.Module):
     def forward(self, features: Tensor, *, weights: bool) -> tuple[Tensor, Tensor, Tensor | None]:
         """Features (N, P, C) to features, answers (N, Q, C) and attention (N, Q, P)."""
         features = self.encoder(features)
-        queries = self.asked().expand(len(features), -1, -1)
+        queries = self.look().expand(len(features), -1, -1)
         answers, attention = self.cross_attn(queries, features, features, need_weights=weights)
         return features, self.norm_out(answers), attention
 

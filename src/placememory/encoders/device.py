@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placememory._registry import require
-from placememory.encoders._preprocess import Preprocess
-from placememory.encoders._resampling import weights
+from placememory.encoders.preprocessing import Preprocess, resampling_weights
 from placememory.errors import SettingError
 from placememory.frames import Image
 
@@ -54,20 +53,20 @@ class Device:
         result: torch.Tensor = self._library.nn.functional.normalize(rows, dim=-1)
         return result
 
-    def normalised(self, batch: NDArray[np.uint8], preprocess: Preprocess) -> torch.Tensor:
+    def normalise(self, batch: NDArray[np.uint8], preprocess: Preprocess) -> torch.Tensor:
         """(N, H, W, 3) uint8 to (N, 3, rows, columns) float32, normalised, on the device."""
         library = self._library
         x = library.from_numpy(batch).to(self.torch).permute(0, 3, 1, 2).float()
         if preprocess.resize_on == "tensor":
-            x = self._resized(x, preprocess)
+            x = self._resize(x, preprocess)
         mean = library.tensor(preprocess.mean, device=self.torch).mul_(255.0)
         std = library.tensor(preprocess.std, device=self.torch).mul_(255.0)
         normalised: torch.Tensor = x.sub_(mean[:, None, None]).div_(std[:, None, None])
         if preprocess.resize_on == "normalised":
-            normalised = self._resized(normalised, preprocess)
+            normalised = self._resize(normalised, preprocess)
         return normalised
 
-    def _resized(self, x: torch.Tensor, preprocess: Preprocess) -> torch.Tensor:
+    def _resize(self, x: torch.Tensor, preprocess: Preprocess) -> torch.Tensor:
         """(N, 3, H, W) float32 resized with antialiasing."""
         height, width = int(x.shape[-2]), int(x.shape[-1])
         rows, columns = preprocess.target(height, width)
@@ -75,7 +74,7 @@ class Device:
             return x
         if preprocess.interpolation == "area":
             down, across = (
-                self._library.tensor(weights(*sides, "area"), device=self.torch)
+                self._library.tensor(resampling_weights(*sides, "area"), device=self.torch)
                 for sides in ((height, rows), (width, columns))
             )
             reduced: torch.Tensor = (down @ x @ across.T).contiguous()

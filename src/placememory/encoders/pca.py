@@ -69,7 +69,7 @@ def principal_components(rows: _Floats, dim: int) -> tuple[_Floats, _Floats, _Fl
     return mean.astype(np.float32), directions.astype(np.float32), variances.astype(np.float32)
 
 
-def checked_projection(fitted: Mapping[str, NDArray[Any]], width: int) -> dict[str, _Floats]:
+def check_projection(fitted: Mapping[str, NDArray[Any]], width: int) -> dict[str, _Floats]:
     """``mean`` (width,) and ``components`` (dim, width) as float32.
 
     Raises:
@@ -88,7 +88,7 @@ def checked_projection(fitted: Mapping[str, NDArray[Any]], width: int) -> dict[s
     return {"mean": mean.astype(np.float32), "components": components.astype(np.float32)}
 
 
-def as_projection(fitted: Mapping[str, NDArray[Any]], device: torch.device) -> Projection:
+def to_projection(fitted: Mapping[str, NDArray[Any]], device: torch.device) -> Projection:
     """Fitted arrays as tensors on a device."""
     import torch
 
