@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from placememory.evaluation import finished_runs, read_casevpr, read_evaluation
+from placememory.compat.casevpr import read_casevpr
+from placememory.evaluation import finished_runs, read_evaluation
 from tests.conftest import run_command
 from tests.evaluation.made import manifest, robotcar
 
@@ -36,18 +37,13 @@ def native(tmp_path_factory) -> Path:
             }
         },
         "encoders": {"tiny": {"encoder": "lite-vlad", "options": {"words": 4}}},
-        "pipelines": [
-            {"encoder": "tiny", "matcher": "nearest"},
+        "systems": [
+            {"encoder": "tiny"},
             {"encoder": "tiny", "matcher": "band-dp"},
-            {"encoder": "none", "sequence": "short", "matcher": "sequence-only"},
         ],
         "settings": {"window": 3},
-        "variants": {"": {}, "no candidates": {"candidates": 0}},
+        "variants": {"": {}, "pooled": {"candidates": 5}},
     }
-    config["encoders"]["short"] = {
-        "encoder": "jist", "weights": "random", "options": {"length": 3},
-    }  # fmt: skip
-    config["pipelines"] = config["pipelines"][:2]
     path = folder / "town.yaml"
     path.write_text(yaml.safe_dump(config))
     return path
@@ -69,7 +65,7 @@ def test_runs_have_all_their_files(native: Path, ran: list[dict]) -> None:
         with (folder / "frames.csv").open() as file:
             rows = list(csv.DictReader(file))
         assert len(rows) == 8
-        assert [row["has_match"] for row in rows] == ["1"] * 6 + ["0"] * 2
+        assert [row["on_map"] for row in rows] == ["1"] * 6 + ["0"] * 2
         assert run["queries"] == 8
         assert run["queries_with_a_true_match"] == 6
         assert run["recall_at_1"]["value"] == 1.0
@@ -95,17 +91,17 @@ def test_the_overall_table_has_the_published_columns(native: Path, ran: list[dic
     assert len(rows) == 4
     wanted = "dataset_name Loop1_name Loop2_name frontend_name backend_name precision nTP rank"
     assert set(wanted.split()) <= set(rows[0])
-    assert {row["backend_name"] for row in rows} == {"nearest", "band-dp"}
+    assert {row["backend_name"] for row in rows} == {"", "band-dp"}
     assert all(float(row["precision"]) == pytest.approx(100 * int(row["nTP"]) /
                (int(row["nTP"]) + int(row["nFP"])), abs=1e-3) for row in rows)  # fmt: skip
 
 
 def test_results_compares(native: Path, ran: list[dict]) -> None:
-    shown = run_command("results", native.parent / "runs", "--baseline", "tiny/nearest")
+    shown = run_command("results", native.parent / "runs", "--baseline", "tiny")
     assert "tiny/band-dp" in shown.out
-    assert "against tiny/nearest" in shown.err
+    assert "against tiny" in shown.err
     missing = run_command("results", native.parent / "runs", "--baseline", "x", expect=2)
-    assert "no run is of the pipeline 'x'" in missing.err
+    assert "no run is of the system 'x'" in missing.err
     assert "no finished runs" in run_command("results", native.parent / "data", expect=2).err
 
 
@@ -134,8 +130,10 @@ def test_a_dry_run_checks_and_runs_nothing(native: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"pipelines": [{"encoder": "tiny", "matcher": "x"}]}, "no matcher is called 'x'"),
-        ({"pipelines": [{"encoder": "x", "matcher": "nearest"}]}, "no encoder is called 'x'"),
+        ({"systems": [{"encoder": "tiny", "matcher": "x"}]}, "no matcher is called 'x'"),
+        ({"systems": [{"encoder": "x"}]}, "no encoder is called 'x'"),
+        ({"systems": [{"encoder": "tiny", "fusion": "x"}]}, "no fusion is called 'x'"),
+        ({"systems": [{"encoder": "none"}]}, "needs a sequence encoder"),
         ({"settings": {"window": 0}}, "settings.window"),
         ({"setings": {}}, "setings: Extra inputs"),
         ({"variants": {"a": {"windo": 3}}}, "windo"),
@@ -156,10 +154,7 @@ def test_a_failing_run_stops_no_other(native: Path, tmp_path: Path, monkeypatch)
     config = yaml.safe_load(native.read_text())
     config["output"] = str(tmp_path / "runs")
     config["datasets"]["town"]["root"] = str(native.parent / "data/manifest.csv")
-    config["pipelines"] = [
-        {"encoder": "salad", "matcher": "nearest"},
-        {"encoder": "tiny", "matcher": "nearest"},
-    ]
+    config["systems"] = [{"encoder": "salad"}, {"encoder": "tiny"}]
     config["variants"] = {}
     path = tmp_path / "some.yaml"
     path.write_text(yaml.safe_dump(config))
@@ -182,8 +177,8 @@ def test_a_single_session_is_matched_to_its_own_past(tmp_path: Path) -> None:
         "name": "loop", "output": "runs", "cache": "cache",
         "datasets": {"lap": {"root": "manifest.csv", "pairs": [{"query": "lap"}], "radius": 1}},
         "encoders": {"tiny": {"encoder": "lite-vlad", "options": {"words": 4}}},
-        "pipelines": [{"encoder": "tiny", "matcher": "seqslam"}],
-        "settings": {"window": 3, "exclusion": 4, "separate": False},
+        "systems": [{"encoder": "tiny", "matcher": "seqslam"}],
+        "settings": {"window": 3, "exclusion": 4},
     }  # fmt: skip
     (tmp_path / "loop.yaml").write_text(yaml.safe_dump(config))
     [run] = json.loads(run_command("evaluate", tmp_path / "loop.yaml", "--json").out)
@@ -223,7 +218,7 @@ def test_casevprs_batch_runs_unchanged(tmp_path: Path) -> None:
     (tmp_path / "paths.yaml").write_text(yaml.safe_dump(paths))
     read = read_casevpr(tmp_path / "batch_tests.json", tmp_path / "paths.yaml")
     assert [e.settings.window for e in read] == [5, 8]
-    assert [p.name for p in read[0].pipelines] == [
+    assert [s.name for s in read[0].systems] == [
         "ep/none", "ep/seqslam", "ep+jist/seq_desc_adaptseq_v2", "ep+jist/seq_desc",
         "none+jist/seq_desc_adaptseq_v2", "none+jist/seq_desc",
     ]  # fmt: skip
@@ -231,7 +226,7 @@ def test_casevprs_batch_runs_unchanged(tmp_path: Path) -> None:
     found = json.loads(run_command("evaluate", *arguments, "--json").out)
     assert len(found) == 12
     for run in found:
-        if run["pipeline"]["encoder"] != "ep" or run["pipeline"]["matcher"] == "none":
+        if run["system"]["encoder"] != "ep" or run["system"]["matcher"] == "none":
             continue
         if run["settings"]["window"] == 5:  # the images are the same, so all is found
             assert run["published_counts"]["true_positives"] == 5

@@ -10,7 +10,13 @@ import pytest
 import yaml
 
 from placememory.datasets import open_dataset
-from placememory.evaluation.windows import describe_windows, reduce_to, retrieve, windows_of
+from placememory.evaluation.windows import (
+    describe_windows,
+    read_windows,
+    reduce_to,
+    retrieve,
+    windows_of,
+)
 from tests.conftest import run_command
 from tests.evaluation.made import manifest, robotcar
 
@@ -51,23 +57,23 @@ def ran(tmp_path_factory):
 def test_every_model_runs_in_every_variant(ran) -> None:
     _, runs = ran
     assert len(runs) == 6
-    plain = runs["jist on town: run in map"]
+    plain = runs["town: run on map: jist/windows"]
     assert plain["windows"] == 7
     assert plain["database_windows"] == 18
-    assert runs["jist on town: run in map (cut)"]["windows"] == 6
+    assert runs["town: run on map: jist/windows (cut)"]["windows"] == 6
     for name in ("jist", "pooled"):
-        found = runs[f"{name} on town: run in map"]["strategies"]
+        found = runs[f"town: run on map: {name}/windows"]["strategies"]
         assert found["lax"]["queries"] == 7
         last = found["last-frame"]
         assert last["recall@1"]["value"] == 1.0  # the same images on both sides
         assert (last["counted"], last["without_match"]) == (5, 2)
     # a mean knows no direction: driven backwards, windows of the same frames are found again
-    backwards = runs["jist on town: run in map (backwards)"]["strategies"]
+    backwards = runs["town: run on map: jist/windows (backwards)"]["strategies"]
     assert backwards["lax"]["recall@1"]["value"] >= 5 / 7
 
 
 def test_the_files_of_a_run(ran) -> None:
-    folder = Path(ran[1]["jist on town: run in map"]["folder"])
+    folder = Path(ran[1]["town: run on map: jist/windows"]["folder"])
     names = {path.name for path in folder.iterdir()}
     assert names == {"run.json", "metrics.json", "predictions.json", "failures.html"}
     rows = json.loads((folder / "predictions.json").read_text())
@@ -98,7 +104,8 @@ def test_windows_are_described_as_by_themselves(tmp_path: Path) -> None:
     encoder = encoders.create("seqvlad", "random", backbone="r18l3", length=3)
     for reverse in (False, True):
         windows = windows_of(traverse, 3, reverse=reverse, cut_last_frame=False, protocol="default")
-        rows = describe_windows(encoder, traverse, windows, tmp_path / "cache")
+        where = describe_windows(encoder, traverse, windows, tmp_path / "cache")
+        rows = read_windows(where, traverse, windows)
         for window, row in zip(windows.frames[[0, 4, -1]], rows[[0, 4, -1]], strict=True):
             images = [traverse.frames[i].image() for i in window]
             np.testing.assert_allclose(row, encoder.encode_window(images).sequence, atol=1e-6)
@@ -121,9 +128,10 @@ def test_search_is_exact_and_pca_centred() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"settings": {"length": 0}}, "settings.length"),
+        ({"settings": {"length": 0}}, "settings.window"),
         ({"settings": {"strategies": ["x"]}}, "settings.strategies"),
         ({"models": {"a": {"encoder": "x"}}}, "no encoder is called"),
+        ({"models": None}, "models: name the encoders"),
         ({"variants": {"a": {"revers": True}}}, "revers"),
     ],
 )
@@ -143,4 +151,4 @@ def test_a_failing_model_stops_no_other(ran, tmp_path: Path, monkeypatch) -> Non
     path.write_text(yaml.safe_dump(config))
     shown = run_command("evaluate-sequences", path, "--no-page", expect=1)
     assert "svpr_pretrained.pth" in shown.err
-    assert "jist on town" in shown.out
+    assert "jist/windows" in shown.out

@@ -15,8 +15,7 @@ import pytest
 
 from placememory.errors import PlaceMemoryError
 from placememory.frames import Frame
-from placememory.localization.estimate import Estimate
-from placememory.localization.files import ResultStream, Tally, write_metrics, write_results
+from placememory.localization import Estimate, LocalizedRun, RunWriter, Summary
 from placememory.memory import Candidate, Place
 from tests.conftest import make_frames
 
@@ -41,24 +40,37 @@ def _estimates(count: int = 12, stamps: bool = True) -> list[Estimate]:
     return estimates
 
 
+def _run(estimates: list[Estimate]) -> LocalizedRun:
+    summary = Summary()
+    for estimate in estimates:
+        summary.add(estimate)
+    return LocalizedRun(tuple(estimates), [], summary)
+
+
 @pytest.mark.parametrize("stamps", [True, False], ids=["stamps", "no stamps"])
-def test_the_end_is_as_if_written_at_once(tmp_path: Path, stamps: bool) -> None:
-    estimates, metrics = _estimates(stamps=stamps), {"recall": None}
-    with ResultStream(tmp_path / "stream", radius=2.0, heading=30.0) as stream:
+def test_the_files_hold_every_frame_and_the_counts(tmp_path: Path, stamps: bool) -> None:
+    estimates = _estimates(stamps=stamps)
+    with RunWriter(tmp_path, radius=2.0, heading=30.0) as writer:
         for estimate in estimates:
-            stream.write(estimate)
-    write_metrics(tmp_path / "stream", metrics, Tally.of(estimates))
-    write_results(tmp_path / "once", estimates, metrics, radius=2.0, heading=30.0)
-    for name in FILES:
-        once = (tmp_path / "once" / name).read_bytes()
-        assert (tmp_path / "stream" / name).read_bytes() == once, name
-        assert len(once.splitlines()) > 4
-    lines = (tmp_path / "stream/estimates.jsonl").read_text().splitlines()
+            writer.write(estimate)
+        metrics = writer.finish(_run(estimates), None, {"ended": None})
+    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
+    assert (metrics["frames"], metrics["ended"]) == (12, None)
+    lines = (tmp_path / "estimates.jsonl").read_text().splitlines()
     assert [json.loads(line)["name"] for line in lines] == [e.frame.name for e in estimates]
+    posed = sum(estimate.pose is not None for estimate in estimates)
+    trajectory = (tmp_path / "trajectory.tum").read_text().splitlines()
+    assert sum(not line.startswith("#") for line in trajectory) == posed
+    with (tmp_path / "estimates.csv").open(errors="surrogateescape", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == [e.frame.name for e in estimates]
+    for row, estimate in zip(rows, estimates, strict=True):
+        correct = estimate.rights(2.0, 30.0)
+        assert row["correct"] == (str(int(correct[0])) if correct else "")
 
 
 def test_each_line_is_there_before_the_next_frame(tmp_path: Path) -> None:
-    with ResultStream(tmp_path, radius=2.0) as stream:
+    with RunWriter(tmp_path, radius=2.0) as stream:
         for count, estimate in enumerate(_estimates(), start=1):
             stream.write(estimate)
             assert len((tmp_path / "estimates.jsonl").read_bytes().splitlines()) == count
@@ -72,7 +84,7 @@ def test_the_comment_on_stamps_stands_before_the_first_frame_without(tmp_path: P
         Frame(f"{i}", "r", i, stamp=stamp) for i, stamp in enumerate([10**9, None, None, 2 * 10**9])
     ]
     estimates = [Estimate(frame, (candidate,)) for frame in frames]
-    with ResultStream(tmp_path, radius=2.0) as stream:
+    with RunWriter(tmp_path, radius=2.0) as stream:
         for estimate in estimates:
             stream.write(estimate)
     lines = (tmp_path / "trajectory.tum").read_text().splitlines()
@@ -82,8 +94,9 @@ def test_the_comment_on_stamps_stands_before_the_first_frame_without(tmp_path: P
 
 
 def test_an_earlier_run_leaves_nothing_behind(tmp_path: Path) -> None:
-    write_results(tmp_path, _estimates(), {}, radius=2.0)
-    with ResultStream(tmp_path, radius=2.0):
+    with RunWriter(tmp_path, radius=2.0) as writer:
+        writer.finish(_run(_estimates()), None)
+    with RunWriter(tmp_path, radius=2.0):
         assert not (tmp_path / "metrics.json").exists()
         assert (tmp_path / "trajectory.tum").read_bytes() == b""
 
@@ -91,13 +104,13 @@ def test_an_earlier_run_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PlaceMemoryError, match="the results cannot be written"):
-        ResultStream(tmp_path / "file", radius=2.0)
+        RunWriter(tmp_path / "file", radius=2.0)
 
 
 def test_a_full_disk_is_told() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
-    stream = ResultStream.__new__(ResultStream)
+    stream = RunWriter.__new__(RunWriter)
     stream._folder = Path("answers")
     with Path("/dev/full").open("wb", buffering=0) as full:
         stream._files = {"x": full}
@@ -108,8 +121,8 @@ def test_a_full_disk_is_told() -> None:
 _ENDLESS = """
 import sys
 from pathlib import Path
-from tests.localization.test_result_stream import ResultStream, _estimates
-with ResultStream(Path(sys.argv[1]), radius=2.0) as stream:
+from tests.localization.test_result_stream import RunWriter, _estimates
+with RunWriter(Path(sys.argv[1]), radius=2.0) as stream:
     while True:
         for estimate in _estimates():
             stream.write(estimate)
@@ -141,15 +154,15 @@ def test_a_killed_process_leaves_whole_lines(tmp_path: Path) -> None:
         assert len(line.split()) == 8
 
 
-def test_a_tally_counts_without_keeping() -> None:
+def test_a_summary_counts_without_keeping() -> None:
     estimates = _estimates()
-    tally = Tally.of(estimates)
-    assert tally.frames == len(estimates)
-    assert tally.posed == sum(bool(e.candidates) for e in estimates)
-    assert tally.words() == "12 alone, 1 unreadable"
+    summary = _run(estimates).summary
+    assert summary.frames == len(estimates)
+    assert summary.posed == sum(bool(e.candidates) for e in estimates)
+    assert str(summary) == "12 alone, 1 unreadable"
     first = [e.candidates[0].similarity for e in estimates if e.candidates]
-    assert tally.similarity_per_rank()["1"] == pytest.approx(
+    assert summary.to_dict()["similarity_per_rank"]["1"] == pytest.approx(
         {"mean": np.mean(first), "min": min(first), "max": max(first)}
     )
-    assert tally.to_dict()["ms_per_answer"] == pytest.approx(2.0)
-    assert Tally().to_dict()["ms_per_answer"] is None
+    assert summary.to_dict()["ms_per_answer"] == pytest.approx(2.0)
+    assert Summary().to_dict()["ms_per_answer"] is None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from placememory.matching._candidates import PooledSequences, SequenceIndex
-from placememory.matching._windows import DistanceWindow
+from placememory.compat.casevpr.pipeline import SequenceIndex
+from placememory.matching import DistanceWindow, PooledSequences
 
 
 @pytest.mark.parametrize("scale", [1.0, 40.0])

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placememory.errors import InputError, SettingError
-from placememory.metrics.correspondence import CorrespondencePrecision
-from placememory.metrics.decisions import MatchDecisions
+from placememory.metrics import CorrespondencePrecision, GroundTruth, MatchDecisions
 
 
 def recorded(golden: Path, route: str):
@@ -67,10 +66,10 @@ def test_last_frame_precision_is_that_of_the_readme(golden: Path, route: str) ->
             continue
         paths = arrays["best_row_indices"][scored]
         windows = np.flatnonzero(scored)[:, None] + np.arange(1 - paths.shape[1], 1)
-        metric = CorrespondencePrecision(
-            run["seqbackend_params"]["positive_dist"], protocol="casevpr"
-        )
-        metric.update(paths, windows, given_["query_xy"], given_["ref_xy"])
+        metric = CorrespondencePrecision(unmatched="drop")
+        radius = int(run["seqbackend_params"]["positive_dist"])
+        truth = GroundTruth.from_positions(given_["query_xy"], given_["ref_xy"], radius)
+        metric.update(paths, windows, truth)
         found = metric.compute()
         assert found.last_frame.value == pytest.approx(run["result"]["precision"], abs=1e-12), key
         assert found.counted == run["result"]["nTP"] + run["result"]["nFP"]
@@ -114,15 +113,16 @@ def test_decisions_refuse_what_is_no_decision() -> None:
         MatchDecisions().update([1, 1], [1, 1], [1, 0])
     with pytest.raises(InputError, match="2 accepted, 1 correct"):
         MatchDecisions().update([1, 1], [1], [1])
-    with pytest.raises(SettingError, match="default, casevpr"):
+    with pytest.raises(SettingError, match="protocol"):
         MatchDecisions(protocol="README")
 
 
 def test_window_and_last_frame_precision() -> None:
     places = np.column_stack([np.arange(10.0), np.zeros(10)])
-    metric = CorrespondencePrecision(radius=1)
-    metric.update([[0, 0, 5], [1, 2, 3]], [[0, 1, 2], [1, 2, 3]], places, places)
-    metric.update([-1, -1, -1], [2, 3, 4], places, places)
+    truth = GroundTruth.from_positions(places, places, radius=1)
+    metric = CorrespondencePrecision()
+    metric.update([[0, 0, 5], [1, 2, 3]], [[0, 1, 2], [1, 2, 3]], truth)
+    metric.update([-1, -1, -1], [2, 3, 4], truth)
     result = metric.compute()
     assert result.window.value == pytest.approx(5 / 6)
     assert result.last_frame.value == 0.5
@@ -134,8 +134,9 @@ def test_answers_off_the_map_are_wrong_unless_dropped() -> None:
     reference, query = [[0, 0], [1, 0]], [[0, 0], [1, 0], [900, 0]]
     found = {}
     for rule in ("count-as-miss", "drop"):
-        metric = CorrespondencePrecision(radius=2.5, unmatched=rule)
-        metric.update([[0, 1], [1, 1]], [[0, 1], [1, 2]], query, reference)
+        metric = CorrespondencePrecision(unmatched=rule)
+        truth = GroundTruth.from_positions(query, reference, radius=2.5)
+        metric.update([[0, 1], [1, 1]], [[0, 1], [1, 2]], truth)
         found[rule] = metric.compute()
     assert found["count-as-miss"].last_frame.value == 0.5
     assert found["count-as-miss"].window.value == 0.75
@@ -145,22 +146,16 @@ def test_answers_off_the_map_are_wrong_unless_dropped() -> None:
     assert json.loads(json.dumps(found["drop"].to_dict()))["without_match"] == 1
 
 
-def test_casevpr_cuts_the_radius() -> None:
-    metric = CorrespondencePrecision(radius=2.9, protocol="casevpr")
-    metric.update([[0]], [[0]], [[2.5, 0]], [[0, 0]])
-    result = metric.compute()
-    assert (result.radius, result.counted, result.without_match) == (2.0, 0, 1)
-    with pytest.raises(SettingError, match=r"0\.5 becomes 0"):
-        CorrespondencePrecision(radius=0.5, protocol="casevpr")
-
-
 def test_correspondences_refuse_what_does_not_fit() -> None:
-    metric = CorrespondencePrecision(radius=1)
+    truth = GroundTruth.from_positions([[0, 0]], [[0, 0]], radius=1)
+    metric = CorrespondencePrecision()
     with pytest.raises(InputError, match="needs a row"):
-        metric.update([[0, 0]], [[0]], [[0, 0]], [[0, 0]])
+        metric.update([[0, 0]], [[0]], truth)
     with pytest.raises(InputError, match="rows run from 0 to 0"):
-        metric.update([[1]], [[0]], [[0, 0]], [[0, 0]])
-    with pytest.raises(SettingError, match="the radius"):
-        CorrespondencePrecision(radius=0)
-    metric.update([[-1]], [[0]], [[0, 0]], np.empty((0, 2)))
+        metric.update([[1]], [[0]], truth)
+    with pytest.raises(SettingError, match="unmatched"):
+        CorrespondencePrecision(unmatched="forget")
+    metric.update([[-1]], [[0]], GroundTruth.from_positions([[0, 0]], np.empty((0, 2)), radius=1))
     assert metric.compute().unanswered == 1
+    metric.reset()
+    assert metric.compute().windows == 0

@@ -13,11 +13,11 @@ from placememory.metrics.located import LocatedFrames
 
 
 def test_a_run_with_a_stretch_off_the_map() -> None:
-    metric = LocatedFrames(radius=2.0)
+    metric = LocatedFrames()
     for i in range(80):
-        metric.update(located=i >= 8, probability=0.95, error=0.5 if i else 9.0, on_map=True)
+        metric.update(located=i >= 8, probability=0.95, correct=i > 0, on_map=True, error=0.5)
     for i in range(20):
-        metric.update(located=i < 2, probability=0.2, error=30.0, on_map=False)
+        metric.update(located=i < 2, probability=0.2, correct=False, on_map=False)
     result = metric.compute()
     assert result.located.value == pytest.approx(72 / 80)
     assert result.precision.value == pytest.approx(72 / 74)
@@ -33,18 +33,16 @@ def test_a_run_with_a_stretch_off_the_map() -> None:
 @given(st.integers(0, 10_000))
 def test_probabilities_that_are_frequencies_are_calibrated(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    metric = LocatedFrames(radius=1.0)
+    metric = LocatedFrames()
     for p in rng.uniform(0, 1, 4000):
-        metric.update(
-            located=True, probability=p, error=0.0 if rng.uniform() < p else 5.0, on_map=True
-        )
+        metric.update(located=True, probability=p, correct=bool(rng.uniform() < p), on_map=True)
     assert metric.compute().calibration_error < 0.06
 
 
 def test_nothing_seen_and_nothing_known() -> None:
-    metric = LocatedFrames(radius=1.0)
+    metric = LocatedFrames()
     assert math.isnan(metric.compute().median_error)
-    metric.update(located=False, probability=0.0, error=None, on_map=False)
+    metric.update(located=False, probability=0.0, correct=False, on_map=False)
     result = metric.compute()
     assert result.to_dict()["median_error_m"] is None
     assert result.calibration_error == 0.0

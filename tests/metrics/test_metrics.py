@@ -2,62 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from placememory.metrics.place_recall import PlaceRecall
 
-from placememory.errors import SettingError
-from placememory.frames import Pose
 from placememory.metrics.alignment import check_frames, rigid_fit
 from placememory.metrics.bootstrap import block_bootstrap
-
-
-def _turned(x: float, degrees: float) -> Pose:
-    return Pose.from_yaw(x, 0.0, math.radians(degrees))
-
-
-def test_recall_counts_only_queries_that_can_be_right_and_says_so() -> None:
-    metric = PlaceRecall(radius=2.0)
-    metric.update(Pose(0, 0), [Pose(1, 0)], solvable=True)
-    metric.update(Pose(0, 0), [Pose(5, 0), Pose(5, 0), Pose(2, 0)], solvable=True)
-    metric.update(Pose(0, 0), [Pose(90, 0)], solvable=False)
-    metric.update(Pose(0, 0), [], solvable=True)
-    result = metric.compute()
-    assert (result.queries, result.counted) == (4, 3)
-    assert [result.recalls[k].value for k in (1, 5, 10)] == pytest.approx([1 / 3, 2 / 3, 2 / 3])
-    assert "3 of 4 queries" in result.protocol
-    assert "1 are left out" in result.protocol
-    assert result.median_error.value == 3.0
-    assert result.median_error_all == 5.0
-    assert "recall@1: 33.3 %" in str(result)
-    assert json.loads(json.dumps(result.to_dict()))["recall@5"]["count"] == 3
-
-
-def test_the_heading_gate_asks_for_rotation_where_it_is_known() -> None:
-    for found, expected in ((_turned(1, 20), 1.0), (_turned(1, 60), 0.0), (Pose(1, 0), 1.0)):
-        metric = PlaceRecall(radius=2.0, heading=45.0)
-        metric.update(_turned(0, 0), [found], solvable=True)
-        assert metric.compute().recalls[1].value == expected
-
-
-def test_candidates_without_a_pose_are_wrong_and_nothing_is_nothing() -> None:
-    metric = PlaceRecall(radius=2.0)
-    metric.update(Pose(0, 0), [None, Pose(0, 0)], solvable=True)
-    assert metric.compute().recalls[1].value == 0.0
-    empty = PlaceRecall(radius=2.0).compute()
-    assert math.isnan(empty.recalls[1].value)
-    assert empty.to_dict()["recall@1"]["value"] is None
-
-
-@pytest.mark.parametrize("bad", [{"radius": 0}, {"radius": -1}, {"radius": 1, "heading": 0}])
-def test_impossible_thresholds_are_refused(bad) -> None:
-    with pytest.raises(SettingError):
-        PlaceRecall(**bad)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(1, 20))

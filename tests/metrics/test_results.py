@@ -19,21 +19,20 @@ from placememory.metrics.result import MetricResult
 
 def _results() -> dict[str, MetricResult]:
     places = [[0, 0], [5, 0], [10, 0], [15, 0]]
-    windows = metrics.build_windows(["a"] * 4, range(4), 2)
+    truth = metrics.GroundTruth.from_positions(places, places, 2)
+    two = metrics.GroundTruth.from_positions([[0, 0], [5, 1]], places, 2)
     made = {
-        "retrieval": metrics.RetrievalRecall([2, 7], ks=[1, 2]),
-        "sequence": metrics.SequenceRecall(2, strategy="lax", ks=[1]),
+        "recall": metrics.Recall([1, 2]),
         "decisions": metrics.MatchDecisions(),
         "curve": metrics.PrecisionRecall(lower_is_better=True),
-        "correspondence": metrics.CorrespondencePrecision(2),
+        "correspondence": metrics.CorrespondencePrecision(),
         "errors": metrics.PoseErrors(),
         "paired": metrics.PairedDifference(),
     }
-    made["retrieval"].update([[0, 1], [1, 0]], [[0, 0], [5, 1]], places)
-    made["sequence"].update([[0], [1], [2]], windows, windows, places, places)
+    made["recall"].update([[0, 1], [1, 0]], two)
     made["decisions"].update([1, 0], [1, 0], [1, 1])
     made["curve"].update([0.1, 0.4], [1, 0])
-    made["correspondence"].update([[0, 1]], [[0, 1]], places, places)
+    made["correspondence"].update([[0, 1]], [[0, 1]], truth)
     made["errors"].update(Pose(0, 0), Pose(1, 0))
     made["paired"].update([1, 0], [1, 1])
     return {name: metric.compute() for name, metric in made.items()}

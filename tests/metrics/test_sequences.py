@@ -11,8 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from placememory.errors import InputError, SettingError
-from placememory.metrics.sequences import SequenceRecall, SequenceWindows, build_windows
-from placememory.metrics.sequences import sequence_positives as positives
+from placememory.metrics import Recall, SequenceWindows, build_windows, sequence_truth
+
+
+def positives(*args, **kwargs) -> tuple[np.ndarray, ...]:
+    return sequence_truth(*args, **kwargs).positives
+
 
 NAMES = {"lax": "lax", "strict": "strict", "lastframe": "last-frame"}
 
@@ -86,14 +90,18 @@ def _check_recalls(case, wanted, database, query, given_, sides) -> None:
     assert np.array_equal(
         ranked[wanted[f"{case['key']}/query_ids"]], wanted[f"{case['key']}/top20"]
     )
-    metric = SequenceRecall(
-        case["pos_thresh"],
+    metric = Recall([1, 5, 10, 20])
+    truth = sequence_truth(
+        query,
+        database,
+        given_["xy"][sides[1]],
+        given_["xy"][sides[0]],
+        radius=case["pos_thresh"],
         strategy=NAMES[case["seq_gt_strategy"]],
-        ks=[1, 5, 10, 20],
         protocol="casevpr",
     )
-    metric.update(ranked, query, database, given_["xy"][sides[1]], given_["xy"][sides[0]])
-    at = metric.compute().at
+    metric.update(ranked, truth)
+    at = metric.compute()
     assert (at.counted, at.without_match) == (case["queries_num"], case["q_without_pos"])
     expected = {**case["recalls"], "20": case["recall_at_20_same_rule_not_in_reference"]}
     for k, recall in expected.items():
@@ -167,14 +175,15 @@ def test_recall_says_which_queries_were_left_out() -> None:
     windows = build_windows(["a"] * 4, range(4), 2)
     places, far = line(4), line(4) + 1000.0
     for rule, recall, counted in (("drop", 1.0, 3), ("count-as-miss", 0.5, 6)):
-        metric = SequenceRecall(1, strategy="strict", ks=[1], unmatched=rule)
-        metric.update([[0], [1], [2]], windows, windows, places, places)
-        metric.update([[0], [1], [2]], windows, windows, far, places)
+        metric = Recall([1], unmatched=rule)
+        for true in (places, far):
+            truth = sequence_truth(windows, windows, true, places, radius=1, strategy="strict")
+            metric.update([[0], [1], [2]], truth)
         result = metric.compute()
-        assert result.at.recalls[1].value == recall
-        assert (result.at.counted, result.at.without_match) == (counted, 3)
-        assert f"{counted} of 6 queries count; 3 have no true match" in str(result)
-        assert json.loads(json.dumps(result.to_dict()))["recall@1"]["value"] == recall
+        assert result.recalls[1].value == recall
+        assert (result.counted, result.without_match) == (counted, 3)
+        assert f"{counted} of 6 queries count; 3 have no correct place" in str(result)
+        assert "every frame of the window is within the radius" in result.protocol
 
 
 def test_what_cannot_be_is_refused() -> None:
@@ -186,14 +195,7 @@ def test_what_cannot_be_is_refused() -> None:
         build_windows(["a", "a"], [1, 1], 1)
     with pytest.raises(InputError, match="2 folders, 1 frame_numbers"):
         build_windows(["a", "a"], [1], 1)
-    with pytest.raises(SettingError, match="lax, strict, last-frame, not 'lastframe'"):
-        SequenceRecall(1, strategy="lastframe")
-    with pytest.raises(SettingError, match="leaves out queries"):
-        SequenceRecall(1, strategy="lax", protocol="casevpr", unmatched="count-as-miss")
+    with pytest.raises(SettingError, match="strategy"):
+        positives(windows, windows, places, places, radius=1, strategy="lastframe")
     with pytest.raises(InputError, match="windows of 4 frames, 3 positions"):
         positives(windows, windows, places[:3], places, radius=1, strategy="lax")
-    metric = SequenceRecall(1, strategy="lax", ks=[1, 3])
-    with pytest.raises(InputError, match="recall@3 needs 3 candidates a query, not 2"):
-        metric.update([[0, 1]] * 3, windows, windows, places, places)
-    with pytest.raises(InputError, match="rows run from 0 to 2"):
-        metric.update([[0, 1, 3]] * 3, windows, windows, places, places)

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from safetensors.torch import save_file
 
+from placememory.compat.casevpr import read_casevpr_training
 from placememory.encoders import create
 from placememory.errors import SettingError
-from placememory.training import dry_run, read_training, train
+from placememory.training import Training, dry_run, train
+from placememory.training import read_training as read_values
 from tests.evaluation.made import robotcar
 from tests.training.made import losses
 
@@ -52,6 +54,10 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "additional_gt_strategies": [], "only_test_current_strategy": True,
     },
 }  # fmt: skip
+
+
+def read_training(file: Path, changes: tuple[str, ...] = ()) -> Training:
+    return read_values(file, changes, values=read_casevpr_training(file))
 
 
 @pytest.fixture
