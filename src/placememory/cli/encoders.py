@@ -81,12 +81,7 @@ def fit(
     if name != "netvlad-wpca":
         raise SettingError(f"only netvlad-wpca is fitted this way, not {name!r}")
     from placememory.encoders.device import choose_device
-    from placememory.encoders.netvlad import (
-        WPCA_PREPROCESS,
-        fit_netvlad,
-        load_trunk,
-        save_weights,
-    )
+    from placememory.encoders.netvlad import WPCA_PREPROCESS, fit_netvlad, load_trunk, save_weights
 
     source = info(name).weights
     assert source is not None

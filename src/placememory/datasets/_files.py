@@ -13,7 +13,7 @@ from placememory.errors import DatasetError, PoseError
 from placememory.frames import Frame, Pose
 from placememory.frames.images import is_image, read_image
 from placememory.frames.names import natural_key
-from placememory.frames.poses._text import csv_rows, numbers, stamp_of_any, whole
+from placememory.frames.tables import csv_rows, numbers, stamp_of_any, whole
 
 __all__ = [
     "as_dataset_error",

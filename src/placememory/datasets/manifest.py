@@ -25,7 +25,7 @@ from placememory.datasets._files import (
 from placememory.datasets._traverse import Dataset, PositionUnit, Traverse
 from placememory.errors import DatasetError, SettingError
 from placememory.frames import Pose
-from placememory.frames.poses._text import at, column_names
+from placememory.frames.tables import at, column_names
 
 _NEEDED = ("image", "traverse", "x", "y")
 _KNOWN = (*_NEEDED, "z", "yaw", "stamp", "frame", "session")

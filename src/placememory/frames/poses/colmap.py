@@ -13,7 +13,7 @@ import numpy as np
 from placememory.errors import PoseError
 from placememory.frames.pose import Pose, rotation_from_quaternion
 from placememory.frames.poses._table import PoseRecord, PoseTable
-from placememory.frames.poses._text import are_numbers, at, numbers
+from placememory.frames.tables import are_numbers, at, numbers
 
 
 def matches(path: Path, head: Sequence[str]) -> bool:

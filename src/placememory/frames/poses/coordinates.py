@@ -7,7 +7,7 @@ from pathlib import Path
 
 from placememory.frames.pose import Pose
 from placememory.frames.poses._table import PoseRecord, PoseTable
-from placememory.frames.poses._text import are_numbers, at, data_lines, first_data_line, numbers
+from placememory.frames.tables import are_numbers, at, data_lines, first_data_line, numbers
 
 
 def matches(path: Path, head: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from placememory.errors import PoseError
 from placememory.frames.pose import Pose
 from placememory.frames.poses._table import PoseRecord, PoseTable
-from placememory.frames.poses._text import at, column_names, csv_rows, numbers, stamp_of_any, whole
+from placememory.frames.tables import at, column_names, csv_rows, numbers, stamp_of_any, whole
 
 _ROTATION = ("qx", "qy", "qz", "qw")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from placememory.errors import PoseError
 from placememory.frames.pose import Pose
 from placememory.frames.poses._table import PoseRecord, PoseTable
-from placememory.frames.poses._text import at, data_lines, numbers, whole
+from placememory.frames.tables import at, data_lines, numbers, whole
 
 
 def matches(path: Path, head: Sequence[str]) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from placememory.errors import PoseError
 from placememory.frames.pose import Pose
 from placememory.frames.poses._table import PoseRecord, PoseTable
-from placememory.frames.poses._text import (
+from placememory.frames.tables import (
     are_numbers,
     at,
     data_lines,

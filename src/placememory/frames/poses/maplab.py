@@ -12,7 +12,7 @@ from pathlib import Path
 from placememory.errors import PoseError
 from placememory.frames.pose import Pose
 from placememory.frames.poses._table import PoseRecord, PoseTable
-from placememory.frames.poses._text import at, csv_rows, numbers, whole
+from placememory.frames.tables import at, csv_rows, numbers, whole
 
 _POSITION = ("position x", "position y", "position z")
 _ROTATION = ("quaternion x", "quaternion y", "quaternion z", "quaternion w")
