@@ -61,7 +61,7 @@ def read_image(path: Path | str, *, exif: bool = True) -> Image:
         with PillowImage.open(path) as opened:
             opened.load()
             turn = _TURNS.get(_orientation(opened)) if exif else None
-            return _as_rgb(opened if turn is None else opened.transpose(turn))
+            return rgb_of_pillow(opened if turn is None else opened.transpose(turn))
     except FileNotFoundError as error:
         raise ImageError(f"{path}: there is no such image") from error
     except PillowImage.DecompressionBombError as error:
@@ -78,7 +78,7 @@ def _orientation(image: PillowImage.Image) -> int:
         return 1
 
 
-def _as_rgb(image: PillowImage.Image) -> Image:
+def rgb_of_pillow(image: PillowImage.Image) -> Image:
     """Any Pillow mode to (H, W, 3) uint8."""
     if image.mode.startswith("I;16") or image.mode == "I":
         grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> 8

@@ -156,27 +156,13 @@ def rotation_from_quaternion(quaternion: Sequence[float]) -> NDArray[np.float64]
 def quaternion_from_rotation(rotation: NDArray[np.floating]) -> Quaternion:
     """Unit quaternion (x, y, z, w) with w >= 0 of a (3, 3) rotation.
 
-    Uses the eigenvector form, which has no case distinctions and no loss near 180 degrees
-    (Bar-Itzhack 2000, "New method for extracting the quaternion from a rotation matrix").
-
     Example:
         >>> quaternion_from_rotation(np.eye(3))
         (0.0, 0.0, 0.0, 1.0)
     """
-    r = np.asarray(rotation, dtype=np.float64)
-    symmetric = np.array(
-        [
-            [r[0, 0] - r[1, 1] - r[2, 2], r[0, 1] + r[1, 0], r[0, 2] + r[2, 0], r[2, 1] - r[1, 2]],
-            [r[0, 1] + r[1, 0], r[1, 1] - r[0, 0] - r[2, 2], r[1, 2] + r[2, 1], r[0, 2] - r[2, 0]],
-            [r[0, 2] + r[2, 0], r[1, 2] + r[2, 1], r[2, 2] - r[0, 0] - r[1, 1], r[1, 0] - r[0, 1]],
-            [r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], np.trace(r)],
-        ]
-    )
-    _, vectors = np.linalg.eigh(symmetric)
-    vector = vectors[:, -1]
-    if vector[3] < 0:
-        vector = -vector
-    qx, qy, qz, qw = (float(value) + 0.0 for value in vector)
+    from scipy.spatial.transform import Rotation  # takes 0.2 s to import
+
+    qx, qy, qz, qw = Rotation.from_matrix(rotation).as_quat(canonical=True).tolist()
     return qx, qy, qz, qw
 
 

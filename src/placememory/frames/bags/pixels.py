@@ -1,4 +1,7 @@
-"""A Bayer mosaic to RGB, bilinear: each missing colour is the mean of its nearest neighbours."""
+"""Pixels of ROS image messages as RGB: plain, Bayer, YUV, and compressed.
+
+A Bayer mosaic becomes RGB bilinearly: each missing colour is the mean of its nearest neighbours.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from PIL import Image as PillowImage
 
 from placememory.errors import ImageError
 from placememory.frames.frame import Image
-from placememory.frames.images import _as_rgb
+from placememory.frames.images import rgb_of_pillow
 
 _CHANNEL = {"r": 0, "g": 1, "b": 2}
 
@@ -263,7 +266,7 @@ def _unpacked(data: Any, text: str, where: str) -> Image:
             opened.load()
             if kind in _BAYER and opened.mode == "L":
                 return demosaic(np.asarray(opened), _BAYER[kind][0])
-            return _as_rgb(opened)
+            return rgb_of_pillow(opened)
     except Exception as error:  # Pillow's decoders raise nearly anything on garbage
         raise ImageError(
             f"{where}: cannot read the compressed image of format {text!r} ({error})"
