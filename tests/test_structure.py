@@ -1,4 +1,4 @@
-"""Rooms are entered by their public names, and drawn the same in CONTRIBUTING and in the contracts."""
+"""Rooms are entered by public names, and drawn alike in CONTRIBUTING and in the contracts."""
 
 from __future__ import annotations
 

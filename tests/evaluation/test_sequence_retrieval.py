@@ -14,9 +14,9 @@ from placememory.evaluation.windows import (
     describe_windows,
     read_windows,
     reduce_to,
-    retrieve,
     windows_of,
 )
+from placememory.memory.search import nearest
 from tests.conftest import run_command
 from tests.evaluation.made import manifest, robotcar
 
@@ -115,10 +115,10 @@ def test_search_is_exact_and_pca_centred() -> None:
     rng = np.random.default_rng(0)
     known, asked = rng.normal(size=(40, 16)).astype(np.float32), rng.normal(size=(5, 16))
     asked = asked.astype(np.float32)
-    found = retrieve(None, None, asked, known)
+    ranked, distances = nearest(known, asked, 10)
     apart = np.linalg.norm(known[None] - asked[:, None], axis=2)
-    np.testing.assert_array_equal(found.ranked, np.argsort(apart, axis=1)[:, :10])
-    np.testing.assert_allclose(found.distances[:, 0], apart.min(axis=1), atol=1e-5)
+    np.testing.assert_array_equal(ranked, np.argsort(apart, axis=1)[:, :10])
+    np.testing.assert_allclose(distances[:, 0], apart.min(axis=1), atol=1e-5)
     reduced, other = reduce_to(16, known, asked)
     np.testing.assert_allclose(reduced.mean(axis=0), 0.0, atol=1e-5)
     kept = np.linalg.norm(reduced[None] - other[:, None], axis=2)

@@ -8,51 +8,32 @@ from typing import Annotated, Any
 import typer
 
 from placememory.cli._common import print_json, print_table, say
-from placememory.errors import SettingError
+from placememory.errors import InputError, SettingError
 from placememory.evaluation import RunSummary, compare, finished_runs
 
 COLUMNS = (
-    "data set", "map", "query", "system", "precision %", "R@1 %", "95%", "AP %",
-    "R@100%P %", "window %", "located %", "of them right %", "off map", "ms", "queries", "no match",
+    "data set", "map", "query", "system", "precision %", "R@1 %", "95%", "AP %", "R@100%P %",
+    "window %", "located %", "of them right %", "off the map", "ms", "queries", "no match",
 )  # fmt: skip
 
 
 def summary_row(run: RunSummary) -> list[Any]:
     """What people compare, with the interval of recall@1 and the counts."""
-    name, reference, query, _, _ = run.question
-    metrics = run.metrics
-    tp, fp, _, _ = run.counts
-    recall = metrics["recall_at_1"]
-    curve, windows = metrics["precision_recall"], metrics.get("correspondence")
+    row = run.to_dict()
+    off = row["off_map"]
+    wrong = None if not off else f"{round((row['false_locations'] or 0) * off)} of {off}"
     return [
-        name,
-        reference,
-        query,
-        run.system,
-        _percent(tp / max(1, tp + fp)),
-        _percent(recall["value"]),
-        f"{_percent(recall['low'])} to {_percent(recall['high'])}",
-        _percent(curve["average_precision"]["value"]),
-        _percent(curve["recall_at_full_precision"]),
-        None if windows is None else _percent(windows["window_precision"]["value"]),
-        *_located(metrics.get("located")),
-        metrics["ms_per_frame_without_encoders"],
-        metrics["queries"],
-        metrics["queries"] - metrics["queries_with_a_true_match"],
-    ]
-
-
-def _located(found: dict[str, Any] | None) -> list[str | None]:
-    """Share located, share of those that is correct, and false locations off the map."""
-    if found is None:
-        return [None, None, None]
-    off = found["false_locations"]
-    wrong = 0 if off is None else round(off * found["off_map"])
-    return [
-        _percent(found["located"]["value"]),
-        _percent(found["precision"]["value"]),
-        f"{wrong} of {found['off_map']}" if found["off_map"] else None,
-    ]
+        *(row[name] for name in ("dataset", "reference", "query", "system")),
+        _percent(row["precision"]),
+        _percent(row["recall@1"]),
+        f"{_percent(row['low'])} to {_percent(row['high'])}",
+        *(_percent(row[name]) for name in (
+            "average_precision", "recall_at_full_precision", "window_precision", "located",
+            "precision_of_located",
+        )),
+        wrong,
+        *(row[name] for name in ("ms_per_frame", "queries", "without_match")),
+    ]  # fmt: skip
 
 
 def _percent(share: float | None) -> str | None:
@@ -73,7 +54,9 @@ def run(
 
     A difference comes with a 95% interval over the frames that both searched, drawn in blocks.
     """
-    runs = finished_runs(*folders)
+    runs = [run for run in finished_runs(*folders) if "strategies" not in run.metrics]
+    if not runs:
+        raise InputError("these runs are of windows; their tables are in their metrics.json")
     runs.sort(key=lambda run: (run.question, run.system))
     if as_json:
         print_json([{"folder": str(run.folder), **run.config, **run.metrics} for run in runs])

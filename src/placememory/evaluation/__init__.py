@@ -12,14 +12,21 @@ from placememory.evaluation.config import (
     read_evaluation,
     read_window_evaluation,
 )
-from placememory.evaluation.plan import Run, runs_of
-from placememory.evaluation.runner import RunReport, evaluate
-from placememory.evaluation.tables import RunSummary, compare, finished_runs, write_overall
+from placememory.evaluation.plan import Run, RunReport, runs_of
+from placememory.evaluation.runner import evaluate
+from placememory.evaluation.tables import (
+    EvaluationTable,
+    RunSummary,
+    compare,
+    finished_runs,
+    write_overall,
+)
 
 __all__ = [
     "DatasetConfig",
     "EncoderConfig",
     "Evaluation",
+    "EvaluationTable",
     "MatcherConfig",
     "Pair",
     "Positives",

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,23 @@ class Run:
         plain = "".join(c if c.isalnum() or c in "-+._" else "_" for c in words)
         text = json.dumps(self.to_dict(), sort_keys=True)
         return f"{plain[:120]}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What became of a run.
+
+    Attributes:
+        run: The run.
+        folder: Where its files are.
+        done_before: Whether it was there already.
+        error: Why it failed; ``None`` if it did not.
+    """
+
+    run: Run
+    folder: Path
+    done_before: bool = False
+    error: str | None = None
 
 
 def runs_of(evaluation: Evaluation) -> list[Run]:

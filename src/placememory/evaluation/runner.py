@@ -32,8 +32,16 @@ from placememory.evaluation.describe import (
 )
 from placememory.evaluation.online import Answers, localize_run
 from placememory.evaluation.output import is_done, write_run, write_windows
-from placememory.evaluation.plan import Question, Run, question_of, read_traverse, runs_of
+from placememory.evaluation.plan import (
+    Question,
+    Run,
+    RunReport,
+    question_of,
+    read_traverse,
+    runs_of,
+)
 from placememory.evaluation.score import Scores
+from placememory.evaluation.tables import EvaluationTable
 from placememory.evaluation.windows import (
     describe_windows,
     read_windows,
@@ -79,23 +87,6 @@ class Pass:
         return "|".join((*parts, self.split, windows))
 
 
-@dataclass(frozen=True, slots=True)
-class RunReport:
-    """What became of a run.
-
-    Attributes:
-        run: The run.
-        folder: Where its files are.
-        done_before: Whether it was there already.
-        error: Why it failed; ``None`` if it did not.
-    """
-
-    run: Run
-    folder: Path
-    done_before: bool = False
-    error: str | None = None
-
-
 def evaluate(
     evaluation: Evaluation | Path | str,
     *,
@@ -106,7 +97,7 @@ def evaluate(
     figures: bool = True,
     answer: Answerer = localize_run,
     progress: TitledProgress | None = None,
-) -> list[RunReport]:
+) -> EvaluationTable:
     """Run what is not done; a run that fails does not stop the others.
 
     Args:
@@ -120,7 +111,11 @@ def evaluate(
         progress: Called with what is being done, frames or runs done, and in all.
 
     Returns:
-        One report for each run, in the order of :func:`runs_of`.
+        A report for each run, in the order of :func:`runs_of`, as a table.
+
+    Example:
+        >>> table = evaluate("town.yaml")  # doctest: +SKIP
+        >>> table.to_frame()[["system", "recall@1", "located"]]  # doctest: +SKIP
     """
     if not isinstance(evaluation, Evaluation):
         evaluation = read_evaluation(evaluation)
@@ -136,7 +131,7 @@ def evaluate(
             _do, described=found, output=evaluation.output, figures=figures, answer=answer
         )
         errors |= _do_all(work, ready, workers, progress)
-    return [
+    return EvaluationTable(
         RunReport(
             run,
             evaluation.output / run.folder,
@@ -144,7 +139,7 @@ def evaluate(
             error=errors.get(run.folder),
         )
         for run in runs
-    ]
+    )
 
 
 def passes_of(run: Run) -> list[Pass]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placememory._io import write_csv
+from placememory._registry import require
 from placememory.errors import InputError
 from placememory.evaluation.config import System
 from placememory.evaluation.output import FRAMES, is_done, read_run
+from placememory.evaluation.plan import RunReport
 from placememory.metrics.paired import PairedDifference, PairedDifferenceResult
 
 OVERALL = "overall_results.csv"
@@ -65,6 +68,46 @@ class RunSummary:
         tp, fp, tn, fn = (int(found[name]) for name in names)
         return tp, fp, tn, fn
 
+    def to_dict(self) -> dict[str, Any]:
+        """What people compare, with the interval of recall@1 and the counts; shares are 0 to 1."""
+        name, reference, query, _, _ = self.question
+        row: dict[str, Any] = {
+            "dataset": name, "reference": reference, "query": query, "system": self.system,
+        }  # fmt: skip
+        metrics = self.metrics
+        if "strategies" in metrics:
+            for strategy, found in metrics["strategies"].items():
+                row |= {f"{strategy} recall@{k}": found[f"recall@{k}"]["value"] for k in (1, 5, 10)}
+            return {**row, "queries": metrics["windows"]}
+        tp, fp, _, _ = self.counts
+        recall, curve = metrics["recall_at_1"], metrics["precision_recall"]
+        windows, located = metrics.get("correspondence"), metrics.get("located")
+        candidates = next(
+            (found for label, found in metrics.items() if label.startswith("candidates")), None
+        )
+        for k in (1, 5, 10):
+            found = None if candidates is None else candidates.get(f"recall@{k}")
+            row[f"candidates recall@{k}"] = None if found is None else found["value"]
+        return {
+            **row,
+            "precision": tp / max(1, tp + fp),
+            "recall@1": recall["value"],
+            "low": recall["low"],
+            "high": recall["high"],
+            "average_precision": curve["average_precision"]["value"],
+            "recall_at_full_precision": curve["recall_at_full_precision"],
+            "window_precision": None if windows is None else windows["window_precision"]["value"],
+            "located": None if located is None else located["located"]["value"],
+            "precision_of_located": None if located is None else located["precision"]["value"],
+            "false_locations": None if located is None else located["false_locations"],
+            "off_map": None if located is None else located["off_map"],
+            "calibration_error": None if located is None else located["expected_calibration_error"],
+            "median_error_m": None if located is None else located["median_error_m"],
+            "ms_per_frame": metrics["ms_per_frame_without_encoders"],
+            "queries": metrics["queries"],
+            "without_match": metrics["queries"] - metrics["queries_with_a_true_match"],
+        }
+
     def hits(self) -> tuple[list[int], NDArray[np.float64]]:
         """Frames that count and are on the map, and whether each was answered rightly (0 or 1)."""
         with (self.folder / FRAMES).open(newline="", encoding="utf-8") as file:
@@ -72,6 +115,52 @@ class RunSummary:
         counted = [row for row in rows if row["on_map"] == "1"]
         right = [row["correct"] == "1" and row["answered"] == "1" for row in counted]
         return [int(row["frame"]) for row in counted], np.array(right, dtype=np.float64)
+
+
+class EvaluationTable:
+    """The runs of an evaluation: what became of each, and what people compare.
+
+    Attributes:
+        reports: One for each run.
+    """
+
+    def __init__(self, reports: Iterable[RunReport]) -> None:
+        self.reports = tuple(reports)
+
+    def __len__(self) -> int:
+        """How many runs there are."""
+        return len(self.reports)
+
+    def __iter__(self) -> Iterator[RunReport]:
+        """The reports of the runs."""
+        return iter(self.reports)
+
+    def __repr__(self) -> str:
+        failed = len(self.errors)
+        return f"EvaluationTable({len(self)} runs" + (f", {failed} failed)" if failed else ")")
+
+    @property
+    def errors(self) -> dict[str, str]:
+        """Why runs failed, by title."""
+        return {r.run.title: r.error for r in self.reports if r.error is not None}
+
+    def summaries(self) -> list[RunSummary]:
+        """The runs that did not fail."""
+        folders = [report.folder for report in self.reports if report.error is None]
+        return finished_runs(*folders) if folders else []
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """A row for each run that did not fail; see :meth:`RunSummary.to_dict`."""
+        return [summary.to_dict() for summary in self.summaries()]
+
+    def to_frame(self) -> Any:
+        """The same as a pandas data frame.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        pandas = require("pandas", extra="figures", purpose="Tables of results")
+        return pandas.DataFrame(self.to_dict())
 
 
 def finished_runs(*folders: Path) -> list[RunSummary]:

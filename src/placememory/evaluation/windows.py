@@ -16,11 +16,11 @@ from placememory.errors import InputError
 from placememory.evaluation.describe import Described, describe, read_described
 from placememory.evaluation.plan import Question, Run
 from placememory.frames import Frame
+from placememory.memory.search import nearest
 from placememory.metrics.recall import Recall, RecallResult
 from placememory.metrics.sequences import SequenceWindows, build_windows, sequence_truth
 
 KS = (1, 5, 10)
-_BLOCK = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,26 +119,6 @@ def reduce_to(dim: int, database: Vectors, query: Vectors) -> tuple[Vectors, Vec
     return reduced[0], reduced[1]
 
 
-def retrieve(
-    query: SequenceWindows,
-    database: SequenceWindows,
-    asked: Vectors,
-    known: Vectors,
-    count: int = KS[-1],
-) -> Retrieved:
-    """Nearest database windows of each query window: exact, in float64, ties by row."""
-    squares = np.square(known, dtype=np.float64).sum(axis=1)
-    wide = known.astype(np.float64)
-    ranked, distances = [], []
-    for start in range(0, len(asked), _BLOCK):
-        part = asked[start : start + _BLOCK].astype(np.float64)
-        costs = squares - 2.0 * (part @ wide.T) + np.square(part).sum(axis=1)[:, None]
-        order = np.argsort(costs, axis=1, kind="stable")[:, :count]
-        ranked.append(order)
-        distances.append(np.sqrt(np.take_along_axis(costs, order, axis=1).clip(0.0)))
-    return Retrieved(query, database, np.concatenate(ranked), np.concatenate(distances))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowScores:
     """Recall of retrieved windows, and what to show of them.
@@ -182,7 +162,7 @@ def retrieve_windows(
     known, asked = windows_of_run(run, question)
     if run.encoder.pca is not None:
         reference, query = reduce_to(run.encoder.pca, reference, query)
-    found = retrieve(asked, known, query, reference)
+    found = Retrieved(asked, known, *nearest(reference, query, KS[-1]))
     settings = run.settings
     results: dict[str, RecallResult] = {}
     truths = {

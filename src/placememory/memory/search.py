@@ -21,6 +21,7 @@ ROUNDING = 2e-5
 
 _BLOCK = 1 << 25
 _ROWS = 1024
+_PART = 256
 
 
 def top_k(
@@ -98,6 +99,38 @@ def similarity_of(rows: NDArray[np.float32], query: NDArray[np.float32]) -> NDAr
         sums = (rows[start : start + _ROWS].astype(np.float64) * wide).sum(axis=1)
         similarity[start : start + _ROWS] = np.clip(sums, -1.0, 1.0)
     return similarity
+
+
+def nearest(
+    matrix: NDArray[np.float32], queries: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The k nearest rows of descriptors of any length, by Euclidean distance.
+
+    Args:
+        matrix: (N, D) float32.
+        queries: (Q, D) float32.
+        k: How many; all rows if there are fewer.
+
+    Returns:
+        (Q, K) rows, nearest first, ties in the order of rows, and (Q, K) distances; exact, in
+        float64.
+
+    Example:
+        >>> rows, apart = nearest(np.eye(3, dtype=np.float32), np.float32([[0, 2, 0]]), k=2)
+        >>> rows.tolist(), apart.round(3).tolist()
+        ([[1, 0]], [[1.0, 2.236]])
+    """
+    wide = matrix.astype(np.float64)
+    squares = np.square(wide).sum(axis=1)
+    rows = [np.empty((0, min(k, len(matrix))), np.int64)]
+    apart = [np.empty((0, min(k, len(matrix))))]
+    for start in range(0, len(queries), _PART):
+        part = queries[start : start + _PART].astype(np.float64)
+        costs = squares - 2.0 * (part @ wide.T) + np.square(part).sum(axis=1)[:, None]
+        order = np.argsort(costs, axis=1, kind="stable")[:, :k]
+        rows.append(order)
+        apart.append(np.sqrt(np.take_along_axis(costs, order, axis=1).clip(0.0)))
+    return np.concatenate(rows), np.concatenate(apart)
 
 
 @dataclass(frozen=True, slots=True)

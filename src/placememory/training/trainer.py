@@ -19,7 +19,7 @@ from torch import Tensor
 from placememory._types import Progress, Rows
 from placememory.encoders.layers import SequenceNet
 from placememory.errors import SettingError
-from placememory.evaluation.windows import retrieve
+from placememory.memory.search import nearest
 from placememory.metrics import Recall, RecallResult, SequenceWindows, sequence_truth
 from placememory.training.config import Data, Training
 from placememory.training.data import (
@@ -175,7 +175,7 @@ def validate(
     for part, (asked, known) in zip(sets, described, strict=True):
         queries = SequenceWindows(part.queries, part.queries)
         database = SequenceWindows(part.database, part.database)
-        ranked = retrieve(queries, database, asked, known, KS[-1]).ranked
+        ranked, _ = nearest(known, asked, KS[-1])
         truth = sequence_truth(
             queries,
             database,
