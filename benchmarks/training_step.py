@@ -32,11 +32,10 @@ from torch import Tensor, nn
 from placememory.encoders import create
 from placememory.encoders.device import computes_bfloat16
 from placememory.training.config import EncoderChoice, Optimization
-from placememory.training.losses import TripletCost
 from placememory.training.network import Parts
 from placememory.training.sampling import Batch
-from placememory.training.step import Stepper, create_optimizer
-from placememory.training.trainer import describe
+from placememory.training.step import Stepper, TripletCost, create_optimizer
+from placememory.training.validation import describe
 
 LENGTH, NEGATIVES, SIDE, MARGIN = 5, 5, 224, 0.1
 WINDOWS = 2 + NEGATIVES

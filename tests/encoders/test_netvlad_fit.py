@@ -13,6 +13,7 @@ from placememory.errors import EncoderError, WeightsError
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 
 from placememory.encoders import netvlad as fit  # noqa: E402
+from placememory.encoders import vlad  # noqa: E402
 from placememory.encoders.device import choose_device  # noqa: E402
 from placememory.encoders.layers import vgg16_trunk  # noqa: E402
 from placememory.encoders.preprocessing import Preprocess  # noqa: E402
@@ -29,9 +30,9 @@ def test_the_start_equals_the_reference(golden: Path, record: str, tokens: bool)
     arrays = np.load(golden / "models/netvlad_init.npz")
     pool = NetVLADPool(32, 16, tokens=tokens)
     centres, features = arrays["clusters"], arrays["descriptors"]
-    alpha, _ = fit.assignment(centres, features)
+    alpha, _ = vlad.start_assignment(centres, features)
     assert alpha == pytest.approx(10.170043171197303, rel=1e-5)
-    fit.start_pool(pool, centres, features)
+    pool.start(centres, features)
     found = pool.conv.weight.detach().numpy()
     np.testing.assert_allclose(found, arrays[f"{record}/conv_weight"], rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(pool.centroids.detach(), arrays[f"{record}/centroids"])
@@ -92,4 +93,4 @@ def test_too_few_images_are_refused() -> None:
             Preprocess(size=(96, 128)), words=4, dim=24,
         )  # fmt: skip
     with pytest.raises(EncoderError, match="cannot be told apart"):
-        fit.assignment(np.ones((3, 4), np.float32), np.ones((5, 4), np.float32))
+        vlad.start_assignment(np.ones((3, 4), np.float32), np.ones((5, 4), np.float32))

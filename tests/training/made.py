@@ -11,8 +11,8 @@ from PIL import Image
 from placememory.datasets import Traverse
 from placememory.frames import Frame, Pose
 from placememory.training import Training
-from placememory.training.config import Data, checked
-from placememory.training.data import Part, TrainingSet, joined
+from placememory.training.config import Data, parse_training
+from placememory.training.data import Part, TrainingSet, join_parts
 from placememory.training.run import read_log
 
 STEP = 2.0  # metres between frames
@@ -57,7 +57,7 @@ def training(folder: Path, **changes: Any) -> Training:
         values[section] = (
             {**values.get(section, {}), **fields} if isinstance(fields, dict) else fields
         )
-    return checked(values, folder / "made.yaml")
+    return parse_training(values, folder / "made.yaml")
 
 
 def line_set(
@@ -77,7 +77,7 @@ def line_set(
         traverse = Traverse(f"t{number}", frames, places, "m", np.arange(len(rows)))
         parts.setdefault(0 if worlds is None else worlds[number], []).append(traverse)
     found = [Part(tuple(traverses), tuple(traverses), same=True) for traverses in parts.values()]
-    return joined(found, data(length=length))
+    return join_parts(found, data(length=length))
 
 
 def data(**fields: Any) -> Data:

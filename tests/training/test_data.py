@@ -15,13 +15,13 @@ from placememory.frames import Frame
 from placememory.training.config import HeldOut, Source
 from placememory.training.data import (
     Part,
-    _held,
-    _inside,
-    _outside,
     check_apart,
-    judged_sets,
-    training_set,
-    validation_sets,
+    is_held_out,
+    keep_held_out,
+    leave_held_out,
+    read_judged_sets,
+    read_training_set,
+    read_validation_sets,
 )
 from tests.training.made import STEP, data, line_set, training, world
 
@@ -39,7 +39,7 @@ def test_windows_do_not_cross_traverses() -> None:
 def test_windows_need_known_positions(tmp_path: Path) -> None:
     table = world(tmp_path / "train", places=6, traverses=1)
     table.write_text(table.read_text().replace(f"0_003.png,t0,{3 * STEP},0", "0_003.png,t0,,"))
-    found = training_set(data(length=2).model_copy(update={"train": (Source(root=table),)}))
+    found = read_training_set(data(length=2).model_copy(update={"train": (Source(root=table),)}))
     assert found.queries.tolist() == [[0, 1], [1, 2], [4, 5]]
     near = found.near(found.queries, 100.0, "lax")
     assert [rows.tolist() for rows in near] == [[0, 1, 2]] * 3
@@ -76,7 +76,7 @@ def test_without_yaw_windows_look_where_they_travel(tmp_path: Path) -> None:
         lines.append(f"{image},back,{x},{y},{5 - i}")
     table.write_text("\n".join(lines) + "\n")
     set_up = data(length=2, positive_radius=1.0, strategy="lax")
-    found = training_set(set_up.model_copy(update={"train": (Source(root=table),)}))
+    found = read_training_set(set_up.model_copy(update={"train": (Source(root=table),)}))
     assert [len(p) for p in found.positives(found.queries, set_up)] == [0] * 10
 
 
@@ -101,8 +101,8 @@ def test_no_training_frame_is_within_the_margin_of_a_held_out_one(
     frames = tuple(Frame(f"{i}.png", "t", i) for i in range(len(positions)))
     traverse = Traverse("t", frames, positions, "m", np.arange(len(positions)))
     part = Part((traverse,), (traverse,), same=True)
-    kept = _inside(part, held).database[0].positions
-    trained = _outside(part, held, margin).database[0].positions
+    kept = keep_held_out(part, held).database[0].positions
+    trained = leave_held_out(part, held, margin).database[0].positions
     kept, trained = (rows[~np.isnan(rows).any(axis=1)] for rows in (kept, trained))
     apart = np.linalg.norm(kept[:, None] - trained[None], axis=2)
     assert (apart > margin).all()
@@ -113,13 +113,13 @@ def test_no_training_frame_is_within_the_margin_of_a_held_out_one(
 
 def test_about_the_share_of_the_blocks_is_held_out() -> None:
     grid = np.stack(np.meshgrid(np.arange(100.0), np.arange(100.0)), -1).reshape(-1, 2)
-    held = _held(grid, HeldOut(share=0.2, block=1.0))
+    held = is_held_out(grid, HeldOut(share=0.2, block=1.0))
     assert 0.17 < held.mean() < 0.23
 
 
 def test_held_out_places_validate(tmp_path: Path) -> None:
     config = training(tmp_path, data={"validation": [], "held_out": {"share": 0.3, "block": 6.0}})
-    trained, judged = training_set(config.data), validation_sets(config.data)
+    trained, judged = read_training_set(config.data), read_validation_sets(config.data)
     check_apart(trained, judged)
     xs = [set(part.positions[:, 0]) for part in judged]
     assert len(judged) == 2  # each later traverse against the first
@@ -129,16 +129,18 @@ def test_held_out_places_validate(tmp_path: Path) -> None:
 def test_what_is_trained_on_is_not_judged_on(tmp_path: Path) -> None:
     config = training(tmp_path)
     with pytest.raises(SettingError, match="trained on and judged on"):
-        check_apart(training_set(config.data), judged_sets(config.data.train, config.data))
+        check_apart(
+            read_training_set(config.data), read_judged_sets(config.data.train, config.data)
+        )
 
 
 def test_one_traverse_is_too_few_to_judge_on(tmp_path: Path) -> None:
     source = Source(root=world(tmp_path / "w", places=3, traverses=1))
     with pytest.raises(SettingError, match="two traverses"):
-        judged_sets([source], data())
+        read_judged_sets([source], data())
 
 
 def test_only_frames_with_a_word(tmp_path: Path) -> None:
     source = Source(root=world(tmp_path / "w", places=4, traverses=2), only="1_")
-    found = training_set(data().model_copy(update={"train": (source,)}))
+    found = read_training_set(data().model_copy(update={"train": (source,)}))
     assert {frame.session for frame in found.frames} == {"t1"}

@@ -13,7 +13,8 @@ from placememory.encoders.device import choose_device
 from placememory.errors import ImageError
 from placememory.frames import Frame
 from placememory.training.config import Augment
-from placememory.training.images import ImageInputs, changed_speed, changed_window, shuffled
+from placememory.training.inputs import ImageInputs, change_images
+from placememory.training.sampling import change_speed, shuffle_window
 from tests.training.made import line_set
 
 SMOOTH = torch.arange(48)[:, None] + torch.arange(64)[None]
@@ -60,7 +61,7 @@ def test_every_change_changes_but_keeps_shape_and_kind(change: dict[str, float])
     augment = Augment(**change)
     checks = (torch.arange(64)[None] // 8 + torch.arange(48)[:, None] // 8) % 2 * 180 + 40
     image = checks.to(torch.uint8).expand(2, 3, 48, 64) if "blur" in change else IMAGE[None]
-    changed = changed_window(image, augment, np.random.default_rng(0))
+    changed = change_images(image, augment, np.random.default_rng(0))
     assert changed.shape == image.shape
     assert changed.dtype == torch.uint8
     assert not torch.equal(changed, image)
@@ -69,13 +70,13 @@ def test_every_change_changes_but_keeps_shape_and_kind(change: dict[str, float])
 def test_a_change_of_view_leaves_no_black_border() -> None:
     white = torch.full((1, 3, 48, 64), 200, dtype=torch.uint8)
     for seed in range(10):
-        changed = changed_window(white, Augment(perspective=1.0), np.random.default_rng(seed))
+        changed = change_images(white, Augment(perspective=1.0), np.random.default_rng(seed))
         assert changed.min() >= 100  # of 200; black is 0
 
 
 def test_noise_does_not_darken() -> None:
     grey = torch.full((1, 3, 96, 96), 120, dtype=torch.uint8)
-    changed = changed_window(grey, Augment(noise=6.0), np.random.default_rng(0)).float()
+    changed = change_images(grey, Augment(noise=6.0), np.random.default_rng(0)).float()
     assert abs(changed.mean() - 120) < 0.2
     assert 5 < changed.std() < 7
 
@@ -83,7 +84,7 @@ def test_noise_does_not_darken() -> None:
 @given(st.integers(1, 12), st.integers(1, 4), st.integers(0, 10_000))
 def test_another_speed_never_goes_backwards(length: int, step: int, seed: int) -> None:
     window = np.arange(length) + 100
-    changed = changed_speed(window, step, np.random.default_rng(seed))
+    changed = change_speed(window, step, np.random.default_rng(seed))
     assert (changed[0], changed[-1]) == (100, 100 + length - 1)
     assert (np.diff(changed) >= 0).all()
     assert (np.abs(changed - window)[1:-1] <= max(step, 1)).all()
@@ -91,8 +92,8 @@ def test_another_speed_never_goes_backwards(length: int, step: int, seed: int) -
 
 def test_frames_that_are_too_near_are_not_shuffled() -> None:
     found = line_set([[(0.1 * i, 0.0, 0.0) for i in range(4)]], length=4)
-    assert shuffled(found.queries[0], found, 0.5, np.random.default_rng(0)) is None
-    assert shuffled(found.queries[0], found, 0.05, np.random.default_rng(0)) is not None
+    assert shuffle_window(found.queries[0], found, 0.5, np.random.default_rng(0)) is None
+    assert shuffle_window(found.queries[0], found, 0.05, np.random.default_rng(0)) is not None
 
 
 def test_images_of_several_sizes_are_refused() -> None:

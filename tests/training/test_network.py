@@ -84,10 +84,10 @@ def casenet() -> Parts:
 
 
 def chosen(parts: Parts, train: str | tuple[str, ...], **choice: object) -> set[str]:
-    from placememory.training.network import _chosen
+    from placememory.training.network import choose_parameters
 
     wanted = EncoderChoice(name="casenet-224", train=train, **choice)
-    return set(_chosen(parts.network, parts.trunk_name, wanted))
+    return set(choose_parameters(parts.network, parts.trunk_name, wanted))
 
 
 def test_what_of_casenet_is_trained(casenet: Parts) -> None:

@@ -13,7 +13,7 @@ from placememory.errors import SettingError
 from placememory.training import Training
 from placememory.training.config import EncoderChoice, Mining, Optimization
 from placememory.training.data import TrainingSet
-from placememory.training.sampling import Batch, Sampler, place_batches, triplets
+from placememory.training.sampling import Batch, Sampler, mine_triplets, place_batches
 from tests.training.made import data, line_set
 
 RADII = data(positive_radius=2.0, negative_radius=6.0)
@@ -74,7 +74,7 @@ def test_too_few_places_are_refused() -> None:
 def test_triplets_are_the_hardest_by_brute_force() -> None:
     found = lines(length=2)
     mining = Mining(kind="cached", queries=20, negatives=30, per_query=3)
-    rows = triplets(found, RADII, mining, np.random.default_rng(3), describe)
+    rows = mine_triplets(found, RADII, mining, np.random.default_rng(3), describe)
     assert rows.shape == (20, 5, 2)
     sampled = np.sort(  # what the function drew: first the order of the queries
         _after(np.random.default_rng(3), len(found.queries)).choice(
@@ -98,7 +98,9 @@ def _after(draw: np.random.Generator, queries: int) -> np.random.Generator:
 
 def test_queries_without_enough_negatives_are_refused() -> None:
     with pytest.raises(SettingError, match="negatives beyond"):
-        triplets(lines(count=3), RADII, Mining(kind="cached"), np.random.default_rng(0), describe)
+        mine_triplets(
+            lines(count=3), RADII, Mining(kind="cached"), np.random.default_rng(0), describe
+        )
 
 
 CACHED = {

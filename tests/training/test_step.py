@@ -10,8 +10,8 @@ import torch
 
 from placememory.errors import SettingError
 from placememory.training.config import Loss, Mining
-from placememory.training.losses import JointCost, MultiSimilarityCost, TripletCost, create_cost
 from placememory.training.sampling import Batch
+from placememory.training.step import JointCost, MultiSimilarityCost, TripletCost, create_cost
 from placememory.training.trainer import Trainer
 from tests.training.made import training
 

@@ -56,7 +56,7 @@ def stopped(config: Training, after: int) -> Path:
             raise StopError
 
     with pytest.raises(StopError):
-        Trainer(config, told=told).run(folder)
+        Trainer(config, progress=told).run(folder)
     return folder.path
 
 

@@ -54,11 +54,11 @@ def run(
     with _telling_how_to_go_on(), Bars() as bars:
         if config is None:
             assert going_on is not None
-            result: Trained | DryRun = resume(going_on, device=device, told=bars.tell)
+            result: Trained | DryRun = resume(going_on, device=device, progress=bars.tell)
         else:
             values = read_casevpr_training(config) if config.suffix.lower() == ".json" else None
             training = read_training(config, tuple(changes or ()), values=values)
-            result = (dry_run if dry else train)(training, device=device, told=bars.tell)
+            result = (dry_run if dry else train)(training, device=device, progress=bars.tell)
     if os.environ.get("RANK", "0") == "0":  # one of several processes prints
         _print(result, as_json=as_json)
 

@@ -8,7 +8,6 @@ releases; Hausler, Garg, Xu, Milford, Fischer, "Patch-NetVLAD", CVPR 2021; Garg 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from placememory.encoders.network import Recipe, load_weights, read_whole
 from placememory.encoders.pca import principal_components
 from placememory.encoders.preprocessing import Preprocess
 from placememory.encoders.sequence import SequenceEncoder
-from placememory.encoders.vlad import NetVLADPool, residual_sums
+from placememory.encoders.vlad import NetVLADPool, residual_sums, start_assignment
 from placememory.errors import EncoderError, WeightsError
 from placememory.frames import Image, sample_evenly
 
@@ -100,6 +99,13 @@ class Aggregation(nn.Module):
         super().__init__()
         self.score_proj = nn.Conv1d(channels, words, kernel_size=1, bias=False)
         self.centers = nn.Parameter(torch.zeros(channels, words))
+
+    def start(self, words: Vectors, features: Vectors) -> None:
+        """Set words (K, C) and their assignment; see :func:`start_assignment`."""
+        _, weights = start_assignment(words, features)
+        with torch.no_grad():
+            self.centers.copy_(torch.from_numpy(words.T))
+            self.score_proj.weight.copy_(torch.from_numpy(weights)[..., None])
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, D, L) unit columns to (N, D * K) of unit length, word index fastest."""
@@ -246,43 +252,9 @@ class SeqNetNet(SequenceNet):
         return states
 
 
-_SHARE = 0.01
 _SMALLEST_VARIANCE = 1e-9
 FIT_IMAGES = 500
 _PER_IMAGE = 100
-
-
-def assignment(centres: Vectors, features: Vectors) -> tuple[float, Vectors]:
-    """Weights of the soft assignment that start it nearly hard.
-
-    Alpha is chosen so that the second-nearest cluster gets a hundredth of the weight of the
-    nearest one, at the mean gap between the two.
-
-    Args:
-        centres: (K, C) cluster centres.
-        features: (N, C) local features, unit rows.
-
-    Returns:
-        Alpha, and the weights (K, C): alpha times the unit centres.
-
-    Raises:
-        EncoderError: All clusters are equally near to all features.
-    """
-    units = centres / np.linalg.norm(centres, axis=1, keepdims=True).clip(1e-12)
-    nearness = np.sort(features @ units.T, axis=1)
-    gap = float((nearness[:, -1] - nearness[:, -2]).mean())
-    if not gap > 0:
-        raise EncoderError("the clusters cannot be told apart on these images; give more images")
-    alpha = -math.log(_SHARE) / gap
-    return alpha, (alpha * units).astype(np.float32)
-
-
-def start_pool(pool: NetVLADPool, centres: Vectors, features: Vectors) -> None:
-    """Set clusters and assignment of an aggregation layer, in place; see :func:`assignment`."""
-    _, weights = assignment(centres, features)
-    with torch.no_grad():
-        pool.centroids.copy_(torch.from_numpy(centres))
-        pool.conv.weight.copy_(torch.from_numpy(weights).view_as(pool.conv.weight))
 
 
 def fit_netvlad(
@@ -322,7 +294,7 @@ def fit_netvlad(
     total = len(chosen) + len(images)
     maps = _maps(network, (images[i] for i in chosen), device, preprocess)
     features = _features(_counted(maps, 0, total, progress), seed)
-    start_pool(network.pool, kmeans(features, words, seed=seed), features)
+    network.pool.start(kmeans(features, words, seed=seed), features)
     maps = _maps(network, images, device, preprocess)
     counted = _counted(maps, len(chosen), total, progress)
     vlads = np.concatenate([device.run(network.pool, x).float().cpu().numpy() for x in counted])

@@ -8,9 +8,17 @@ supervised place recognition", CVPR 2016.
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, one_hot
+
+from placememory._types import Vectors
+from placememory.errors import EncoderError
+
+_SHARE = 0.01  # of the second-nearest word in the first soft assignment
 
 
 def residual_sums(features: Tensor, shares: Tensor, words: Tensor) -> Tensor:
@@ -56,6 +64,31 @@ def vlad(features: Tensor, words: Tensor) -> Tensor:
     return vlad_descriptor(residual_sums(features, shares, words))
 
 
+def start_assignment(words: Vectors, features: Vectors) -> tuple[float, Vectors]:
+    """Weights of the soft assignment that start it nearly hard.
+
+    Alpha is chosen so that the second-nearest cluster gets a hundredth of the weight of the
+    nearest one, at the mean gap between the two.
+
+    Args:
+        words: (K, C).
+        features: (N, C) local features, unit rows.
+
+    Returns:
+        Alpha, and the weights (K, C): alpha times the unit words.
+
+    Raises:
+        EncoderError: All clusters are equally near to all features.
+    """
+    units = words / np.linalg.norm(words, axis=1, keepdims=True).clip(1e-12)
+    nearness = np.sort(features @ units.T, axis=1)
+    gap = float((nearness[:, -1] - nearness[:, -2]).mean())
+    if not gap > 0:
+        raise EncoderError("the clusters cannot be told apart on these images; give more images")
+    alpha = -math.log(_SHARE) / gap
+    return alpha, (alpha * units).astype(np.float32)
+
+
 class NetVLADPool(nn.Module):
     """VLAD with soft assignment, learned.
 
@@ -71,6 +104,13 @@ class NetVLADPool(nn.Module):
         convolution = nn.Conv1d if tokens else nn.Conv2d
         self.conv = convolution(channels, words, kernel_size=1, bias=False)
         self.centroids = nn.Parameter(torch.zeros(words, channels))
+
+    def start(self, words: Vectors, features: Vectors) -> None:
+        """Set words (K, C) and their assignment; see :func:`start_assignment`."""
+        _, weights = start_assignment(words, features)
+        with torch.no_grad():
+            self.centroids.copy_(torch.from_numpy(words))
+            self.conv.weight.copy_(torch.from_numpy(weights).view_as(self.conv.weight))
 
     def sums(self, features: Tensor) -> Tensor:
         """(N, C, L) or (N, C, H, W) features to (N, K, C) sums of residuals, in their dtype.

@@ -1,10 +1,10 @@
 """Training: encoders learn from traverses with poses.
 
-:func:`train` runs a configuration; what it leaves is used as ``weights=`` everywhere. The parts:
-``_data`` (windows of frames, and which show one place), ``_sampling`` and ``_sampler`` (which
-windows a step sees), ``_images`` and ``_augmentation`` (the network's input), ``_losses``,
-``_step`` (the gradient of a batch), ``_setup`` and ``_trainer`` (the loop), ``_checkpoint`` and
-``_folder`` (what is left on disk).
+:func:`train` runs a configuration; its weights are used as ``weights=`` everywhere. The parts:
+``data`` (windows of frames, and which show one place), ``sampling`` (which windows a step sees),
+``inputs`` (images or features for the network), ``network`` (what of an encoder is trained),
+``step`` (loss, gradient, optimiser), ``validation``, ``trainer`` (the loop) and ``run`` (what is on
+disk).
 """
 
 from placememory.training.config import Training, read_training

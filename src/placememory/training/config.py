@@ -325,26 +325,26 @@ def read_training(path: Path, changes: tuple[str, ...] = (), *, values: Any = No
         SettingError: The file cannot be read, or a field is missing, unknown or of a wrong value;
             the message names file and fields.
     """
-    return checked(changed(_yaml(path) if values is None else values, changes), path)
+    return parse_training(apply_changes(_yaml(path) if values is None else values, changes), path)
 
 
-def checked(values: Any, path: Path) -> Training:
+def parse_training(values: Any, path: Path) -> Training:
     """Values as a training, its paths made absolute.
 
     Raises:
         SettingError: A field is missing, unknown or of a wrong value.
     """
-    return _resolved(validate(Training, values, path), path.resolve().parent)
+    return _resolve_paths(validate(Training, values, path), path.resolve().parent)
 
 
-def changed(values: Any, changes: tuple[str, ...]) -> Any:
+def apply_changes(values: Any, changes: tuple[str, ...]) -> Any:
     """Values with some replaced.
 
     Raises:
         SettingError: A change is not ``key=value``, or a key leads through a value.
 
     Example:
-        >>> changed({"optimization": {"epochs": 9}}, ("optimization.epochs=5", "seed=3"))
+        >>> apply_changes({"optimization": {"epochs": 9}}, ("optimization.epochs=5", "seed=3"))
         {'optimization': {'epochs': 5}, 'seed': 3}
     """
     for change in changes:
@@ -376,20 +376,20 @@ def _yaml(path: Path) -> Any:
     return values
 
 
-def _resolved(training: Training, base: Path) -> Training:
-    def placed(sources: tuple[Source, ...]) -> tuple[Source, ...]:
+def _resolve_paths(training: Training, base: Path) -> Training:
+    def resolve(sources: tuple[Source, ...]) -> tuple[Source, ...]:
         return tuple(s.model_copy(update={"root": base / s.root}) for s in sources)
 
     data = training.data.model_copy(
         update={
-            "train": placed(training.data.train),
-            "validation": placed(training.data.validation),
-            "test": placed(training.data.test),
+            "train": resolve(training.data.train),
+            "validation": resolve(training.data.validation),
+            "test": resolve(training.data.test),
         }
     )
     files = {name: getattr(training.encoder, name) for name in ("weights", "trunk")}
-    placed_files = {n: f if f in (None, "random") else str(base / f) for n, f in files.items()}
-    encoder = training.encoder.model_copy(update=placed_files)
+    files_there = {n: f if f in (None, "random") else str(base / f) for n, f in files.items()}
+    encoder = training.encoder.model_copy(update=files_there)
     return training.model_copy(
         update={"output": base / training.output, "data": data, "encoder": encoder}
     )

@@ -97,7 +97,7 @@ _APART = 1e9
 _PRIMES = (73856093, 19349663)
 
 
-def training_set(data: Data) -> TrainingSet:
+def read_training_set(data: Data) -> TrainingSet:
     """All training data sets as one, without held-out places.
 
     Raises:
@@ -106,19 +106,19 @@ def training_set(data: Data) -> TrainingSet:
     """
     parts = [part for source in data.train for part in _read(source)]
     if data.held_out is not None:
-        parts = [_outside(part, data.held_out, data.negative_radius) for part in parts]
-    return joined(parts, data)
+        parts = [leave_held_out(part, data.held_out, data.negative_radius) for part in parts]
+    return join_parts(parts, data)
 
 
-def validation_sets(data: Data) -> list[TrainingSet]:
-    """Data sets to judge on, see :func:`judged_sets`; or the held-out places of the training."""
+def read_validation_sets(data: Data) -> list[TrainingSet]:
+    """Data sets to judge on (:func:`read_judged_sets`), or the held-out places."""
     if data.held_out is None:
-        return judged_sets(data.validation, data)
-    parts = [_inside(part, data.held_out) for source in data.train for part in _read(source)]
+        return read_judged_sets(data.validation, data)
+    parts = [keep_held_out(part, data.held_out) for source in data.train for part in _read(source)]
     return _one_by_one(parts, data)
 
 
-def judged_sets(sources: Sequence[Source], data: Data) -> list[TrainingSet]:
+def read_judged_sets(sources: Sequence[Source], data: Data) -> list[TrainingSet]:
     """Data sets to judge on, one for each query traverse.
 
     Where a data set does not say what is searched, its first traverse is.
@@ -139,7 +139,7 @@ def _one_by_one(parts: Sequence[Part], data: Data) -> list[TrainingSet]:
         if not queries:
             raise SettingError("a data set to validate on needs two traverses")
         for query in queries:
-            found.append(joined([Part(database, (query,), same=False)], data))
+            found.append(join_parts([Part(database, (query,), same=False)], data))
     return found
 
 
@@ -172,13 +172,13 @@ class Part:
     same: bool
 
 
-def joined(parts: Sequence[Part], data: Data) -> TrainingSet:
+def join_parts(parts: Sequence[Part], data: Data) -> TrainingSet:
     """One set of several data sets.
 
     Raises:
         SettingError: No traverse has a window of this length with known positions.
     """
-    whole = _Joined(data)
+    whole = _Joining(data)
     for world, part in enumerate(parts):
         for traverse in part.database:
             whole.add(traverse, world, asks=part.same, searched=True)
@@ -187,7 +187,7 @@ def joined(parts: Sequence[Part], data: Data) -> TrainingSet:
     return whole.done()
 
 
-class _Joined:
+class _Joining:
     """Collects the frames and windows of traverses."""
 
     def __init__(self, data: Data) -> None:
@@ -204,7 +204,7 @@ class _Joined:
         windows = len(self._frames) + _windows(traverse, self._data)
         names, numbered = np.unique(traverse.sessions, return_inverse=True)
         self._frames += traverse.frames
-        self._positions.append(_placed(traverse.positions, world))
+        self._positions.append(_place(traverse.positions, world))
         self._sessions.append(numbered.astype(np.int64) + self._session_count)
         self._session_count += len(names)
         if asks:
@@ -234,7 +234,7 @@ def _read(source: Source) -> list[Part]:
     dataset = open_dataset(source.layout, source.root, **source.options)
 
     def traverses(splits: Iterable[str]) -> tuple[Traverse, ...]:
-        return tuple(_named(dataset.traverse(split), source.only) for split in splits)
+        return tuple(_filter_names(dataset.traverse(split), source.only) for split in splits)
 
     if not source.database:
         every = traverses(dataset.splits())
@@ -242,7 +242,7 @@ def _read(source: Source) -> list[Part]:
     return [Part(traverses(source.database), traverses(source.query), same=False)]
 
 
-def _named(traverse: Traverse, word: str | None) -> Traverse:
+def _filter_names(traverse: Traverse, word: str | None) -> Traverse:
     """Only frames whose name holds a word."""
     if word is None:
         return traverse
@@ -260,7 +260,7 @@ def _windows(traverse: Traverse, data: Data) -> Rows:
     return found[np.asarray(known[found]).all(axis=1)]
 
 
-def _placed(positions: Positions, world: int) -> Positions:
+def _place(positions: Positions, world: int) -> Positions:
     """(N, 2) or (N, 3) to (N, 4), far from those of other worlds."""
     placed = np.zeros((len(positions), 4))
     placed[:, : positions.shape[1]] = positions
@@ -272,25 +272,25 @@ def _yaw(frame: Frame) -> float:
     return math.nan if frame.pose is None else frame.pose.yaw
 
 
-def _inside(part: Part, held: HeldOut) -> Part:
+def keep_held_out(part: Part, held: HeldOut) -> Part:
     """Only the held-out blocks."""
-    return _restricted(part, lambda positions: _held(positions, held))
+    return _restrict(part, lambda positions: is_held_out(positions, held))
 
 
-def _outside(part: Part, held: HeldOut, margin: float) -> Part:
+def leave_held_out(part: Part, held: HeldOut, margin: float) -> Part:
     """Without the held-out blocks, and without what is within a margin of a held-out frame."""
     every = np.concatenate([t.positions for t in {*part.database, *part.query}])
     every = every[~np.isnan(every).any(axis=1)]
-    kept = every[_held(every, held)]
+    kept = every[is_held_out(every, held)]
 
     def free(positions: Positions) -> NDArray[np.bool_]:
         far = [(np.linalg.norm(kept - here, axis=1) > margin).all() for here in positions]
         return np.array(far, dtype=np.bool_)
 
-    return _restricted(part, free)
+    return _restrict(part, free)
 
 
-def _restricted(part: Part, chosen: Callable[[Positions], NDArray[np.bool_]]) -> Part:
+def _restrict(part: Part, chosen: Callable[[Positions], NDArray[np.bool_]]) -> Part:
     database = tuple(_cut(traverse, chosen(traverse.positions)) for traverse in part.database)
     if part.same:
         return Part(database, database, same=True)
@@ -310,7 +310,7 @@ def _cut(traverse: Traverse, kept: NDArray[np.bool_]) -> Traverse:
     )
 
 
-def _held(positions: Positions, held: HeldOut) -> NDArray[np.bool_]:
+def is_held_out(positions: Positions, held: HeldOut) -> NDArray[np.bool_]:
     """Which positions lie in held-out blocks, chosen by a hash of the block."""
     blocks = np.floor(np.nan_to_num(positions[:, :2]) / held.block).astype(np.int64)
     hashed = (blocks * np.array(_PRIMES)).sum(axis=1) % 9973

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from placememory._types import TitledProgress
 from placememory.errors import SettingError
 from placememory.training.config import Training
-from placememory.training.features import Told
 from placememory.training.sampling import Batch, Sampler
 from placememory.training.trainer import Trainer
 
@@ -67,7 +67,7 @@ class DryRun:
             ("windows to validate on", judged),
             ("parameters trained", f"{self.trained:,}"),
             ("parameters frozen", f"{self.frozen:,}"),
-            ("trained are", _shortened(self.trained_names)),
+            ("trained are", _shorten(self.trained_names)),
             ("loss of one batch", f"{self.loss:.4g}, {100 * self.active:.0f} % of it active"),
             ("one step", f"{self.step_seconds:.2f} s"),
             ("mining once", f"about {self.mining_seconds:.1f} s"),
@@ -81,12 +81,14 @@ class DryRun:
         return asdict(self)
 
 
-def _shortened(names: Sequence[str]) -> str:
+def _shorten(names: Sequence[str]) -> str:
     shown = ", ".join(names[:_SHOWN])
     return shown if len(names) <= _SHOWN else f"{shown}, … ({len(names)} tensors)"
 
 
-def dry_run(training: Training, *, device: str = "cpu", told: Told | None = None) -> DryRun:
+def dry_run(
+    training: Training, *, device: str = "cpu", progress: TitledProgress | None = None
+) -> DryRun:
     """Build everything, take one batch forward and back; nothing is trained or written.
 
     Triplets are mined among a few windows only; what it would cost among all is estimated.
@@ -94,12 +96,12 @@ def dry_run(training: Training, *, device: str = "cpu", told: Told | None = None
     Args:
         training: What would be done.
         device: Where.
-        told: As for :func:`train`.
+        progress: As for :func:`train`.
 
     Raises:
         PlaceMemoryError: As for :func:`train`; that is what it is for.
     """
-    trainer = Trainer(training, device=device, told=told)
+    trainer = Trainer(training, device=device, progress=progress)
     validating = _validation_seconds(trainer)
     batch, mining = _batch(trainer)
     started = time.perf_counter()

@@ -23,7 +23,7 @@ from placememory.encoders.vlad import NetVLADPool
 from placememory.errors import EncoderError, SettingError, WeightsError
 from placememory.training.config import EncoderChoice
 from placememory.training.data import TrainingSet
-from placememory.training.images import Inputs
+from placememory.training.inputs import Inputs
 
 _TRUNKS = ("trunk", "backbone", "encoder", "model.backbone")
 _NORMS = (nn.modules.batchnorm._BatchNorm,)
@@ -60,7 +60,7 @@ class TrainableNet(nn.Module):
         return None if alone is None else torch.unflatten(alone, 0, x.shape[:2]), windows
 
 
-class Given(nn.Module):
+class Passing(nn.Module):
     """Stands for a frozen trunk whose output is the input."""
 
     def forward(self, features: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ class Parts:
         )
         self._frozen_norms = choice.batchnorm == "frozen"
         self._swapped: nn.Module | None = None
-        self.trained = tuple(_chosen(encoder.module, self.trunk_name, choice))
+        self.trained = tuple(choose_parameters(encoder.module, self.trunk_name, choice))
         if not self.trained:
             raise SettingError(
                 f"encoder.train = {choice.train!r} names no parameter of {choice.name}; its parts "
@@ -149,7 +149,7 @@ class Parts:
         """Take the frozen trunk out: from now on the network is given the trunk's output."""
         trunk = self.trunk
         assert self.trunk_name is not None
-        _replace(self.network, self.trunk_name, Given())
+        _replace(self.network, self.trunk_name, Passing())
         self._swapped = trunk
         return trunk
 
@@ -211,7 +211,7 @@ def load_trunk(trunk: nn.Module, path: Path) -> None:
     trunk.load_state_dict({k: state.get(k, value) for k, value in wanted.items()})
 
 
-def _chosen(network: nn.Module, trunk: str | None, choice: EncoderChoice) -> list[str]:
+def choose_parameters(network: nn.Module, trunk: str | None, choice: EncoderChoice) -> list[str]:
     """Names of the parameters that ``choice.train`` means."""
     names = [name for name, _ in network.named_parameters()]
     inside = [] if trunk is None else [n for n in names if n.startswith(f"{trunk}.")]
@@ -271,7 +271,6 @@ def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
 
 
 _WINDOWS, _FRAMES, _PER_WINDOW, _AT_ONCE = 500, 2000, 100, 8
-_RATIO = 0.01
 
 
 def initialise(parts: Parts, inputs: Inputs, data: TrainingSet, seed: int) -> None:
@@ -279,7 +278,7 @@ def initialise(parts: Parts, inputs: Inputs, data: TrainingSet, seed: int) -> No
 
     Args:
         parts: The network; its trunk stays as it is.
-        inputs: Gives images, or what a frozen trunk says of them.
+        inputs: Gives images, or features of a frozen trunk.
         data: The training set, of which 500 windows are used; 2,000 frames where the network
             starts its own head.
         seed: Of the choice and of k-means.
@@ -291,48 +290,36 @@ def initialise(parts: Parts, inputs: Inputs, data: TrainingSet, seed: int) -> No
     parts.eval()
     own = getattr(parts.network, "initialise", None)
     if own is not None:
-        own(_of_trunk(parts, inputs, _some(data.database[:, :1], _FRAMES, draw)))
+        own(_run_trunk(parts, inputs, _sample_windows(data.database[:, :1], _FRAMES, draw)))
         return
-    windows = _some(data.database, _WINDOWS, draw)
+    windows = _sample_windows(data.database, _WINDOWS, draw)
     pool = next((m for m in parts.network.modules() if isinstance(m, NetVLADPool)), None)
     if pool is not None:
-        features = _seen_by(pool, parts, inputs, windows, draw)
-        words = kmeans(features.numpy(), len(pool.centroids), seed=seed)
-        _set(pool.conv.weight, pool.centroids, torch.from_numpy(words), features)
+        features = _pool_features(pool, parts, inputs, windows, draw)
+        pool.start(kmeans(features.numpy(), len(pool.centroids), seed=seed), features.numpy())
     elif isinstance(parts.network, NetVLADNet):
-        maps = normalize(_of_trunk(parts, inputs, windows[:, :1]).flatten(2), dim=1)
-        features = _sampled(maps, draw)
+        maps = normalize(_run_trunk(parts, inputs, windows[:, :1]).flatten(2), dim=1)
+        features = _sample_columns(maps, draw)
         head = parts.network.netvlad
-        words = kmeans(features.numpy(), head.centers.shape[1], seed=seed)
-        _set(head.score_proj.weight, head.centers, torch.from_numpy(words), features)
+        head.start(kmeans(features.numpy(), head.centers.shape[1], seed=seed), features.numpy())
     else:
         raise SettingError("encoder.initialise: this encoder has no clusters to set")
 
 
-def _some(windows: Rows, most: int, draw: np.random.Generator) -> Rows:
+def _sample_windows(windows: Rows, most: int, draw: np.random.Generator) -> Rows:
     """Some of the windows, each once, in order."""
     count = min(most, len(windows))
     return windows[np.sort(draw.choice(len(windows), count, replace=False))]
 
 
-def _set(assignment: Tensor, centres: Tensor, words: Tensor, features: Tensor) -> None:
-    """Words (K, C), and an assignment so sharp that the second nearest gets a hundredth."""
-    units = normalize(words, dim=1)
-    first, second = (features @ units.T).topk(2, dim=1).values.mean(dim=0)
-    alpha = -math.log(_RATIO) / float(first - second)
-    with torch.no_grad():
-        assignment.copy_((alpha * units).reshape(assignment.shape))
-        centres.copy_(words if centres.shape == words.shape else words.T)
-
-
-def _seen_by(
+def _pool_features(
     pool: NetVLADPool, parts: Parts, inputs: Inputs, windows: Rows, draw: np.random.Generator
 ) -> Tensor:
     """(n, C) unit local features that reach the pool for some windows."""
     seen: list[Tensor] = []
 
     def recorded(features: Tensor) -> Tensor:
-        seen.append(_sampled(normalize(features.float().flatten(2), dim=1), draw))
+        seen.append(_sample_columns(normalize(features.float().flatten(2), dim=1), draw))
         return NetVLADPool.sums(pool, features)
 
     pool.sums = recorded  # type: ignore[method-assign]
@@ -345,14 +332,14 @@ def _seen_by(
     return torch.cat(seen)
 
 
-def _of_trunk(parts: Parts, inputs: Inputs, windows: Rows) -> Tensor:
-    """What the trunk says of frames (n, 1), one tensor (n, C, H, W)."""
+def _run_trunk(parts: Parts, inputs: Inputs, windows: Rows) -> Tensor:
+    """Feature maps (n, C, H, W) of frames (n, 1)."""
     with torch.no_grad():
         blocks = [windows[i : i + _AT_ONCE] for i in range(0, len(windows), _AT_ONCE)]
         return torch.cat([parts.trunk(inputs(block)[:, 0]).cpu() for block in blocks])
 
 
-def _sampled(features: Tensor, draw: np.random.Generator) -> Tensor:
+def _sample_columns(features: Tensor, draw: np.random.Generator) -> Tensor:
     """Some columns of (N, C, P) features, as rows."""
     columns = features.cpu().transpose(1, 2).flatten(0, 1)
     most = _PER_WINDOW * len(features)

@@ -1,4 +1,4 @@
-"""The folder of a run: configuration, environment, log, events, weights."""
+"""What a run leaves on disk: configuration, log, events, weights, checkpoints, and its result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from placememory._registry import require
 from placememory._version import __version__
 from placememory.errors import InputError
 from placememory.metrics.paired import PairedDifference, PairedDifferenceResult
-from placememory.training.config import Training, checked
+from placememory.training.config import Training, parse_training
 from placememory.training.sampling import Position
 
 CONFIG, ENVIRONMENT, LOG, RESULT = "config.yaml", "environment.json", "log.jsonl", "result.json"
@@ -71,7 +71,7 @@ class RunFolder:
 
         self._events = SummaryWriter(str(self.path / "tensorboard"), purge_step=step)
 
-    def take_back(self, step: int) -> None:
+    def rewind(self, step: int) -> None:
         """Forget lines of the log that are after a step, and the test: they will come again."""
         log = self.path / LOG
         if log.is_file():
@@ -89,23 +89,23 @@ class RunFolder:
                 if isinstance(value, int | float):
                     self._events.add_scalar(name, value, step)
 
-    def images(self, name: str, images: Tensor, step: int) -> None:
+    def show(self, name: str, images: Tensor, step: int) -> None:
         """Show (n, 3, H, W) images, 0 to 1, in the events."""
         if self._events is not None:
             self._events.add_images(name, images, step)
 
-    def weights(self, name: str, state: dict[str, Tensor], about: Mapping[str, str]) -> Path:
-        """Write weights in one piece, with a few words about them in their header."""
+    def write_weights(self, name: str, state: dict[str, Tensor], about: Mapping[str, str]) -> Path:
+        """Write weights in one piece, with facts about them in the header."""
         path = self.path / name
         with replacing(path) as part:
             save_file({k: v.cpu().clone() for k, v in state.items()}, part, metadata=dict(about))
         return path
 
-    def result(self, values: Mapping[str, Any]) -> None:
+    def write_result(self, values: Mapping[str, Any]) -> None:
         """Write the result."""
         write_json(self.path / RESULT, dict(values))
 
-    def picture(self, name: str) -> None:
+    def draw(self, name: str) -> None:
         """Draw ``training.png``; without matplotlib there is none."""
         if find_spec("matplotlib") is not None:
             from placememory.figures import draw_training, save
@@ -128,7 +128,7 @@ def read_config(path: Path) -> Training:
     file = path / CONFIG
     if not file.is_file():
         raise InputError(f"{path}: this is no folder of a training: it has no {CONFIG}")
-    return checked(yaml.safe_load(file.read_text(encoding="utf-8")), file)
+    return parse_training(yaml.safe_load(file.read_text(encoding="utf-8")), file)
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -302,7 +302,7 @@ def _by_parameter(kept: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training came to.
+    """The result of a training.
 
     Attributes:
         folder: Of the run.

@@ -15,7 +15,6 @@ from placememory._types import Rows
 from placememory.errors import SettingError
 from placememory.training.config import Data, Mining, Training
 from placememory.training.data import TrainingSet
-from placememory.training.images import changed_speed, shuffled
 
 Draw = np.random.Generator
 Descriptors = NDArray[np.float32]
@@ -106,12 +105,12 @@ def _too_near(place: NDArray[np.float64], used: list[NDArray[np.float64]], radiu
     return bool((apart <= radius).any())
 
 
-def triplets(
+def mine_triplets(
     data: TrainingSet,
     settings: Data,
     mining: Mining,
     draw: Draw,
-    descriptors_of: Describe,
+    describe: Describe,
 ) -> Rows:
     """Triplets with the hardest of cached windows (Arandjelović et al., CVPR 2016, section 4.2).
 
@@ -124,7 +123,7 @@ def triplets(
         settings: Radii and strategies.
         mining: ``queries``, ``negatives``, ``per_query``.
         draw: Of the refresh.
-        descriptors_of: Windows (n, L) to descriptors (n, D) of the network as it is now.
+        describe: Windows (n, L) to descriptors (n, D) of the network as it is now.
 
     Returns:
         (T, 2 + per_query, L) rows of frames: query, positive, negatives.
@@ -132,11 +131,11 @@ def triplets(
     Raises:
         SettingError: No sampled query has a positive, or there are too few negatives.
     """
-    asked, positives = _asked(data, settings, mining.queries, draw)
+    asked, positives = _sample_queries(data, settings, mining.queries, draw)
     count = min(mining.negatives, len(data.database))
     sampled = np.sort(draw.choice(len(data.database), count, replace=False))
     needed = np.unique(np.concatenate([sampled, *positives]))
-    rows = descriptors_of(np.concatenate([asked, data.database[needed]]))
+    rows = describe(np.concatenate([asked, data.database[needed]]))
     queries, known = rows[: len(asked)], rows[len(asked) :]
     place = {int(row): i for i, row in enumerate(needed)}
     excluded = data.near(asked, settings.negative_radius, settings.negative_strategy)
@@ -161,7 +160,9 @@ def triplets(
     return np.stack(found)
 
 
-def _asked(data: TrainingSet, settings: Data, count: int, draw: Draw) -> tuple[Rows, list[Rows]]:
+def _sample_queries(
+    data: TrainingSet, settings: Data, count: int, draw: Draw
+) -> tuple[Rows, list[Rows]]:
     """Query windows with a positive, as many as wanted where there are, and their positives."""
     windows: list[Rows] = []
     positives: list[Rows] = []
@@ -190,6 +191,46 @@ def _distances(one: Descriptors, other: Descriptors) -> NDArray[np.float64]:
     return found
 
 
+def change_speed(window: Rows, step: int, draw: Draw) -> Rows:
+    """A window as if driven at another speed; first and last frame stay (CaseVPR's ``augseq``).
+
+    Each frame between becomes one of the window's, from the one before it up to ``step`` on, and
+    never goes backwards.
+
+    Args:
+        window: (L,) rows of frames, oldest first.
+        step: Most frames that it jumps.
+        draw: Of the window.
+
+    Example:
+        >>> change_speed(np.arange(5), 2, np.random.default_rng(0)).tolist()
+        [0, 3, 4, 4, 4]
+    """
+    places = np.arange(len(window))
+    for i in range(1, len(window) - 1):
+        least, most = max(places[i - 1], i - 1), min(i + step, len(window) - 1)
+        places[i] = draw.integers(least, most + 1)
+    return np.asarray(window[places])
+
+
+def shuffle_window(window: Rows, data: TrainingSet, step: float, draw: Draw) -> Rows | None:
+    """A window in another order, as a negative; ``None`` where its frames are too near together.
+
+    Args:
+        window: (L,) rows of frames.
+        data: The frames.
+        step: Metres that consecutive frames must be apart at least.
+        draw: Of the window.
+    """
+    apart = np.linalg.norm(np.diff(data.positions[window], axis=0), axis=1)
+    if len(window) < 2 or (apart < step).any():
+        return None
+    order = draw.permutation(len(window))
+    while (order == np.arange(len(window))).all():
+        order = draw.permutation(len(window))
+    return np.asarray(window[order])
+
+
 _PLACES, _MINE, _CHANGE = 1, 2, 3  # what is drawn: keeps the streams of numbers apart
 
 
@@ -216,14 +257,14 @@ class Sampler:
     Args:
         data: What to draw from.
         training: Settings.
-        descriptors_of: Describes windows for mining.
+        describe: Describes windows for mining.
 
     Attributes:
         position: After the last batch that was given; kept in checkpoints.
     """
 
-    def __init__(self, data: TrainingSet, training: Training, descriptors_of: Describe) -> None:
-        self.data, self.training, self._describe = data, training, descriptors_of
+    def __init__(self, data: TrainingSet, training: Training, describe: Describe) -> None:
+        self.data, self.training, self._describe = data, training, describe
         self.position = Position()
 
     @property
@@ -257,7 +298,7 @@ class Sampler:
                 step += 1
                 if step > self.position.step:
                     self.position = Position(step)
-                    yield self._sped(batch, epoch, step)
+                    yield self._change_speed(batch, epoch, step)
 
     def _triplets(self, epoch: int) -> Iterator[Batch]:
         size = self.training.optimization.batch
@@ -267,7 +308,7 @@ class Sampler:
             mined = here.mined
             if mined is None:
                 draw = self._draw(_MINE, epoch, here.refresh)
-                mined = triplets(self.data, self.training.data, settings, draw, self._describe)
+                mined = mine_triplets(self.data, self.training.data, settings, draw, self._describe)
                 mined = mined[: settings.refresh]
             if len(mined) < size:
                 raise SettingError(
@@ -286,12 +327,12 @@ class Sampler:
         draw = self._draw(_CHANGE, epoch, step)
         for triplet in rows:
             if draw.random() < mining.shuffled:
-                changed = shuffled(triplet[1], self.data, mining.shuffled_step, draw)
+                changed = shuffle_window(triplet[1], self.data, mining.shuffled_step, draw)
                 triplet[-1] = triplet[-1] if changed is None else changed
         labels = np.repeat(np.arange(len(rows)), rows.shape[1])
-        return self._sped(Batch(rows.reshape(-1, rows.shape[2]), labels), epoch, step)
+        return self._change_speed(Batch(rows.reshape(-1, rows.shape[2]), labels), epoch, step)
 
-    def _sped(self, batch: Batch, epoch: int, step: int) -> Batch:
+    def _change_speed(self, batch: Batch, epoch: int, step: int) -> Batch:
         """The first window of each label, the query, perhaps driven at another speed."""
         augment = self.training.augment
         if not augment.sequence:
@@ -299,7 +340,7 @@ class Sampler:
         draw, windows = self._draw(_CHANGE, epoch, step, 1), batch.windows.copy()
         for first in np.unique(batch.labels, return_index=True)[1]:
             if draw.random() < augment.sequence:
-                windows[first] = changed_speed(windows[first], augment.sequence_step, draw)
+                windows[first] = change_speed(windows[first], augment.sequence_step, draw)
         return Batch(windows, batch.labels)
 
     def _draw(self, *numbers: int) -> np.random.Generator:

@@ -1,43 +1,37 @@
-"""Descriptors of many windows by the network as it is now."""
+"""The training loop: everything made ready, steps, validation, checkpoints, and going on."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import nn
 
-from placememory._types import Progress, Rows
-from placememory.encoders.layers import SequenceNet
+from placememory._registry import require
+from placememory._types import Rows, TitledProgress
+from placememory.encoders import Encoder, create, info
+from placememory.encoders.device import choose_device
+from placememory.encoders.lite0 import FoldedTrunk, Trunk
 from placememory.errors import SettingError
-from placememory.memory.search import nearest
-from placememory.metrics import Recall, RecallResult, SequenceWindows, sequence_truth
-from placememory.training.config import Data, Training
+from placememory.training.config import Training
 from placememory.training.data import (
     TrainingSet,
     check_apart,
-    judged_sets,
-    training_set,
-    validation_sets,
+    read_judged_sets,
+    read_training_set,
+    read_validation_sets,
 )
-from placememory.training.features import (
-    Told,
-    create_accelerator,
-    create_encoder,
-    create_inputs,
-    deterministic,
-)
-from placememory.training.images import ImageInputs, Inputs, read_ahead
-from placememory.training.losses import create_cost
+from placememory.training.inputs import FeatureInputs, ImageInputs, Inputs
 from placememory.training.network import Parts, initialise
 from placememory.training.run import (
     BEST,
@@ -55,147 +49,111 @@ from placememory.training.run import (
     save_checkpoint,
 )
 from placememory.training.sampling import Batch, Descriptors, Position, Sampler
-from placememory.training.step import Stepper, create_optimizer, factor, set_rates
+from placememory.training.step import Stepper, create_cost, create_optimizer, factor, set_rates
+from placememory.training.validation import Validation, describe, validate
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-_BLOCK = 32
-_FRAMES = 8
-
-
-def describe(
-    parts: Parts,
-    inputs: Inputs,
-    windows: Rows,
-    accelerator: Accelerator,
-    *,
-    progress: Progress | None = None,
-) -> Descriptors:
-    """Windows (n, L) of rows to (n, D) float32, in evaluation mode.
-
-    Windows that overlap are described together, so that a frame passes the trunk about once. The
-    processes share the work.
-
-    Args:
-        parts: The network.
-        inputs: Gives the frames, which are not changed.
-        windows: Rows of frames.
-        accelerator: Processes and precision.
-        progress: Called with windows done, about, and in all.
-    """
-    parts.eval()
-    order = np.lexsort(windows.T[::-1])
-    blocks = [order[i : i + _BLOCK] for i in range(0, len(order), _BLOCK)]
-    own = blocks[accelerator.process_index :: accelerator.num_processes]
-    shown = own or blocks[:1]  # a process without work needs the shape of the others'
-    jobs = ((block, np.unique(windows[block])[:, None]) for block in shown)
-    found: Tensor | None = None
-    done = 0
-    with torch.no_grad():
-        for block, x in read_ahead(jobs, inputs):
-            with accelerator.autocast():
-                rows = _rows(parts, x[:, 0], windows[block]).float()
-            if found is None:
-                found = rows.new_zeros((len(windows), rows.shape[1]))
-            if own:
-                found[torch.from_numpy(block).to(found.device)] = rows
-            done += len(block) * accelerator.num_processes
-            if progress is not None:
-                progress(min(done, len(windows)), len(windows))
-    assert found is not None
-    summed: Tensor = accelerator.reduce(found, "sum")
-    return np.asarray(summed.cpu().numpy(), np.float32)
-
-
-def _rows(parts: Parts, frames: Tensor, windows: Rows) -> Tensor:
-    """Unique frames of a block and its windows to descriptors (n, D)."""
-    network = parts.network
-    sequence = isinstance(network, SequenceNet)
-    once = network.per_frame if isinstance(network, SequenceNet) else network
-    states = torch.cat([once(part) for part in torch.split(frames, _FRAMES)])
-    _, places = np.unique(windows, return_inverse=True)
-    chosen = states[torch.from_numpy(places.reshape(windows.shape)).to(states.device)]
-    if not sequence:
-        return chosen[:, 0]
-    assert isinstance(network, SequenceNet)
-    found: Tensor = network.window(chosen)[1]
-    return found
-
-
-KS = (1, 5, 10)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Validation:
-    """Recall on the validation sets.
-
-    Attributes:
-        recall: Of windows, or of frames where a window is one; with protocol and intervals.
-        hits: (Q,) float64, 1 where the first window that was found is right, for each query that
-            has a right one.
-    """
-
-    recall: RecallResult
-    hits: NDArray[np.float64]
-
-    @property
-    def score(self) -> float:
-        """Mean of recall@1 and recall@5, 0 to 1: what the best epoch is chosen by."""
-        recalls = self.recall.recalls
-        return 0.5 * (recalls[1].value + recalls[5].value)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for the log."""
-        recalls = self.recall.recalls
-        return {
-            **{f"recall@{k}": recall.value for k, recall in recalls.items()},
-            "score": self.score,
-            "intervals": {f"recall@{k}": [r.low, r.high] for k, r in recalls.items()},
-            "protocol": self.recall.protocol,
-            "hits": "".join(str(int(hit)) for hit in self.hits),
-        }
-
-
-def validate(
-    sets: Sequence[TrainingSet], described: Sequence[tuple[Descriptors, Descriptors]], data: Data
-) -> Validation:
-    """Search the windows of each set's queries among its database.
-
-    Args:
-        sets: To judge on.
-        described: Descriptors of the queries (Q, D) and of the database (W, D) of each.
-        data: Radius and strategy.
-
-    Raises:
-        SettingError: No query has a right window, so that nothing could be chosen by it.
-    """
-    metric = Recall(KS)
-    hits: list[float] = []
-    for part, (asked, known) in zip(sets, described, strict=True):
-        queries = SequenceWindows(part.queries, part.queries)
-        database = SequenceWindows(part.database, part.database)
-        ranked, _ = nearest(known, asked, KS[-1])
-        truth = sequence_truth(
-            queries,
-            database,
-            part.positions,
-            part.positions,
-            radius=data.validation_radius,
-            strategy=data.validation_strategy,
-        )
-        metric.update(ranked, truth)
-        hits += truth.correct(ranked[:, 0])[truth.on_map()].astype(np.float64).tolist()
-    if not hits:
-        raise SettingError(
-            f"no query to validate on has a window within {data.validation_radius:g} of it; check "
-            "the positions, data.validation_radius and what is searched"
-        )
-    return Validation(metric.compute(), np.array(hits))
-
-
+_MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 _STEP = 5  # what is drawn: keeps the streams of numbers apart
 _SHOWN = 4
+
+
+def create_accelerator(training: Training, device: str) -> Accelerator:
+    """Processes, device and precision; whatever an earlier training of this process had.
+
+    Raises:
+        SettingError: The device is not there, or cannot train in this precision.
+        MissingExtraError: ``accelerate`` is not installed.
+    """
+    accelerate = require("accelerate", extra="train", purpose="Training")
+    chosen = choose_device(device, "float32").torch
+    mixed = _MIXED[training.optimization.precision]
+    if mixed == "fp16" and chosen.type == "cpu":
+        raise SettingError("float16 does not train on a processor; use bfloat16 or float32 there")
+    alone = "WORLD_SIZE" not in os.environ
+    accelerate.state.AcceleratorState._reset_state(reset_partial_state=alone)
+    if chosen.type == "cuda" and chosen.index is not None and alone:
+        torch.cuda.set_device(chosen)
+    return cast(
+        "Accelerator", accelerate.Accelerator(cpu=chosen.type == "cpu", mixed_precision=mixed)
+    )
+
+
+def create_encoder(training: Training) -> Encoder:
+    """The encoder as it starts.
+
+    Raises:
+        SettingError: Its windows or images are not those of the data.
+        EncoderError: It has no such option, or its weights cannot be loaded.
+    """
+    choice, length = training.encoder, training.data.length
+    options = dict(choice.options)
+    if info(choice.name).sequence:
+        if options.setdefault("length", length) != length:
+            raise SettingError(
+                f"data.length is {length}, but encoder.options.length {options['length']}"
+            )
+    elif length != 1:
+        raise SettingError(f"{choice.name} describes single frames: set data.length to 1")
+    encoder = create(choice.name, choice.weights, precision="float32", **cast(Any, options))
+    preprocess, wanted = encoder.card.preprocess, training.data.image_size
+    if wanted is not None and (preprocess is None or preprocess.size != wanted):
+        raise SettingError(
+            f"data.image_size is {list(wanted)}, but {choice.name} takes "
+            f"{'images as they are' if preprocess is None else preprocess.size}"
+        )
+    return encoder
+
+
+def create_inputs(
+    training: Training,
+    encoder: Encoder,
+    parts: Parts,
+    sets: Sequence[TrainingSet],
+    accelerator: Accelerator,
+    progress: TitledProgress,
+) -> list[Inputs]:
+    """The network's input for each set: images, or features of its frozen trunk."""
+    preprocess = encoder.card.preprocess
+    assert preprocess is not None
+    device = choose_device(str(accelerator.device), "float32")
+    workers = training.running.workers
+    images = [
+        ImageInputs(part.frames, preprocess, device, training.augment, workers) for part in sets
+    ]
+    if not training.running.cache_trunk:
+        return [*images]
+    trunk = _fast(parts.without_trunk()).to(accelerator.device).eval()
+    folder = training.output / "trunk_cache"
+
+    def report(done: int, total: int) -> None:
+        progress("running the trunk", done, total)
+
+    cached: list[Inputs] = []
+    for one in images:
+        with accelerator.main_process_first():
+            cached.append(FeatureInputs(trunk, one, folder, preprocess, accelerator.device, report))
+    return cached
+
+
+def _fast(trunk: nn.Module) -> nn.Module:
+    """The same function, twice as fast on a processor where there is a folded form of it."""
+    folded = FoldedTrunk(trunk) if isinstance(trunk, Trunk) else trunk
+    return folded.to(memory_format=torch.channels_last)
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Operations whose result is the same every time, where there are such."""
+    before = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warns)
 
 
 class Trainer:
@@ -204,7 +162,7 @@ class Trainer:
     Args:
         training: Its configuration.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-        told: Called with what is being done, how much is done and in all.
+        progress: Called with what is being done, how much is done and in all.
 
     Raises:
         PlaceMemoryError: Data or weights cannot be read, or settings do not fit them.
@@ -212,21 +170,22 @@ class Trainer:
     """
 
     def __init__(
-        self, training: Training, *, device: str = "cpu", told: Told | None = None
+        self, training: Training, *, device: str = "cpu", progress: TitledProgress | None = None
     ) -> None:
         self.training = training
         self.accelerator = create_accelerator(training, device)
-        told = told if self.accelerator.is_main_process else None
-        self.told = told or (lambda _what, _done, _total: None)
+        self._report: TitledProgress = lambda _title, _done, _total: None
+        if progress is not None and self.accelerator.is_main_process:
+            self._report = progress
         self.encoder = create_encoder(training)
         self.parts = Parts(self.encoder, training.encoder)
-        self.data = training_set(training.data)
-        self.validation = validation_sets(training.data)
-        self.tests = judged_sets(training.data.test, training.data)
+        self.data = read_training_set(training.data)
+        self.validation = read_validation_sets(training.data)
+        self.tests = read_judged_sets(training.data.test, training.data)
         check_apart(self.data, [*self.validation, *self.tests])
         sets = [self.data, *self.validation, *self.tests]
         self.inputs, *self._judged_inputs = create_inputs(
-            training, self.encoder, self.parts, sets, self.accelerator, self.told
+            training, self.encoder, self.parts, sets, self.accelerator, self._report
         )
         self.parts.net.to(self.accelerator.device)
         self.cost = create_cost(training.loss, training.mining)
@@ -257,7 +216,7 @@ class Trainer:
             self._run(folder)
 
     def _run(self, folder: RunFolder) -> None:
-        progress = self._begun(folder)
+        progress = self._begin(folder)
         while progress.epoch < self.training.optimization.epochs and not self._is_over(progress):
             for batch in self.sampler.epoch(progress.epoch, progress.position):
                 self._step(folder, batch, progress)
@@ -265,30 +224,30 @@ class Trainer:
                 if self._is_due(progress.position.step):
                     self._save(folder, progress)
             progress = replace(progress, epoch=progress.epoch + 1, position=Position())
-            progress = self._judged(folder, progress)
+            progress = self._validate(folder, progress)
             self._save(folder, progress)
         if self.accelerator.is_main_process:
-            folder.weights(LAST, self.parts.state(), self._about(progress))
+            folder.write_weights(LAST, self.parts.state(), self._about(progress))
         if self.tests:
             self.accelerator.wait_for_everyone()
             self.parts.load(load_file(folder.path / BEST))
-            self._tested(folder, progress, "test")
+            self._test(folder, progress, "test")
         folder.close()
         self.accelerator.wait_for_everyone()
 
-    def _begun(self, folder: RunFolder) -> TrainingState:
+    def _begin(self, folder: RunFolder) -> TrainingState:
         """As the newest checkpoint says; a new training is judged before its first step."""
-        progress = self._restored(folder)
+        progress = self._restore(folder)
         if self.accelerator.is_main_process:
-            folder.take_back(-1 if progress is None else progress.step)
+            folder.rewind(-1 if progress is None else progress.step)
             if self.training.running.tensorboard:
                 folder.open_events(0 if progress is None else progress.step + 1)
         if progress is not None:
             return progress
         if self.training.encoder.initialise:
             initialise(self.parts, self.inputs, self.data, self.training.seed)
-        progress = self._judged(folder, TrainingState())
-        self._tested(folder, progress, "test at the start")
+        progress = self._validate(folder, TrainingState())
+        self._test(folder, progress, "test at the start")
         self._save(folder, progress)
         return progress
 
@@ -315,9 +274,9 @@ class Trainer:
             folder.log(progress.step + 1, values)
             if progress.step == 0:
                 self._show(folder, batch)
-        self.told(f"epoch {progress.epoch + 1}", progress.position.step + 1, self.sampler.steps)
+        self._report(f"epoch {progress.epoch + 1}", progress.position.step + 1, self.sampler.steps)
 
-    def _judged(self, folder: RunFolder, progress: TrainingState) -> TrainingState:
+    def _validate(self, folder: RunFolder, progress: TrainingState) -> TrainingState:
         """Validate, and keep the weights if they are the best so far."""
         found = self.judge(self.validation, self._judged_inputs[: len(self.validation)])
         better = progress.best is None or found.score > progress.best
@@ -325,9 +284,9 @@ class Trainer:
             folder.log(progress.step, {"epoch": progress.epoch, **found.to_dict()})
             if self.training.running.keep_epochs:
                 name = f"epoch_{progress.epoch:03d}.safetensors"
-                folder.weights(name, self.parts.state(), self._about(progress))
+                folder.write_weights(name, self.parts.state(), self._about(progress))
             if better:
-                folder.weights(BEST, self.parts.state(), self._about(progress))
+                folder.write_weights(BEST, self.parts.state(), self._about(progress))
         if better:
             return replace(progress, best=found.score, best_epoch=progress.epoch, waited=0)
         return replace(progress, waited=progress.waited + 1)
@@ -342,7 +301,7 @@ class Trainer:
             described.append((rows[:count], rows[count:]))
         return validate(sets, described, self.training.data)
 
-    def _tested(self, folder: RunFolder, progress: TrainingState, name: str) -> None:
+    def _test(self, folder: RunFolder, progress: TrainingState, name: str) -> None:
         """Judge on the test sets: at the start and at the end; nothing is chosen by it."""
         if not self.tests:
             return
@@ -358,7 +317,7 @@ class Trainer:
         every = self.training.running.save_every
         return every is not None and step % every == 0 and step < self.sampler.steps
 
-    def _restored(self, folder: RunFolder) -> TrainingState | None:
+    def _restore(self, folder: RunFolder) -> TrainingState | None:
         found = find_checkpoint(folder.path)
         if found is None:
             return None
@@ -383,7 +342,7 @@ class Trainer:
             seed = (self.training.seed, _STEP, 0)
             x = self.inputs(batch.windows[:_SHOWN], seed).flatten(0, 1).float().cpu()
             low, high = x.amin(), x.amax()
-            folder.images("windows", (x - low) / (high - low), 0)
+            folder.show("windows", (x - low) / (high - low), 0)
 
     def describe_training(self, windows: Rows) -> Descriptors:
         """Windows (n, L) of the training set to descriptors (n, D), to mine with."""
@@ -399,7 +358,7 @@ class Trainer:
             inputs,
             windows,
             self.accelerator,
-            progress=lambda done, total: self.told(label, done, total),
+            progress=lambda done, total: self._report(label, done, total),
         )
 
     def _about(self, progress: TrainingState) -> dict[str, str]:
@@ -413,13 +372,15 @@ class Trainer:
         }
 
 
-def train(training: Training, *, device: str = "cpu", told: Told | None = None) -> Trained:
+def train(
+    training: Training, *, device: str = "cpu", progress: TitledProgress | None = None
+) -> Trained:
     """Train from the beginning, in a new folder.
 
     Args:
         training: What to do, from :func:`read_training`.
         device: Where.
-        told: Called with what is being done, how much is done and in all.
+        progress: Called with what is being done, how much is done and in all.
 
     Returns:
         Recall before and after, with intervals, and the best weights.
@@ -428,23 +389,23 @@ def train(training: Training, *, device: str = "cpu", told: Told | None = None) 
         PlaceMemoryError: Data or weights cannot be read, or settings do not fit them.
         MissingExtraError: A package of the extra ``train`` is not installed.
     """
-    trainer = Trainer(training, device=device, told=told)
+    trainer = Trainer(training, device=device, progress=progress)
     return _run(trainer, _shared_folder(trainer))
 
 
-def resume(folder: Path, *, device: str = "cpu", told: Told | None = None) -> Trained:
+def resume(folder: Path, *, device: str = "cpu", progress: TitledProgress | None = None) -> Trained:
     """Go on with a run, exactly as if it had not stopped.
 
     Args:
         folder: Of the run.
         device: Where; another one than before gives other rounding.
-        told: As for :func:`train`.
+        progress: As for :func:`train`.
 
     Raises:
         InputError: The folder holds no run, or its checkpoint is damaged.
         PlaceMemoryError: As for :func:`train`.
     """
-    trainer = Trainer(read_config(folder), device=device, told=told)
+    trainer = Trainer(read_config(folder), device=device, progress=progress)
     return _run(trainer, RunFolder(folder))
 
 
@@ -456,8 +417,8 @@ def _run(trainer: Trainer, folder: RunFolder) -> Trained:
         raise
     result = read_trained(folder.path)
     if trainer.accelerator.is_main_process:
-        folder.result(result.to_dict())
-        folder.picture(trainer.training.name)
+        folder.write_result(result.to_dict())
+        folder.draw(trainer.training.name)
     return result
 
 

@@ -1,23 +1,26 @@
-"""Changes of images that all frames of a window share, and of the speed of a window."""
+"""The network's input: images of windows, perhaps changed, or a frozen trunk's features of them."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as untyped
 
-from placememory._types import Rows
+from placememory._io import write_json
+from placememory._types import Progress, Rows
 from placememory.encoders import Preprocess
 from placememory.encoders.device import Device
-from placememory.errors import ImageError
+from placememory.errors import ImageError, SettingError
+from placememory.evaluation.cache import frame_key
 from placememory.frames import Frame, Image
 from placememory.training.config import Augment
-from placememory.training.data import TrainingSet
 
 Draw = np.random.Generator
 functional: Any = untyped
@@ -25,7 +28,7 @@ _HUE = 0.05
 _BLUR = (0.5, 2.0)
 
 
-def changed_window(images: Tensor, augment: Augment, draw: Draw) -> Tensor:
+def change_images(images: Tensor, augment: Augment, draw: Draw) -> Tensor:
     """A window of frames as seen in other light, by another lens, from a little elsewhere.
 
     Every change is drawn once and made to all frames: what moves between the frames of a window
@@ -40,11 +43,11 @@ def changed_window(images: Tensor, augment: Augment, draw: Draw) -> Tensor:
         (L, 3, H, W) uint8.
     """
     if augment.crop:
-        images = _cropped(images, augment.crop, draw)
+        images = _crop(images, augment.crop, draw)
     if augment.perspective:
-        images = _turned(images, augment.perspective, draw)
+        images = _turn(images, augment.perspective, draw)
     if augment.colour:
-        images = _coloured(images, augment.colour, draw)
+        images = _colour(images, augment.colour, draw)
     if augment.blur and draw.random() < augment.blur:
         sigma = draw.uniform(*_BLUR)
         images = functional.gaussian_blur(images, [2 * round(2 * sigma) + 1] * 2, [sigma])
@@ -55,7 +58,7 @@ def changed_window(images: Tensor, augment: Augment, draw: Draw) -> Tensor:
     return images
 
 
-def _cropped(images: Tensor, most: float, draw: Draw) -> Tensor:
+def _crop(images: Tensor, most: float, draw: Draw) -> Tensor:
     """A part of each image, at least ``1 - most`` of its area, brought to the old size."""
     height, width = images.shape[-2:]
     side = np.sqrt(draw.uniform(1.0 - most, 1.0))
@@ -67,7 +70,7 @@ def _cropped(images: Tensor, most: float, draw: Draw) -> Tensor:
     return changed
 
 
-def _turned(images: Tensor, strength: float, draw: Draw) -> Tensor:
+def _turn(images: Tensor, strength: float, draw: Draw) -> Tensor:
     """The inside of four corners, each moved inwards by up to a quarter of the sides."""
     height, width = images.shape[-2:]
     corners = [[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]]
@@ -79,7 +82,7 @@ def _turned(images: Tensor, strength: float, draw: Draw) -> Tensor:
     return changed
 
 
-def _coloured(images: Tensor, strength: float, draw: Draw) -> Tensor:
+def _colour(images: Tensor, strength: float, draw: Draw) -> Tensor:
     brightness, contrast, saturation = draw.uniform(1.0 - 0.6 * strength, 1.0 + 0.6 * strength, 3)
     images = functional.adjust_brightness(images, brightness)
     images = functional.adjust_contrast(images, contrast)
@@ -88,47 +91,9 @@ def _coloured(images: Tensor, strength: float, draw: Draw) -> Tensor:
     return changed
 
 
-def changed_speed(window: Rows, step: int, draw: Draw) -> Rows:
-    """A window as if driven at another speed; first and last frame stay (CaseVPR's ``augseq``).
-
-    Each frame between becomes one of the window's, from the one before it up to ``step`` on, and
-    never goes backwards.
-
-    Args:
-        window: (L,) rows of frames, oldest first.
-        step: Most frames that it jumps.
-        draw: Of the window.
-
-    Example:
-        >>> changed_speed(np.arange(5), 2, np.random.default_rng(0)).tolist()
-        [0, 3, 4, 4, 4]
-    """
-    places = np.arange(len(window))
-    for i in range(1, len(window) - 1):
-        least, most = max(places[i - 1], i - 1), min(i + step, len(window) - 1)
-        places[i] = draw.integers(least, most + 1)
-    return np.asarray(window[places])
-
-
-def shuffled(window: Rows, data: TrainingSet, step: float, draw: Draw) -> Rows | None:
-    """A window in another order, as a negative; ``None`` where its frames are too near together.
-
-    Args:
-        window: (L,) rows of frames.
-        data: The frames.
-        step: Metres that consecutive frames must be apart at least.
-        draw: Of the window.
-    """
-    apart = np.linalg.norm(np.diff(data.positions[window], axis=0), axis=1)
-    if len(window) < 2 or (apart < step).any():
-        return None
-    order = draw.permutation(len(window))
-    while (order == np.arange(len(window))).all():
-        order = draw.permutation(len(window))
-    return np.asarray(window[order])
-
-
 Seed = tuple[int, ...]
+_BLOCK = 32
+SIZES = "the images are of several sizes; give the encoder's option size, or images of one size"
 T = TypeVar("T")
 
 
@@ -191,7 +156,7 @@ class ImageInputs:
         images = [self._window(window, reading) for window in windows]
         if seed is not None and self.augment.changes_images:
             images = [
-                changed_window(image, self.augment, np.random.default_rng((*seed, i)))
+                change_images(image, self.augment, np.random.default_rng((*seed, i)))
                 for i, image in enumerate(images, start=first)
             ]
         if len({image.shape for image in images}) > 1:
@@ -217,9 +182,6 @@ class ImageInputs:
         return self._preprocess.resize(self.frames[row].image())
 
 
-SIZES = "the images are of several sizes; give the encoder's option size, or images of one size"
-
-
 def read_ahead(jobs: Iterable[tuple[T, Rows]], inputs: Inputs) -> Iterator[tuple[T, Tensor]]:
     """Inputs of jobs in order, each prepared while the network runs on the one before.
 
@@ -236,3 +198,95 @@ def read_ahead(jobs: Iterable[tuple[T, Rows]], inputs: Inputs) -> Iterator[tuple
             waiting = following
         if waiting is not None:
             yield waiting[0], waiting[1].result()
+
+
+class FeatureInputs:
+    """What a trunk says of each frame, as float16 in one file that is mapped into memory.
+
+    A pass that was cut off goes on where it stopped.
+
+    Args:
+        trunk: Frozen, in evaluation mode: (N, 3, H, W) to one tensor.
+        images: Gives the frames; it must not change them.
+        folder: Of all such files; the file's name is a hash of trunk, preprocessing and frames.
+        preprocess: Of the encoder; part of the name.
+        device: Where the head runs.
+        progress: Called with frames done and in all.
+
+    Raises:
+        SettingError: The trunk gives something else than one tensor.
+    """
+
+    def __init__(
+        self,
+        trunk: nn.Module,
+        images: ImageInputs,
+        folder: Path,
+        preprocess: Preprocess,
+        device: torch.device,
+        progress: Progress | None = None,
+    ) -> None:
+        self._device = device
+        name = _name(trunk, preprocess, images.frames)
+        first = _run(trunk, images, np.zeros((1, 1), np.int64))
+        shape = (len(images.frames), *first.shape[1:])
+        folder.mkdir(parents=True, exist_ok=True)
+        self.file = folder / f"{name}.npy"
+        marks = folder / f"{name}.json"
+        done = int(marks.read_text()) if marks.is_file() and self.file.is_file() else 0
+        self._rows = self._open(shape) if done == 0 else np.lib.format.open_memmap(self.file, "r+")
+        self._fill(trunk, images, marks, done, progress)
+
+    def load(self, windows: Rows) -> None:
+        """Nothing: the file is mapped."""
+
+    def __call__(self, windows: Rows, seed: Seed | None = None, first: int = 0) -> Tensor:  # noqa: ARG002
+        """Windows (n, L) of rows to the trunk's answers (n, L, ...) float32."""
+        found = torch.from_numpy(self._rows[windows.ravel()].astype(np.float32))
+        return torch.unflatten(found.to(self._device), 0, windows.shape)
+
+    def _open(self, shape: tuple[int, ...]) -> np.memmap[tuple[int, ...], np.dtype[np.float16]]:
+        return np.lib.format.open_memmap(self.file, mode="w+", dtype=np.float16, shape=shape)
+
+    def _fill(
+        self,
+        trunk: nn.Module,
+        images: ImageInputs,
+        marks: Path,
+        done: int,
+        progress: Progress | None,
+    ) -> None:
+        """Run the trunk over what is missing; the mark is written after the rows."""
+        total = len(images.frames)
+        for first in range(done, total, _BLOCK):
+            rows = np.arange(first, min(first + _BLOCK, total))
+            found = _run(trunk, images, rows[:, None]).astype(np.float16)
+            if found.shape[1:] != self._rows.shape[1:]:
+                raise ImageError(SIZES)
+            self._rows[rows] = found
+            self._rows.flush()
+            write_json(marks, int(rows[-1]) + 1)
+            if progress is not None:
+                progress(int(rows[-1]) + 1, total)
+
+
+def _run(
+    trunk: nn.Module, images: ImageInputs, windows: Rows
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    with torch.inference_mode():
+        features = trunk(images(windows).flatten(0, 1))
+    if not isinstance(features, Tensor):
+        raise SettingError(
+            "running.cache_trunk: this encoder's trunk gives more than one tensor; leave it out"
+        )
+    return features.float().cpu().numpy()
+
+
+def _name(trunk: nn.Module, preprocess: Preprocess, frames: Sequence[Frame]) -> str:
+    digest = hashlib.sha256(preprocess.model_dump_json().encode())
+    for key, value in sorted(trunk.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    for frame in frames:
+        digest.update(frame_key(frame))
+    return digest.hexdigest()[:24]
