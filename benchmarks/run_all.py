@@ -9,17 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+HERE = Path(__file__).parent
+EVALUATIONS = ("recall.yaml", "sequences.yaml", "localization.yaml", "tower.yaml")
 SCRIPTS = (
-    "recall.py",
     "build_speed.py",
     "search_speed.py",
-    "sequences.py",
     "matchers.py",
-    "online_step.py",
     "sequence_stream.py",
     "observe.py",
     "verification.py",
-    "localization.py",
     "posing.py",
     "training_step.py",
     "training.py",
@@ -27,10 +25,15 @@ SCRIPTS = (
 
 
 def main() -> None:
-    """Run the scripts in turn."""
+    """Write the sets, evaluate the systems, and run the scripts in turn."""
+    subprocess.run([sys.executable, str(HERE / "prepare.py")], check=True)
+    for name in EVALUATIONS:
+        print(f"\n## {name}\n", flush=True)
+        command = [sys.executable, "-m", "placememory", "evaluate", str(HERE / name)]
+        subprocess.run(command, check=False)
     for script in SCRIPTS:
         print(f"\n## {script}\n", flush=True)
-        subprocess.run([sys.executable, str(Path(__file__).parent / script)], check=False)
+        subprocess.run([sys.executable, str(HERE / script)], check=False)
 
 
 if __name__ == "__main__":
