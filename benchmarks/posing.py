@@ -72,7 +72,7 @@ class Scene:
         with tempfile.TemporaryDirectory() as scratch:
             build(Path(scratch) / "memory", self.mapping, create_encoder("lite-vlad"))
             with PlaceMemory.open(Path(scratch) / "memory", readonly=True) as memory:
-                estimates = localize(memory, queries, from_card(memory.card), k=3).estimates
+                estimates = localize(memory, queries, fusion=None, k=3).estimates
         self.candidates = {e.frame.name: e.candidates for e in estimates}
         on_map = [bool(nearest(f, self.mapping)) for f in queries]
         self.on_map = [f for f, on in zip(queries, on_map, strict=True) if on]

@@ -87,7 +87,11 @@ def checked(sequence: Sequence) -> Checked:
         build(uri, sequence.reference, create_encoder("lite-vlad"))
         with PlaceMemory.open(uri, readonly=True) as memory:
             encoder = from_card(memory.card)
-            estimates = list(localize(memory, sequence.query, encoder, k=max(TOPS)).estimates)
+            estimates = list(
+                localize(
+                    memory, sequence.query, encoder=encoder, fusion=None, k=max(TOPS)
+                ).estimates
+            )
             columns = described(encoder, sequence) @ memory.descriptors.T
             places = PlaceTable.from_places(memory.places)
     verifier = Verifier(images_of(sequence.reference), kept=1000)
