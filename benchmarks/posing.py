@@ -22,7 +22,6 @@ from _tables import machine, markdown
 from numpy.typing import NDArray
 
 from placememory import PlaceMemory, create_encoder, list_frames, read_poses
-from placememory.encoders import from_card
 from placememory.frames import Frame
 from placememory.geometry import (
     OPTICAL_IN_BODY,

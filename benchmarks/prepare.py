@@ -44,7 +44,6 @@ def main() -> None:
 
 def listed(folder: Path, sequence: RealSequence, rows: Iterable[Row]) -> None:
     """A sequence whose correct places are listed."""
-    reference = sequence.reference
     _write(folder / "manifest.csv", HEADER, rows)
     found = (
         [
