@@ -14,9 +14,9 @@ import yaml
 from PIL import Image
 
 from placememory.errors import InputError, PlaceMemoryError, SettingError
-from placememory.samples import Building, _furniture, render_building
-from placememory.samples._level import textmap, wad
-from placememory.samples._tour import START
+from placememory.samples import Building, render_building
+from placememory.samples.demonstration import FLOOR, START
+from placememory.samples.level import textmap, wad
 from placememory.samples.world import World
 
 pytest.importorskip("vizdoom", reason="the renderer of the sample building is not installed")
@@ -167,8 +167,8 @@ def test_impossible_settings_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_engine_reports_the_asked_pose(monkeypatch: pytest.MonkeyPatch) -> None:
-    lights = {area: area.light for area in _furniture.AREAS}
-    level = wad(textmap(_furniture.AREAS, _furniture.THINGS, START, lights))
+    lights = {area: area.light for area in FLOOR.areas}
+    level = wad(textmap(FLOOR.areas, FLOOR.things, START, lights))
     with World(level, size=(160, 120)) as world:
         view = world.view(4.51, 5.0, -3.0)
         assert view.image.shape == (120, 160, 3)
@@ -183,6 +183,6 @@ def test_the_engine_reports_the_asked_pose(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_textures_of_the_plan_exist() -> None:
     vizdoom = pytest.importorskip("vizdoom")
     data = (Path(vizdoom.__file__).parent / "freedoom2.wad").read_bytes()
-    for area in _furniture.AREAS:
+    for area in FLOOR.areas:
         for name in {area.wall, area.flat, area.top, area.side or area.wall}:
             assert name.encode().ljust(8, b"\0") in data, name

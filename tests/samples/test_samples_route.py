@@ -12,10 +12,16 @@ from hypothesis.extra import numpy as hnp
 
 from placememory.errors import SettingError
 from placememory.samples import route
-from placememory.samples._plan import Area, solid
 from placememory.samples.grid import Grid, clearance, flood, occupancy
+from placememory.samples.plan import Area, Floor, solid
 
 ROOM = Area((0, 0, 6, 4), 0, 3, "W", "F", "C", 200)
+
+
+def _floor(areas: list[Area]) -> Floor:
+    return Floor(tuple(areas), (), ())
+
+
 grids = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=9))
 paths = hnp.arrays(
     np.float64,
@@ -70,7 +76,7 @@ def test_the_way_exists_exactly_where_the_flood_arrives(blocked: np.ndarray) -> 
 
 
 def test_the_way_goes_round_a_wall() -> None:
-    grid = occupancy([ROOM, solid((3, 0, 3.5, 3), "W")], [], 0.25)
+    grid = occupancy(_floor([ROOM, solid((3, 0, 3.5, 3), "W")]), 0.25)
     room = clearance(grid.blocked, 0.25)
     path = route.shortest_path(grid, room, (1, 1), (5, 1), radius=0.3)
     assert path[:, 1].max() > 3
@@ -106,7 +112,7 @@ def test_smoothing_and_headings_of_a_straight_line(angle: float, count: int, ahe
 
 @given(hnp.arrays(np.float64, 20, elements=st.floats(-3, 3)))
 def test_sideways_shifts_stay_clear_of_walls(offsets: np.ndarray) -> None:
-    grid = occupancy([ROOM], [], 0.125)
+    grid = occupancy(_floor([ROOM]), 0.125)
     room = clearance(grid.blocked, 0.125)
     path = np.stack([np.linspace(1.5, 4.5, 20), np.full(20, 2.0)], axis=1)
     moved = route.shift_sideways(path, offsets, grid, room, radius=0.75)
@@ -120,15 +126,15 @@ def test_too_few_points_are_refused(bad: int) -> None:
     with pytest.raises(SettingError):
         route.resample(np.zeros((2, 2)), bad)
     with pytest.raises(SettingError):
-        route.tour(occupancy([ROOM], [], 0.5), np.zeros((12, 16)), [(1, 1)] * bad, radius=0)
+        route.tour(occupancy(_floor([ROOM]), 0.5), np.zeros((12, 16)), [(1, 1)] * bad, radius=0)
 
 
 def test_a_grid_needs_a_resolution() -> None:
     with pytest.raises(SettingError, match="resolution"):
-        occupancy([ROOM], [], 0)
+        occupancy(_floor([ROOM]), 0)
 
 
 def test_cells_and_points_agree() -> None:
-    grid = occupancy([ROOM], [], 0.25)
+    grid = occupancy(_floor([ROOM]), 0.25)
     assert grid.cell(*grid.point(7, 11)) == (7, 11)
     assert grid.cell(-100, 100) == (grid.blocked.shape[0] - 1, 0)

@@ -11,10 +11,10 @@ import pytest
 
 from placememory.datasets import open_dataset
 from placememory.errors import InputError, SettingError
-from placememory.samples import _style, render_traverses
-from placememory.samples._floor import random_floor
-from placememory.samples._traverses import plan_traverses
+from placememory.samples import render_traverses, style
+from placememory.samples.drives import plan_traverses
 from placememory.samples.grid import clearance, flood, occupancy
+from placememory.samples.random_floor import random_floor
 
 FRAMES = 12
 
@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_robot_reaches_every_room_through_the_doors(seed: int) -> None:
     floor = random_floor(np.random.default_rng(seed))
     assert len(floor.doors) >= len(floor.rooms) > 4
-    grid = occupancy(floor.areas, floor.things, 0.125)
+    grid = occupancy(floor, 0.125)
     room = clearance(grid.blocked, 0.125)
     reached = flood(room >= 0.6, grid.cell(*floor.doors[0].centre))
     for area in floor.rooms:
@@ -46,7 +46,7 @@ def test_traverses_keep_clear_of_walls_and_near_each_other(seed: int) -> None:
     rng = np.random.default_rng(seed)
     floor = random_floor(rng)
     first, *others = plan_traverses(rng, floor, 3, 60)
-    grid = occupancy(floor.areas, floor.things, 0.125)
+    grid = occupancy(floor, 0.125)
     room = clearance(grid.blocked, 0.125)
     for plan in (first, *others):
         assert plan.poses.shape == (60, 3)
@@ -125,7 +125,7 @@ def test_impossible_settings_are_refused(tmp_path: Path) -> None:
 def test_the_textures_exist() -> None:
     vizdoom = pytest.importorskip("vizdoom")
     data = (Path(vizdoom.__file__).parent / "freedoom2.wad").read_bytes()
-    pairs = {name for pair in _style.DESKS + _style.CRATES for name in pair}
-    single = {*_style.WALLS, *_style.FLOORS, *_style.CEILINGS, *_style.LAMPS, *_style.CUPBOARDS}
-    for name in pairs | single | {*_style.PICTURES, *_style.COLUMNS, *_style.DOORS}:
+    pairs = {name for pair in style.DESKS + style.CRATES for name in pair}
+    single = {*style.WALLS, *style.FLOORS, *style.CEILINGS, *style.LAMPS, *style.CUPBOARDS}
+    for name in pairs | single | {*style.PICTURES, *style.COLUMNS, *style.DOORS}:
         assert name.encode().ljust(8, b"\0") in data, name

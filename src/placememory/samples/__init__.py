@@ -13,7 +13,6 @@ Example:
 
 from __future__ import annotations
 
-from placememory.samples.building import Building, render_building
-from placememory.samples.traverses import render_traverses
+from placememory.samples.building import Building, render_building, render_traverses
 
 __all__ = ["Building", "render_building", "render_traverses"]

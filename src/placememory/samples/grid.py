@@ -5,14 +5,14 @@ Grids are boolean arrays of shape (rows, columns); row 0 is the lowest y, the op
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from placememory.errors import SettingError
-from placememory.samples._plan import Area, Thing
+from placememory.samples.plan import Floor
 
 MARGIN = 1.0  #: metres of unknown around the plan
 
@@ -50,12 +50,11 @@ class Grid:
         )
 
 
-def occupancy(areas: Sequence[Area], things: Sequence[Thing], resolution: float) -> Grid:
+def occupancy(floor: Floor, resolution: float) -> Grid:
     """Rasterise a plan.
 
     Args:
-        areas: The plan; later areas cover earlier ones.
-        things: Free-standing objects, blocked as squares of their radius.
+        floor: The plan; free-standing objects are blocked as squares of their radius.
         resolution: Metres per cell.
 
     Returns:
@@ -65,22 +64,22 @@ def occupancy(areas: Sequence[Area], things: Sequence[Thing], resolution: float)
         SettingError: The resolution is not positive.
 
     Example:
+        >>> from placememory.samples.plan import Area
         >>> room = Area((0, 0, 2, 1), 0, 3, "W", "F", "C", 200)
-        >>> occupancy([room], [], 0.5).blocked.shape
-        (6, 8)
-        >>> int((~occupancy([room], [], 0.5).blocked).sum())
-        8
+        >>> grid = occupancy(Floor((room,), (), (room,)), 0.5)
+        >>> grid.blocked.shape, int((~grid.blocked).sum())
+        ((6, 8), 8)
     """
     if resolution <= 0:
         raise SettingError(f"a grid needs a positive resolution in metres, not {resolution}")
-    rects = np.array([area.rect for area in areas])
+    rects = np.array([area.rect for area in floor.areas])
     x0, y0 = rects[:, :2].min(axis=0) - MARGIN
     x1, y1 = rects[:, 2:].max(axis=0) + MARGIN
     shape = (int(np.ceil((y1 - y0) / resolution)), int(np.ceil((x1 - x0) / resolution)))
     grid = Grid(np.ones(shape, dtype=np.bool_), float(x0), float(y0), resolution)
-    for area in areas:
+    for area in floor.areas:
         grid.blocked[_window(grid, area.rect)] = not area.drivable
-    for thing in things:
+    for thing in floor.things:
         r = thing.radius
         rect = (thing.x - r, thing.y - r, thing.x + r, thing.y + r)
         grid.blocked[_window(grid, rect)] = True
@@ -108,17 +107,8 @@ def flood(free: BoolGrid, start: tuple[int, int]) -> BoolGrid:
         >>> flood(np.array([[True, False, True]]), (0, 0)).tolist()
         [[True, False, False]]
     """
-    reached = np.zeros_like(free)
-    reached[start] = free[start]
-    frontier = np.argwhere(reached)
-    steps = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
-    while len(frontier):
-        around = (frontier[:, None, :] + steps).reshape(-1, 2)
-        inside = ((around >= 0) & (around < free.shape)).all(axis=1)
-        around = np.unique(around[inside], axis=0)
-        new = free[tuple(around.T)] & ~reached[tuple(around.T)]
-        frontier = around[new]
-        reached[tuple(frontier.T)] = True
+    parts, _ = ndimage.label(free)
+    reached: BoolGrid = free & (parts == parts[start])
     return reached
 
 
@@ -137,14 +127,7 @@ def clearance(blocked: BoolGrid, resolution: float, limit: float = 1.5) -> NDArr
         >>> clearance(np.array([[True, False, False]]), 0.5).tolist()
         [[0.0, 0.5, 1.0]]
     """
-    reach = int(limit / resolution)
-    rows, columns = blocked.shape
-    padded = np.pad(blocked, reach)
-    result = np.full(blocked.shape, limit)
-    for i in range(-reach, reach + 1):
-        for j in range(-reach, reach + 1):
-            distance = resolution * float(np.hypot(i, j))
-            if distance < limit:
-                here = padded[reach + i : reach + i + rows, reach + j : reach + j + columns]
-                np.minimum(result, np.where(here, distance, limit), out=result)
-    return result
+    if not blocked.any():
+        return np.full(blocked.shape, limit)
+    distances = resolution * np.asarray(ndimage.distance_transform_edt(~blocked))
+    return np.minimum(distances, limit)

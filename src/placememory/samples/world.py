@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from placememory._registry import require
 from placememory.errors import PlaceMemoryError, SettingError
-from placememory.samples._level import UNITS_PER_METRE
+from placememory.samples.level import UNITS_PER_METRE
 
 VIEW_HEIGHT = 41 / UNITS_PER_METRE  #: metres from the floor to the camera
 

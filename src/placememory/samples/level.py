@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory.samples._plan import Area, Thing
+from placememory.samples.plan import Area, Thing
 
 UNITS_PER_METRE = 32  #: engine units in a metre; the player is 56 high, 32 wide
 

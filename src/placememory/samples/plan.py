@@ -1,7 +1,7 @@
 """What a floor plan is made of: rectangles in metres, painted one over the other.
 
-A plan is data. ``_level`` makes a level of it and ``route.drivable_grid`` an occupancy map, so the
-pictures and the map cannot disagree. Textures are names of Freedoom 2, which ViZDoom carries.
+A plan is data. ``level`` makes a level of it and ``grid`` an occupancy map, so the pictures and the
+map cannot disagree. Textures are names of Freedoom 2, which ViZDoom carries.
 """
 
 from __future__ import annotations
@@ -62,7 +62,41 @@ class Thing:
     radius: float = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A door between two rooms, by their numbers."""
+
+    rooms: tuple[int, int]
+    rect: Rect
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """x, y in metres."""
+        x0, y0, x1, y1 = self.rect
+        return (x0 + x1) / 2, (y0 + y1) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """A floor plan: a fixed one (``demonstration``), or a random one (``random_floor``).
+
+    Attributes:
+        areas: All of it, later ones painted over earlier ones.
+        things: Free-standing objects.
+        rooms: The rooms and halls without what stands in them.
+        doors: Between the rooms; every room of a random plan can be reached through them.
+        owners: Of a random plan: the room of each area, ``-1`` outside and in doors.
+    """
+
+    areas: tuple[Area, ...]
+    things: tuple[Thing, ...]
+    rooms: tuple[Area, ...]
+    doors: tuple[Door, ...] = ()
+    owners: tuple[int, ...] = ()
+
+
 def solid(rect: Rect, side: str) -> Area:
+    """A block from floor to ceiling: a wall, a cupboard, a column."""
     return Area(rect, 0, 0, side, "FLAT19", "FLAT19", 160, side)
 
 
@@ -81,12 +115,15 @@ def lamps(room: Area, rects: list[Rect], top: str = "AQF062") -> list[Area]:
 
 
 def door(rect: Rect, side: str = "SHAWN02", flat: str = "FLAT23") -> Area:
+    """An opening in a wall."""
     return Area(rect, 0, 2.75, side, flat, "FLAT23", 192, side)
 
 
 def window(rect: Rect, frame: str = "SHAWN02") -> Area:
+    """An opening in a wall above a sill."""
     return Area(rect, 0.9, 2.5, frame, "FLAT23", "FLAT23", 208, None)
 
 
 def garden(rect: Rect) -> Area:
+    """Grass below the sky."""
     return Area(rect, -0.25, 2.5, "A-CAMO1", "GRASS1", "F_SKY1", 224)
