@@ -41,8 +41,10 @@ def main() -> None:
         for round_ in range(ROUNDS):  # in turn, so that all see the same machine
             for precision in ("float32", "bfloat16"):
                 uri = Path(folder) / f"{precision}-{round_}"
-                report = build(uri, frames, create_encoder("lite-vlad", precision=precision))
-                rates[precision].append(report.images_per_second)
+                encoder = create_encoder("lite-vlad", precision=precision)
+                with build(uri, frames, encoder=encoder) as memory:
+                    assert memory.report is not None
+                    rates[precision].append(memory.report.images_per_second)
             rates["plain recipe"].append(plain.images_per_second(frames))
         rows = [
             [

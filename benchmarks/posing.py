@@ -21,7 +21,7 @@ import pycolmap
 from _tables import machine, markdown
 from numpy.typing import NDArray
 
-from placememory import PlaceMemory, create_encoder, list_frames, read_poses
+from placememory import list_frames, read_poses
 from placememory.frames import Frame
 from placememory.geometry import (
     OPTICAL_IN_BODY,
@@ -68,10 +68,11 @@ class Scene:
         queries = posed(self.building.query, self.building.query_vertices)
         write_model(folder / f"colmap{size[0]}", self.mapping, self.camera)
         self.model = PosedModel.open(folder / f"colmap{size[0]}", self.building.mapping)
-        with tempfile.TemporaryDirectory() as scratch:
-            build(Path(scratch) / "memory", self.mapping, create_encoder("lite-vlad"))
-            with PlaceMemory.open(Path(scratch) / "memory", readonly=True) as memory:
-                estimates = localize(memory, queries, fusion=None, k=3).estimates
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            build(Path(scratch) / "memory", self.mapping) as memory,
+        ):
+            estimates = localize(memory, queries, fusion=None, k=3).estimates
         self.candidates = {e.frame.name: e.candidates for e in estimates}
         on_map = [bool(nearest(f, self.mapping)) for f in queries]
         self.on_map = [f for f, on in zip(queries, on_map, strict=True) if on]

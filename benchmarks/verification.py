@@ -22,8 +22,8 @@ from _real import DATA, Sequence, corridor, loop, tower
 from _tables import machine, markdown
 from numpy.typing import NDArray
 
-from placememory import Estimate, PlaceMemory, create_encoder, fusion
-from placememory.encoders import Encoder, from_card
+from placememory import Estimate, fusion
+from placememory.encoders import Encoder
 from placememory.fusion import Evidence, PlaceTable
 from placememory.geometry import FLOOR, Policy, Verification, Verified, Verifier, rerank, weigh
 from placememory.localization.run import localize
@@ -84,14 +84,9 @@ def checked(sequence: Sequence) -> Checked:
     """Build, localise, check the best 20 of each query."""
     with tempfile.TemporaryDirectory() as folder:
         uri = Path(folder) / "memory"
-        build(uri, sequence.reference, create_encoder("lite-vlad"))
-        with PlaceMemory.open(uri, readonly=True) as memory:
-            encoder = from_card(memory.card)
-            estimates = list(
-                localize(
-                    memory, sequence.query, encoder=encoder, fusion=None, k=max(TOPS)
-                ).estimates
-            )
+        with build(uri, sequence.reference) as memory:
+            encoder = memory.encoder()
+            estimates = list(localize(memory, sequence.query, fusion=None, k=max(TOPS)))
             columns = described(encoder, sequence) @ memory.descriptors.T
             places = PlaceTable.from_places(memory.places)
     verifier = Verifier(images_of(sequence.reference), kept=1000)

@@ -29,11 +29,11 @@ from placememory.errors import (
 )
 from placememory.frames import Frame, Pose, list_frames
 from placememory.memory import PlaceMemory, copy, merge
-from placememory.memory.build import build, build_from_features, feature_frames
+from placememory.memory.build import build_from_features, feature_frames
 from placememory.memory.features_h5 import FeatureWriter
 from placememory.memory.search import similarity_of
 from tests.conftest import make_card, make_descriptors, make_frames
-from tests.memory.test_build import Thumbnails
+from tests.memory.test_build import Thumbnails, build_report, features_report
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_an_impossible_place_is_refused_clearly(path: Path, place: str) -> None:
 def test_a_folder_is_refused_before_any_work(tmp_path: Path) -> None:
     encoder = Thumbnails()
     with pytest.raises(MemoryFormatError, match="is a folder"):
-        build(tmp_path, list_frames(_images(tmp_path / "run", 0)), encoder)
+        build_report(tmp_path, list_frames(_images(tmp_path / "run", 0)), encoder)
     assert encoder.encoded == 0
 
 
@@ -213,13 +213,13 @@ def test_building_again_without_poses_keeps_them(tmp_path: Path) -> None:
     uri, folder = tmp_path / "m", _images(tmp_path / "run", 0)
     frames = list_frames(folder)
     posed = [replace(f, pose=Pose(f.index, 0.0), floor="1") for f in frames]
-    build(uri, posed, Thumbnails(), dtype="float16")
+    build_report(uri, posed, Thumbnails(), dtype="float16")
     with PlaceMemory.open(uri) as memory:
         before = memory.rows
-    report = build(uri, frames, Thumbnails())
+    report = build_report(uri, frames, Thumbnails())
     assert (report.added, report.moved, report.without_pose) == (0, 0, 0)
     moved = [replace(f, pose=Pose(f.index, 9.0)) for f in frames]
-    assert build(uri, moved, Thumbnails()).moved == 6
+    assert build_report(uri, moved, Thumbnails()).moved == 6
     with PlaceMemory.open(uri) as memory:
         assert [p.pose for p in memory.places] == [Pose(i, 9.0) for i in range(6)]
         assert {p.floor for p in memory.places} == {"1"}
@@ -229,14 +229,16 @@ def test_building_again_without_poses_keeps_them(tmp_path: Path) -> None:
 def test_two_runs_with_the_same_names_are_not_taken_for_one(tmp_path: Path) -> None:
     uri = tmp_path / "m"
     first, second = (_images(tmp_path / f"run{i}" / "images", i) for i in (1, 2))
-    build(uri, list_frames(first), Thumbnails(), source=first)
+    build_report(uri, list_frames(first), Thumbnails(), source=first)
     with pytest.raises(InputError, match="--session"):
-        build(uri, list_frames(second), Thumbnails(), source=second)
+        build_report(uri, list_frames(second), Thumbnails(), source=second)
     elsewhere = tmp_path / "elsewhere" / "images"
     elsewhere.parent.mkdir()
     first.rename(elsewhere)
-    assert build(uri, list_frames(elsewhere), Thumbnails(), source=elsewhere).present == 6
-    assert build(uri, list_frames(second, session="b"), Thumbnails(), source=second).added == 6
+    assert build_report(uri, list_frames(elsewhere), Thumbnails(), source=elsewhere).present == 6
+    assert (
+        build_report(uri, list_frames(second, session="b"), Thumbnails(), source=second).added == 6
+    )
 
 
 def test_two_feature_files_with_the_same_names_are_not_taken_for_one(tmp_path: Path) -> None:
@@ -245,8 +247,8 @@ def test_two_feature_files_with_the_same_names_are_not_taken_for_one(tmp_path: P
         with FeatureWriter(tmp_path / f"{i}.h5", make_card()) as writer:
             writer.add(["a.png", "b.png"], make_descriptors(2, seed=i))
     first, second = tmp_path / "1.h5", tmp_path / "2.h5"
-    assert build_from_features(uri, first, feature_frames(first, "s")).added == 2
-    assert build_from_features(uri, first, feature_frames(first, "s")).present == 2
+    assert features_report(uri, first, feature_frames(first, "s")).added == 2
+    assert features_report(uri, first, feature_frames(first, "s")).present == 2
     with pytest.raises(InputError, match="--session"):
         build_from_features(uri, second, feature_frames(second, "s"))
 

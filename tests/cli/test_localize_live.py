@@ -247,16 +247,16 @@ def test_ctrl_c_ends_a_folder_early_and_the_exit_code_says_so(
     office: Path, building: Building, tmp_path: Path, monkeypatch
 ) -> None:
     before = signal.getsignal(signal.SIGINT)
-    from placememory.localization.files import ResultStream
+    from placememory.localization import RunWriter
 
-    write = ResultStream.write
+    write = RunWriter.write
 
     def interrupting(self, estimate) -> None:
         write(self, estimate)
         if estimate.frame.index == 4:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(ResultStream, "write", interrupting)
+    monkeypatch.setattr(RunWriter, "write", interrupting)
     shown = run_command("localize", office, building.query, "--out", tmp_path, expect=1)
     signal.signal(signal.SIGINT, before)
     assert "interrupted after 5 frames; their results are written" in shown.err

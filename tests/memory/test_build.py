@@ -20,9 +20,23 @@ from placememory.encoders import Encoder, Preprocess
 from placememory.errors import EncoderMismatchError, ImageError, InputError
 from placememory.frames import Pose, list_frames
 from placememory.memory import PlaceMemory
-from placememory.memory.build import build, build_from_features, feature_frames
+from placememory.memory.build import BuildReport, build, build_from_features, feature_frames
 from placememory.memory.features_h5 import FeatureWriter
 from tests.conftest import make_card, make_descriptors
+
+
+def build_report(uri, frames, encoder, **how) -> BuildReport:
+    """Build, close, and give the report."""
+    with build(uri, frames, encoder=encoder, **how) as memory:
+        assert memory.report is not None
+        return memory.report
+
+
+def features_report(uri, features, frames) -> BuildReport:
+    """Build from feature files, close, and give the report."""
+    with build_from_features(uri, features, frames) as memory:
+        assert memory.report is not None
+        return memory.report
 
 
 class Thumbnails(Encoder):
@@ -63,21 +77,21 @@ def images(tmp_path: Path) -> Path:
 def test_an_interrupted_build_goes_on(images: Path, tmp_path: Path) -> None:
     uri = tmp_path / "m"
     with pytest.raises(KeyboardInterrupt):
-        build(uri, list_frames(images), Thumbnails(fail_after=20), batch=8)
+        build_report(uri, list_frames(images), Thumbnails(fail_after=20), batch=8)
     with PlaceMemory.open(uri) as memory:
         assert len(memory) == 16
     encoder = Thumbnails()
-    report = build(uri, list_frames(images), encoder, batch=8)
+    report = build_report(uri, list_frames(images), encoder, batch=8)
     assert (report.added, report.present, encoder.encoded) == (14, 16, 14)
-    again = build(uri, list_frames(images), Thumbnails(), batch=8)
+    again = build_report(uri, list_frames(images), Thumbnails(), batch=8)
     assert (again.added, again.present, again.moved) == (0, 30, 0)
 
 
 def test_a_bad_image_is_named_or_skipped_and_counted(images: Path, tmp_path: Path) -> None:
     (images / "7.png").write_bytes((images / "7.png").read_bytes()[:60])
     with pytest.raises(ImageError, match=r"7\.png.*--skip-bad"):
-        build(tmp_path / "a", list_frames(images), Thumbnails())
-    report = build(tmp_path / "b", list_frames(images), Thumbnails(), skip_bad=True)
+        build_report(tmp_path / "a", list_frames(images), Thumbnails())
+    report = build_report(tmp_path / "b", list_frames(images), Thumbnails(), skip_bad=True)
     assert report.added == 29
     assert [name for name, _ in report.bad] == ["7.png"]
     with PlaceMemory.open(tmp_path / "b") as memory:
@@ -85,30 +99,32 @@ def test_a_bad_image_is_named_or_skipped_and_counted(images: Path, tmp_path: Pat
 
 
 def test_a_changed_folder_is_refused(images: Path, tmp_path: Path) -> None:
-    build(tmp_path / "m", list_frames(images), Thumbnails())
+    build_report(tmp_path / "m", list_frames(images), Thumbnails())
     shutil.copy(images / "3.png", images / "3b.png")
     with pytest.raises(InputError, match="the folder has changed"):
-        build(tmp_path / "m", list_frames(images), Thumbnails())
-    assert build(tmp_path / "m", list_frames(images, session="again"), Thumbnails()).added == 31
+        build_report(tmp_path / "m", list_frames(images), Thumbnails())
+    assert (
+        build_report(tmp_path / "m", list_frames(images, session="again"), Thumbnails()).added == 31
+    )
 
 
 def test_poses_that_come_later_are_taken_without_encoding(images: Path, tmp_path: Path) -> None:
     frames = list_frames(images)
-    assert build(tmp_path / "m", frames, Thumbnails()).without_pose == 30
+    assert build_report(tmp_path / "m", frames, Thumbnails()).without_pose == 30
     posed = [replace(frame, pose=Pose(frame.index, 0.0)) for frame in frames]
     encoder = Thumbnails()
-    report = build(tmp_path / "m", posed, encoder)
+    report = build_report(tmp_path / "m", posed, encoder)
     assert (report.moved, report.added, encoder.encoded) == (30, 0, 0)
     with PlaceMemory.open(tmp_path / "m") as memory:
         assert memory.places[12].pose == Pose(12.0, 0.0)
 
 
 def test_another_encoder_is_refused(images: Path, tmp_path: Path) -> None:
-    build(tmp_path / "m", list_frames(images), Thumbnails())
+    build_report(tmp_path / "m", list_frames(images), Thumbnails())
     other = Thumbnails()
     other.card = make_card(48, options={"x": 1})
     with pytest.raises(EncoderMismatchError):
-        build(tmp_path / "m", list_frames(images, session="other"), other)
+        build_report(tmp_path / "m", list_frames(images, session="other"), other)
 
 
 def test_feature_files_become_a_memory(tmp_path: Path) -> None:
@@ -117,7 +133,7 @@ def test_feature_files_become_a_memory(tmp_path: Path) -> None:
         writer.add(names, make_descriptors(3))
     frames = feature_frames(path, "db")
     assert [f.name for f in frames] == ["db/1.jpg", "db/2.jpg", "db/10.jpg"]
-    report = build_from_features(tmp_path / "m", path, frames)
+    report = features_report(tmp_path / "m", path, frames)
     assert report.added == 3
     with PlaceMemory.open(tmp_path / "m", encoder=make_card(8)) as memory:
         np.testing.assert_allclose(memory.descriptors, make_descriptors(3)[[2, 0, 1]], atol=1e-6)

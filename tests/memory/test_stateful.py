@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from placememory.memory import PlaceMemory
-from placememory.memory.rows import Rows
+from placememory.memory.rows import PlaceRows
 from tests.conftest import make_card, make_descriptors, make_frames
 
 SESSIONS = st.sampled_from(["run1", 'it\'s\n"2" \\ü', ""])
@@ -72,7 +72,7 @@ class _Machine(RuleBasedStateMachine):
     @rule()
     def write_what_is_there_again(self) -> None:
         rows = self.memory.rows
-        self.memory.add_rows(Rows(rows.places, rows.descriptors, rows.sequences))
+        self.memory.add_rows(PlaceRows(rows.places, rows.descriptors, rows.sequences))
 
     @rule()
     def reopen(self) -> None:

@@ -163,7 +163,7 @@ def test_the_best_weights_are_used_at_once(tmp_path: Path) -> None:
     assert "of the test" in str(result)
     encoder = create("cosplace", weights=result.weights, dim=32)
     frames = list_frames(tmp_path / "validation")
-    build(tmp_path / "made.memory", frames, encoder)
+    build(tmp_path / "made.memory", frames, encoder=encoder).close()
     with PlaceMemory.open(tmp_path / "made.memory", readonly=True) as memory:
         assert len(memory) == len(frames)
 

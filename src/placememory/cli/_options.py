@@ -1,11 +1,23 @@
-"""Options that several commands share, declared once."""
+"""Options that several commands share, declared once, alone or in groups."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
+
+from placememory.cli._console import say, warn
+from placememory.encoders import Encoder
+from placememory.errors import SettingError
+from placememory.frames import FrameSelection
+from placememory.localization.odometry import DEFAULT_SPEED
+from placememory.localization.stream import OdometrySource
+from placememory.memory import PlaceMemory, Where, use_index
 
 _FRAMES = "Which frames"
 _SEARCH = "Which places may answer"
@@ -18,97 +30,6 @@ Memory = Annotated[
         show_default=False,
     ),
 ]
-Poses = Annotated[
-    Path | None,
-    typer.Option(
-        help="Pose file: maplab, TUM, KITTI, EuRoC, COLMAP, CSV table, bare coordinates, ROS bag.",
-        rich_help_panel=_FRAMES,
-    ),
-]
-PoseFormat = Annotated[
-    str | None,
-    typer.Option(help="Name of the format, where it is not found out.", rich_help_panel=_FRAMES),
-]
-MaxGap = Annotated[
-    float | None,
-    typer.Option(
-        help="Seconds between two stamps that count as one (0.05); for the poses of a bag, between "
-        "the two around an image (0.5).",
-        show_default=False,
-        rich_help_panel=_FRAMES,
-    ),
-]
-Topic = Annotated[
-    str | None,
-    typer.Option(help="Images of a ROS bag, if it has several topics.", rich_help_panel=_FRAMES),
-]
-PoseTopic = Annotated[
-    str | None,
-    typer.Option(
-        help="Poses of a ROS bag: odometry, stamped poses, or tf.", rich_help_panel=_FRAMES
-    ),
-]
-PoseFrames = Annotated[
-    str | None,
-    typer.Option(
-        help="For tf: PARENT:CHILD; default: map or odom, and the base.", rich_help_panel=_FRAMES
-    ),
-]
-Odometry = Annotated[
-    Path | None,
-    typer.Option(
-        help="Pose file or ROS bag with the odometry, in a frame of its own; may drift.",
-        rich_help_panel=_FRAMES,
-    ),
-]
-OdomTopic = Annotated[
-    str | None,
-    typer.Option(
-        help="Odometry of a ROS bag, or none; default: its first nav_msgs/Odometry.",
-        show_default=False,
-        rich_help_panel=_FRAMES,
-    ),
-]
-MaxSpeed = Annotated[
-    float,
-    typer.Option(
-        help="Metres a second; odometry that is faster is a jump and left out.",
-        rich_help_panel=_FRAMES,
-    ),
-]
-Seconds = Annotated[
-    float | None,
-    typer.Option(
-        help="End a camera's stream after this time; default: Ctrl-C ends it.",
-        min=0.0,
-        show_default=False,
-        rich_help_panel=_FRAMES,
-    ),
-]
-KeyframeDistance = Annotated[
-    float | None,
-    typer.Option(help="Metres: leave out frames that are nearer.", rich_help_panel=_FRAMES),
-]
-KeyframeAngle = Annotated[
-    float | None,
-    typer.Option(help="Degrees: but keep those turned this far.", rich_help_panel=_FRAMES),
-]
-Session = Annotated[
-    str | None,
-    typer.Option(
-        help="Name of the session; default: of the folder or file.", rich_help_panel=_FRAMES
-    ),
-]
-NameList = Annotated[
-    Path | None,
-    typer.Option(
-        "--list", help="File with the names to take, one a line.", rich_help_panel=_FRAMES
-    ),
-]
-Globs = Annotated[
-    list[str] | None,
-    typer.Option("--glob", help="Take names like this only; repeat.", rich_help_panel=_FRAMES),
-]
 Every = Annotated[int, typer.Option(min=1, help="Take every n-th frame.", rich_help_panel=_FRAMES)]
 Exif = Annotated[
     bool,
@@ -118,49 +39,26 @@ Exif = Annotated[
         rich_help_panel=_FRAMES,
     ),
 ]
-SkipBad = Annotated[
-    bool,
+PoseFile = Annotated[
+    Path | None,
     typer.Option(
-        "--skip-bad", help="Leave out, and count, unreadable images.", rich_help_panel=_FRAMES
+        help="Pose file: maplab, TUM, KITTI, EuRoC, COLMAP, CSV table, bare coordinates, ROS bag.",
+        rich_help_panel=_FRAMES,
     ),
 ]
-InSession = Annotated[
-    list[str] | None,
-    typer.Option("--in-session", help="Places of this session; repeat.", rich_help_panel=_SEARCH),
-]
-Near = Annotated[
-    str | None,
-    typer.Option(help="x,y or x,y,z in metres; needs --within.", rich_help_panel=_SEARCH),
-]
-Within = Annotated[
-    float | None, typer.Option(help="Metres around --near.", rich_help_panel=_SEARCH)
-]
-Floor = Annotated[str | None, typer.Option(help="Places of this floor.", rich_help_panel=_SEARCH)]
 Radius = Annotated[
-    float, typer.Option(help="An answer this many metres off is right, where poses are known.")
+    float, typer.Option(help="An answer this many metres off is correct, where poses are known.")
 ]
 Heading = Annotated[
     float | None, typer.Option(help="And it must be this many degrees off at the most.")
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps.", rich_help_panel=_RUN)]
-Precision = Annotated[
-    str,
-    typer.Option(help="auto, float32, bfloat16 or float16.", rich_help_panel=_RUN),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 IndexKind = Annotated[
     str | None,
     typer.Option(
         "--index",
         help="Answer with Milvus's own index (flat, ivf or hnsw) and print its recall.",
-        rich_help_panel=_RUN,
-    ),
-]
-EncoderName = Annotated[
-    str | None,
-    typer.Option(
-        help="See: placememory encoders. Default: the memory's own, or lite-vlad.",
-        show_default=False,
         rich_help_panel=_RUN,
     ),
 ]
@@ -173,20 +71,279 @@ Weights = Annotated[
     typer.Option(help="Weights file; default: the published ones.", rich_help_panel=_RUN),
 ]
 MapYaml = Annotated[Path | None, typer.Option("--map", help="ROS map.yaml under the places.")]
-Features = Annotated[
-    list[Path] | None,
-    typer.Option(help="hloc feature file instead of images; repeat.", show_default=False),
-]
-Images = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder (searched recursively), video, ROS bag, or one image.", show_default=False
-    ),
-]
-Queries = Annotated[
-    Path | None, typer.Argument(help="Queries to localise and draw.", show_default=False)
-]
-PlaceImages = Annotated[
-    Path | None, typer.Option(help="Where the memory's images are now, if they have moved.")
-]
 Half = Annotated[bool, typer.Option("--half/--full", help="float16, as hloc, or float32.")]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Options that say which frames to take."""
+
+    session: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the session; default: of the folder or file.", rich_help_panel=_FRAMES
+        ),
+    ] = None
+    names: Annotated[
+        Path | None,
+        typer.Option(
+            "--list", help="File with the names to take, one a line.", rich_help_panel=_FRAMES
+        ),
+    ] = None
+    globs: Annotated[
+        list[str] | None,
+        typer.Option("--glob", help="Take names like this only; repeat.", rich_help_panel=_FRAMES),
+    ] = None
+    every: Every = 1
+    exif: Exif = True
+    topic: Annotated[
+        str | None,
+        typer.Option(
+            help="Images of a ROS bag, if it has several topics.", rich_help_panel=_FRAMES
+        ),
+    ] = None
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad", help="Leave out, and count, unreadable images.", rich_help_panel=_FRAMES
+        ),
+    ] = False
+
+    @property
+    def selection(self) -> FrameSelection:
+        """What the options select."""
+        return FrameSelection(**{f.name: getattr(self, f.name) for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class PosedFrames(Frames):
+    """Options that say which frames to take, and where their poses are."""
+
+    poses: PoseFile = None
+    pose_format: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the format, where it is not found out.", rich_help_panel=_FRAMES
+        ),
+    ] = None
+    max_gap: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds between two stamps that count as one (0.05); for the poses of a bag, "
+            "between the two around an image (0.5).",
+            show_default=False,
+            rich_help_panel=_FRAMES,
+        ),
+    ] = None
+    pose_topic: Annotated[
+        str | None,
+        typer.Option(
+            help="Poses of a ROS bag: odometry, stamped poses, or tf.", rich_help_panel=_FRAMES
+        ),
+    ] = None
+    pose_frames: Annotated[
+        str | None,
+        typer.Option(
+            help="For tf: PARENT:CHILD; default: map or odom, and the base.",
+            rich_help_panel=_FRAMES,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class MappingFrames(PosedFrames):
+    """Options that say which frames become places."""
+
+    pose_topic: Annotated[
+        str | None,
+        typer.Option(
+            help="Poses of a ROS bag: odometry, stamped poses, or tf.", rich_help_panel=_FRAMES
+        ),
+    ] = "auto"
+    keyframe_distance: Annotated[
+        float | None,
+        typer.Option(help="Metres: leave out frames that are nearer.", rich_help_panel=_FRAMES),
+    ] = None
+    keyframe_angle: Annotated[
+        float | None,
+        typer.Option(help="Degrees: but keep those turned this far.", rich_help_panel=_FRAMES),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Options that say where odometry comes from."""
+
+    odometry: Annotated[
+        Path | None,
+        typer.Option(
+            help="Pose file or ROS bag with the odometry, in a frame of its own; may drift.",
+            rich_help_panel=_FRAMES,
+        ),
+    ] = None
+    odom_topic: Annotated[
+        str | None,
+        typer.Option(
+            help="Odometry of a ROS bag, or none; default: its first nav_msgs/Odometry.",
+            show_default=False,
+            rich_help_panel=_FRAMES,
+        ),
+    ] = None
+    max_speed: Annotated[
+        float,
+        typer.Option(
+            help="Metres a second; odometry that is faster is a jump and left out.",
+            rich_help_panel=_FRAMES,
+        ),
+    ] = DEFAULT_SPEED
+
+    @property
+    def source(self) -> OdometrySource:
+        """What the options name."""
+        return OdometrySource(self.odometry, self.odom_topic, self.max_speed)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Options that say which places may answer."""
+
+    in_session: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--in-session", help="Places of this session; repeat.", rich_help_panel=_SEARCH
+        ),
+    ] = None
+    near: Annotated[
+        str | None,
+        typer.Option(help="x,y or x,y,z in metres; needs --within.", rich_help_panel=_SEARCH),
+    ] = None
+    within: Annotated[
+        float | None, typer.Option(help="Metres around --near.", rich_help_panel=_SEARCH)
+    ] = None
+    floor: Annotated[
+        str | None, typer.Option(help="Places of this floor.", rich_help_panel=_SEARCH)
+    ] = None
+
+    @property
+    def where(self) -> Where | None:
+        """The filter, if there is any.
+
+        Raises:
+            SettingError: ``near`` is not two or three numbers.
+        """
+        if not self.in_session and (self.near, self.within, self.floor) == (None, None, None):
+            return None
+        position = None
+        if self.near is not None:
+            try:
+                position = tuple(float(part) for part in self.near.split(","))
+            except ValueError as error:
+                raise SettingError(
+                    f"--near is x,y or x,y,z in metres, not {self.near!r}"
+                ) from error
+        return Where(
+            session=self.in_session or None, near=position, radius=self.within, floor=self.floor
+        )
+
+
+@dataclass(frozen=True)
+class Running:
+    """Options that say how an encoder runs."""
+
+    weights: Weights = None
+    device: Device = "cpu"
+    precision: Annotated[
+        str, typer.Option(help="auto, float32, bfloat16 or float16.", rich_help_panel=_RUN)
+    ] = "auto"
+
+    def encoder_of(self, memory: PlaceMemory) -> Encoder:
+        """The encoder of a memory; warns where its descriptors depend on the batch."""
+        if not memory.card.batch_invariant:
+            warn_of_batches(memory.card.name)
+        return memory.encoder(self.weights, device=self.device, precision=self.precision)
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each field of its parameters that are groups of options.
+
+    Example:
+        >>> @grouped
+        ... def run(running: Running) -> None: ...
+        >>> list(inspect.signature(run).parameters)
+        ['weights', 'device', 'precision']
+    """
+    hints = get_type_hints(command, include_extras=True)
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, tuple[Any, list[str]]] = {}
+    for parameter in inspect.signature(command).parameters.values():
+        kind = hints[parameter.name]
+        if not is_dataclass(kind):
+            parameters.append(parameter.replace(annotation=kind))
+            continue
+        inner = get_type_hints(kind, include_extras=True)
+        names = [field.name for field in fields(kind)]
+        groups[parameter.name] = kind, names
+        parameters += [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=inner[field.name],
+            )
+            for field in fields(kind)
+        ]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        for name, (kind, names) in groups.items():
+            given[name] = kind(**{field: given.pop(field) for field in names})
+        command(**given)
+
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    del run.__wrapped__
+    return run
+
+
+def warn_of_batches(name: str) -> None:
+    """Say that descriptors of an encoder depend on what is encoded together."""
+    warn(
+        f"descriptors of {name} with these options depend on the images encoded together "
+        "(batch_invariant: false); the same image has other descriptors in other company"
+    )
+
+
+def say_index(uri: str, kind: str) -> None:
+    """Build a Milvus index unless the store has it, and print its recall."""
+    say(str(use_index(uri, kind)))
+
+
+def options_of(pairs: Sequence[str]) -> dict[str, int | float | str | bool]:
+    """Read ``key=value`` texts; numbers and true/false are recognised.
+
+    Raises:
+        SettingError: A text has no ``=``.
+
+    Example:
+        >>> options_of(["words=64", "name=x"])
+        {'words': 64, 'name': 'x'}
+    """
+    options: dict[str, int | float | str | bool] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise SettingError(f"an option is key=value, not {pair!r}")
+        options[key] = _value(value)
+    return options
+
+
+def _value(text: str) -> int | float | str | bool:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

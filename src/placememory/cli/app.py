@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Annotated
 
@@ -29,6 +30,7 @@ from placememory.cli import (
     results,
     train,
 )
+from placememory.cli._console import LogHandler
 
 app = typer.Typer(
     name="placememory",
@@ -76,5 +78,9 @@ def _root(
     ] = False,
 ) -> None:
     """A sense of place for robots."""
+    log = logging.getLogger("placememory")
+    if not log.handlers:
+        log.addHandler(LogHandler())
+        log.setLevel(logging.INFO)
     if offline:
         os.environ["PLACEMEMORY_OFFLINE"] = "1"

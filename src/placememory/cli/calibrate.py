@@ -10,9 +10,9 @@ import typer
 
 from placememory._io import write_json
 from placememory.cli import _options as options
-from placememory.cli._common import encoder_of, print_table, progress, say, tell_bad, warn
-from placememory.cli._frames import FrameOptions
+from placememory.cli._console import print_table, progress, say, tell_bad, warn
 from placememory.errors import SettingError
+from placememory.frames import FrameSelection
 from placememory.fusion import PlaceTable
 from placememory.localization.calibration import CalibrationReport, calibrate, calibrate_on_session
 from placememory.localization.run import localize
@@ -25,7 +25,7 @@ def run(
     queries: Annotated[
         Path | None, typer.Option(help="A run through the map, with poses.", show_default=False)
     ] = None,
-    poses: options.Poses = None,
+    poses: options.PoseFile = None,
     session: Annotated[
         str | None, typer.Option(help="Or: a session of the memory, asked of the others.")
     ] = None,
@@ -71,8 +71,8 @@ def _on_run(
     weights: str | None,
     device: str,
 ) -> CalibrationReport:
-    frames = [f for f in FrameOptions(poses=poses).load(queries) if f.pose is not None]
-    encoder = encoder_of(memory, weights=weights, device=device, precision="auto")
+    frames = [f for f in FrameSelection(poses=poses).list_frames(queries) if f.pose is not None]
+    encoder = memory.encoder(weights, device=device)
     with progress("Describing") as advance:
         found = localize(
             memory, frames, encoder=encoder, fusion=None, k=1, skip_bad=True, progress=advance

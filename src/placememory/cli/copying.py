@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from placememory.cli import _options as options
-from placememory.cli._common import progress, say
-from placememory.cli._index import use_index
+from placememory.cli._console import progress, say
 from placememory.memory import copy
 
 
@@ -24,4 +23,4 @@ def run(
     with progress("Copying") as advance, copy(source, target, progress=advance) as copied:
         say(f"{target}: {len(copied)} places")
     if index is not None:
-        use_index(target, index)
+        options.say_index(target, index)

@@ -9,10 +9,8 @@ from typing import Annotated
 import typer
 
 from placememory._registry import require
-from placememory.cli._common import out, progress, say
-from placememory.cli.localize import tell_result
-from placememory.encoders import create
-from placememory.frames import Frame, list_frames, read_poses
+from placememory.cli._console import out, progress, say
+from placememory.cli.localize import print_score
 from placememory.localization import LocalizedRun, RunWriter, localize
 from placememory.maps import read_map
 from placememory.memory import PlaceMemory, images_of_memory
@@ -47,35 +45,31 @@ def run(
     uri = out_dir / "office.memory"
     uri.unlink(missing_ok=True)
     with progress("Building the memory") as advance:
-        built = build(
+        memory = build(
             uri,
-            _posed(building.mapping, building.mapping_vertices),
-            create("lite-vlad"),
-            map_yaml=building.map_yaml.resolve(),
-            source=building.mapping,
+            building.mapping,
+            building.mapping_vertices,
+            map_yaml=building.map_yaml,
             progress=advance,
         )
-    say(f"{built.added} places at {built.images_per_second:.0f} images/s")
-    with PlaceMemory.open(uri, readonly=True) as memory:
-        frames = _posed(building.query, building.query_vertices)
+    say(str(memory.report))
+    with memory:
         with progress("Localising the second run") as advance:
-            result = localize(memory, frames, progress=advance)
+            result = localize(
+                memory, building.query, poses=building.query_vertices, progress=advance
+            )
         score = result.score(RADIUS)
         with RunWriter(out_dir / "answers", radius=RADIUS) as files:
             for estimate in result:
                 files.write(estimate)
             files.finish(result, score)
-        tell_result(result, score)
+        print_score(result, score)
         page = _draw(out_dir, memory, building, result)
     say(
         f"figures are in {(out_dir / 'figures').resolve()}, tables in "
         f"{(out_dir / 'answers').resolve()}; {time.perf_counter() - started:.0f} s in all"
     )
     out.print(f"\nOpen {page.resolve()}", markup=False)
-
-
-def _posed(images: Path, vertices: Path) -> list[Frame]:
-    return read_poses(vertices).join(list_frames(images))[0]
 
 
 def _draw(folder: Path, memory: PlaceMemory, building: Building, result: LocalizedRun) -> Path:

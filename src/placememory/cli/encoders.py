@@ -8,12 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from placememory.cli import _options as options
-from placememory.cli._common import out, print_json, print_table, progress, say
-from placememory.cli._frames import FrameOptions
+from placememory.cli._console import out, print_json, print_table, progress, say
 from placememory.encoders import EncoderInfo, info, infos
 from placememory.encoders.weights import find_weights, is_present
 from placememory.errors import SettingError
-from placememory.frames import FrameImages
+from placememory.frames import FrameImages, list_frames
 
 app = typer.Typer(help="List encoders, show one, fetch its weights.", invoke_without_command=True)
 
@@ -85,7 +84,7 @@ def fit(
 
     source = info(name).weights
     assert source is not None
-    frames = FrameOptions(every=every).load(images)
+    frames = list_frames(images, every=every)
     with progress("Fitting") as advance:
         network = fit_netvlad(
             load_trunk(trunk or find_weights(source)),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from placememory.cli._common import Bars, print_json, print_table, say, warn
+from placememory.cli._console import Bars, print_json, print_table, say, warn
 from placememory.cli.results import COLUMNS, summary_row
 from placememory.compat.casevpr import read_casevpr, run_published
 from placememory.errors import SettingError

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from placememory.cli import _options as options
-from placememory.cli._common import Bars, print_json, print_table, say, warn
+from placememory.cli._console import Bars, print_json, print_table, say, warn
 from placememory.evaluation import evaluate, read_window_evaluation
 
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from placememory.cli import _options as options
-from placememory.cli._common import encoder_of, options_of, say
+from placememory.cli._console import say
+from placememory.cli._options import options_of
 from placememory.encoders import Encoder, create, names
 from placememory.errors import SettingError
 from placememory.memory import PlaceMemory
@@ -58,7 +59,7 @@ def _source(what: str, weights: str | None, chosen: list[str]) -> Encoder:
     if chosen:
         raise SettingError("the options of a memory's encoder are its own; leave out --set")
     with PlaceMemory.open(what, readonly=True) as opened:
-        return encoder_of(opened, weights=weights, device="cpu", precision=_PRECISION)
+        return opened.encoder(weights, precision=_PRECISION)
 
 
 def _encoder(encoder: Encoder, out: Path, image_size: str | None) -> None:

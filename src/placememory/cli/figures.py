@@ -8,39 +8,30 @@ from typing import Annotated
 import typer
 
 from placememory.cli import _options as options
-from placememory.cli._common import encoder_of, progress, say, tell_bad, warn
-from placememory.cli._frames import FrameOptions
+from placememory.cli._console import progress, say, tell_bad, warn
 from placememory.localization import LocalizedRun, localize
 from placememory.maps import OccupancyGrid, read_map
 from placememory.memory import PlaceMemory, images_of_memory
 
 
+@options.grouped
 def run(
     memory: options.Memory,
-    images: options.Queries = None,
+    frames: options.PosedFrames,
+    running: options.Running,
+    images: Annotated[
+        Path | None, typer.Argument(help="Queries to localise and draw.", show_default=False)
+    ] = None,
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for the figures.")] = Path(
         "figures"
     ),
     map_yaml: options.MapYaml = None,
-    place_images: options.PlaceImages = None,
-    poses: options.Poses = None,
+    place_images: Annotated[
+        Path | None, typer.Option(help="Where the memory's images are now, if they have moved.")
+    ] = None,
     radius: options.Radius = 5.0,
     heading: options.Heading = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Candidates shown.")] = 5,
-    session: options.Session = None,
-    pose_format: options.PoseFormat = None,
-    max_gap: options.MaxGap = None,
-    names: options.NameList = None,
-    globs: options.Globs = None,
-    every: options.Every = 1,
-    exif: options.Exif = True,
-    topic: options.Topic = None,
-    pose_topic: options.PoseTopic = None,
-    pose_frames: options.PoseFrames = None,
-    skip_bad: options.SkipBad = False,
-    weights: options.Weights = None,
-    device: options.Device = "cpu",
-    precision: options.Precision = "auto",
 ) -> None:
     """Draw places on the map and, with queries, strips, matches, scores and the similarity matrix.
 
@@ -48,23 +39,17 @@ def run(
     """
     from placememory.figures import draw_gallery
 
-    chosen = FrameOptions(
-        poses, pose_format, max_gap, session, names, globs, every, exif, topic, pose_topic,
-        pose_frames, skip_bad=skip_bad,
-    )  # fmt: skip
     result: LocalizedRun | None = None
     with PlaceMemory.open(memory, readonly=True) as opened:
         if images is not None:
-            frames = chosen.load(images)
-            encoder = encoder_of(opened, weights=weights, device=device, precision=precision)
             with progress("Localising") as advance:
                 result = localize(
                     opened,
-                    frames,
-                    encoder=encoder,
+                    frames.selection.list_frames(images),
+                    encoder=running.encoder_of(opened),
                     fusion=None,
                     k=max(k, 10),
-                    skip_bad=skip_bad,
+                    skip_bad=frames.skip_bad,
                     progress=advance,
                 )
             tell_bad(result.bad)

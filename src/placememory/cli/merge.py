@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from placememory.cli import _options as options
-from placememory.cli._common import progress, say
+from placememory.cli._console import progress, say
 from placememory.memory import merge
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from placememory.cli._common import print_json, print_table, say
+from placememory.cli._console import print_json, print_table, say
 from placememory.errors import InputError, SettingError
 from placememory.evaluation import RunSummary, compare, finished_runs
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from placememory.cli import _options as options
-from placememory.cli._common import Bars, out, print_json, print_table, say
+from placememory.cli._console import Bars, out, print_json, print_table, say
 from placememory.errors import PlaceMemoryError, SettingError
 
 if TYPE_CHECKING:

@@ -2,10 +2,11 @@
 
 from placememory.frames.bags import BagInfo, list_bag, read_bag_info, read_bag_poses, stream_bag
 from placememory.frames.frame import Frame, FrameImages, Image
-from placememory.frames.images import as_rgb, read_ahead, read_image
+from placememory.frames.images import as_frame, as_rgb, read_ahead, read_image
 from placememory.frames.keyframes import sample_evenly, select_keyframes
 from placememory.frames.pose import Pose
 from placememory.frames.poses import JoinReport, PoseRecord, PoseTable, read_poses
+from placememory.frames.selection import FrameSelection, log_join
 from placememory.frames.sources import list_frames, resolve_frames
 from placememory.frames.trajectory import PoseTrack, RelativeMotion, Trajectory
 
@@ -13,6 +14,7 @@ __all__ = [
     "BagInfo",
     "Frame",
     "FrameImages",
+    "FrameSelection",
     "Image",
     "JoinReport",
     "Pose",
@@ -21,9 +23,11 @@ __all__ = [
     "PoseTrack",
     "RelativeMotion",
     "Trajectory",
+    "as_frame",
     "as_rgb",
     "list_bag",
     "list_frames",
+    "log_join",
     "read_ahead",
     "read_bag_info",
     "read_bag_poses",

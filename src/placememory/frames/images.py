@@ -6,6 +6,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,29 @@ def as_rgb(image: object) -> Image:
     if channels == 1:
         return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
     return image[:, :, :3] if channels == 4 else image
+
+
+def as_frame(image: Frame | Image | str | Path, index: int = 0) -> Frame:
+    """Make a frame of an image file or array; a frame stays as it is.
+
+    Args:
+        image: Frame, path, or (H, W, 3) uint8 RGB array; grey (H, W) or (H, W, 1) becomes three
+            equal channels, and alpha (H, W, 4) is dropped.
+        index: Number of the frame.
+
+    Raises:
+        ImageError: The array is no image.
+
+    Example:
+        >>> as_frame(np.zeros((4, 6), np.uint8)).image().shape
+        (4, 6, 3)
+    """
+    if isinstance(image, Frame):
+        return image
+    if isinstance(image, str | Path):
+        return Frame(Path(image).name, "query", index, read=partial(read_image, Path(image)))
+    pixels = as_rgb(image)
+    return Frame(f"frame {index}", "query", index, read=lambda: pixels)
 
 
 def read_ahead(

@@ -7,10 +7,11 @@ from placememory.localization.calibration import (
     calibrate_on_session,
 )
 from placememory.localization.estimate import Estimate, FrameMatch
-from placememory.localization.files import RunWriter
+from placememory.localization.files import RunWriter, record
 from placememory.localization.localizer import Localizer, Step
 from placememory.localization.odometry import MotionLimits, Motions, odometry_of
 from placememory.localization.run import LocalizedRun, RunScore, Summary, follow, localize
+from placememory.localization.stream import OdometrySource, Stream, open_stream
 
 __all__ = [
     "Calibration",
@@ -21,13 +22,17 @@ __all__ = [
     "Localizer",
     "MotionLimits",
     "Motions",
+    "OdometrySource",
     "RunScore",
     "RunWriter",
     "Step",
+    "Stream",
     "Summary",
     "calibrate",
     "calibrate_on_session",
     "follow",
     "localize",
     "odometry_of",
+    "open_stream",
+    "record",
 ]

@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -15,7 +17,9 @@ from placememory._io import write_json
 from placememory.errors import PlaceMemoryError
 from placememory.frames import Pose
 from placememory.localization.estimate import Estimate
-from placememory.localization.run import LocalizedRun, RunScore
+from placememory.localization.localizer import Localizer
+from placememory.localization.run import LocalizedRun, RunScore, follow
+from placememory.localization.stream import Stream
 
 LINES, TRAJECTORY, ESTIMATES = "estimates.jsonl", "trajectory.tum", "estimates.csv"
 MATCHES, METRICS = "test_to_vertex_matches.csv", "metrics.json"
@@ -159,6 +163,50 @@ class RunWriter:
         )
 
 
+def record(
+    localizer: Localizer,
+    stream: Stream,
+    folder: Path,
+    *,
+    radius: float,
+    heading: float | None = None,
+    skip_bad: bool = False,
+    on_estimate: Callable[[Estimate], None] | None = None,
+) -> tuple[LocalizedRun, RunWriter]:
+    """Localise a stream; a line for each frame is on disk before the next frame is read.
+
+    Args:
+        localizer: Ready; it is not reset.
+        stream: Of :func:`placememory.localization.stream.open_stream`.
+        folder: Gets the files of :class:`RunWriter`. Where the stream has no frame that can be
+            read, what an earlier run left there stays.
+        radius: Metres within which an answer is correct.
+        heading: Degrees within which its rotation must be, too.
+        skip_bad: Go on where an image cannot be read; otherwise the first one ends the stream.
+        on_estimate: Called with each estimate as it is made.
+
+    Returns:
+        The run, and the writer, whose :meth:`RunWriter.finish` writes ``metrics.json``.
+    """
+    with closing(stream.steps()) as steps:
+        first = list(islice(steps, 1))
+        with RunWriter(folder, radius=radius, heading=heading) as files:
+
+            def write(estimate: Estimate) -> None:
+                files.write(estimate)
+                if on_estimate is not None:
+                    on_estimate(estimate)
+
+            run = follow(
+                localizer,
+                chain(first, steps),
+                skip_bad=skip_bad,
+                keep=stream.keep,
+                on_estimate=write,
+            )
+    return run, files
+
+
 def match_columns() -> list[str]:
     """Columns of the tutorial's table.
 
@@ -229,9 +277,6 @@ def _pose_cells(pose: Pose | None) -> list[float | None]:
     if pose is None:
         return [None] * len(_POSE)
     return [pose.x, pose.y, pose.z, *(pose.quaternion or (None,) * 4)]
-
-
-LINES = "estimates.jsonl"
 
 
 def _csv_line(row: Sequence[Any]) -> str:

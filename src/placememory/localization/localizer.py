@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from placememory._checks import check_whole
 from placememory._types import Vectors
 from placememory.encoders import Encoder, SequenceEncoder, SequenceStream, create, from_card
 from placememory.errors import DescriptorError, ImageError, InputError, SettingError
-from placememory.frames import Frame, Image
+from placememory.frames import Frame, Image, as_frame
 from placememory.frames.quality import is_blurred, shows_something
 from placememory.fusion import Belief, Evidence, Fusion, Odometry, PlaceTable
 from placememory.geometry import (
@@ -200,7 +201,7 @@ class Localizer:
 
     def observe(
         self,
-        image: Frame | Image | None = None,
+        image: Frame | Image | str | Path | None = None,
         odometry: Odometry | None = None,
         *,
         descriptor: ArrayLike | None = None,
@@ -209,7 +210,8 @@ class Localizer:
         """Take the next frame.
 
         Args:
-            image: A frame, or (H, W, 3) uint8 RGB; may be left out where the descriptor is given.
+            image: A frame, a file, or (H, W, 3) uint8 RGB; may be left out where the descriptor is
+                given.
             odometry: Motion since the frame before, in the robot's frame of then; ``None`` if
                 unknown.
             descriptor: (D,) of the frame, where it is known already; the image is then read only
@@ -221,12 +223,16 @@ class Localizer:
 
         Raises:
             InputError: There is neither an image nor a descriptor.
+            ImageError: An array is no image.
             DescriptorError: A given descriptor has another length or type than the memory's.
         """
         if image is None and descriptor is None:
             raise InputError("give an image, a frame or a descriptor")
         with self._lock:
-            frame = image if isinstance(image, Frame) else _frame_of(image, self._count)
+            count = self._count
+            frame = (
+                Frame(f"frame {count}", "query", count) if image is None else as_frame(image, count)
+            )
             estimate = self._observe(frame, odometry, descriptor, sequence)
             self._count += 1
             self._latest = estimate
@@ -450,7 +456,7 @@ class _Describer:
             DescriptorError: The descriptor has NaN or is zero.
         """
         if self._encoder is None:
-            self._encoder = from_card(self._memory.card)
+            self._encoder = self._memory.encoder()
             self._begin()
         frame = sequence = None
         if self._stream is not None:
@@ -502,14 +508,6 @@ def create_matcher(
     if "sequence_length" in matching.settings_of(name):
         given.setdefault("sequence_length", length)
     return matching.create(name, **given)
-
-
-def _frame_of(image: Image | None, number: int) -> Frame:
-    """A frame around an image array, or around nothing but a number."""
-    if image is None:
-        return Frame(f"frame {number}", "query", number)
-    pixels = np.asarray(image)
-    return Frame(f"frame {number}", "query", number, read=lambda: pixels)
 
 
 class _Clock:

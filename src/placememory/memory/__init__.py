@@ -1,13 +1,28 @@
 """The place memory: places with descriptors, poses and the card of their encoder."""
 
-from placememory.memory.images import ImageOf, images_of, images_of_memory, no_images, read_image
-from placememory.memory.place import Candidate, Place, PlaceId
-from placememory.memory.place_memory import IndexRecall, PlaceMemory, index_recall
+from placememory.memory.images import (
+    ImageOf,
+    images_folder,
+    images_of,
+    images_of_memory,
+    no_images,
+    read_image,
+)
+from placememory.memory.place import Candidate, Candidates, Place, PlaceId
+from placememory.memory.place_memory import (
+    UNKNOWN_ENCODER,
+    IndexRecall,
+    PlaceMemory,
+    index_recall,
+    use_index,
+)
 from placememory.memory.search import Where
 from placememory.memory.transfer import PruneReport, copy, merge, prune
 
 __all__ = [
+    "UNKNOWN_ENCODER",
     "Candidate",
+    "Candidates",
     "ImageOf",
     "IndexRecall",
     "Place",
@@ -16,6 +31,7 @@ __all__ = [
     "PruneReport",
     "Where",
     "copy",
+    "images_folder",
     "images_of",
     "images_of_memory",
     "index_recall",
@@ -23,4 +39,5 @@ __all__ = [
     "no_images",
     "prune",
     "read_image",
+    "use_index",
 ]

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from placememory._checks import check_choice
 from placememory._types import Progress
-from placememory.encoders import Encoder, EncoderCard, FittableEncoder
+from placememory.encoders import Encoder, EncoderCard, FittableEncoder, resolve_encoder
 from placememory.encoders.base import Descriptors
 from placememory.encoders.batching import BATCH, BadFrames, encode_frames, fit_on_sample
-from placememory.errors import InputError
-from placememory.frames import Frame
-from placememory.frames.keyframes import sample_evenly
+from placememory.errors import InputError, SettingError
+from placememory.frames import Frame, PoseTable, resolve_frames, sample_evenly
 from placememory.frames.names import facts_of_name
-from placememory.memory import Place, PlaceMemory
+from placememory.maps import read_map
 from placememory.memory.features_h5 import FeatureReader
-
-UNKNOWN_ENCODER = "unknown (feature file)"
-"""Name on the card of a memory made from feature files that do not say their encoder."""
+from placememory.memory.place import Place
+from placememory.memory.place_memory import UNKNOWN_ENCODER, PlaceMemory
 
 _FEATURE_BATCH = 512
 _CHECKED = 3
@@ -56,68 +57,113 @@ class BuildReport:
         """Images encoded a second, reading included."""
         return self.added / self.seconds if self.seconds > 0 else 0.0
 
+    def __str__(self) -> str:
+        """Counts and time in one line."""
+        parts = [f"{self.added} places added"]
+        parts += [f"{self.present} were there already"] if self.present else []
+        parts += [f"{self.moved} of them got another pose or stamp"] if self.moved else []
+        parts += [f"{self.without_pose} have no pose"] if self.without_pose else []
+        speed = f" ({self.images_per_second:.0f} images/s)" if self.added else ""
+        return f"{', '.join(parts)}; {self.seconds:.1f} s{speed}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {**asdict(self), "images_per_second": self.images_per_second}
+
 
 def build(
     uri: str | Path,
-    frames: Sequence[Frame],
-    encoder: Encoder,
+    images: str | Path | Sequence[Frame],
+    poses: str | Path | PoseTable | None = None,
+    encoder: Encoder | str | None = None,
     *,
-    frame_id: str = "map",
+    session: str | None = None,
+    frame_id: str | None = None,
     map_yaml: Path | str | None = None,
     source: Path | str | None = None,
     dtype: str = "float32",
     skip_bad: bool = False,
     batch: int = BATCH,
     progress: Progress | None = None,
-) -> BuildReport:
+) -> PlaceMemory:
     """Write frames into a memory; what is there already is not done again.
 
     A memory that does not exist is made. An encoder that needs a vocabulary has it fitted on the
     frames, at an even spacing; a memory that exists keeps its own, so runs added later fit in. A
-    build that was cut off goes on when the same call is made again, and has lost at most the batch
-    in flight.
+    build that was interrupted goes on when the same call is made again, and has lost at most the
+    batch in flight. What a frame does not know (its pose, say, when the run is given again without
+    poses) stays as the memory has it.
 
     Args:
         uri: Address of the memory (see :meth:`PlaceMemory.create`).
-        frames: With images, and with poses where known.
-        encoder: Fitted or not.
-        frame_id: Name of the map frame, for a new memory.
-        map_yaml: ROS map under the places, remembered for figures.
-        source: Where the images lie, remembered for figures.
+        images: A folder, video or bag, or frames with images and, where known, poses.
+        poses: File or table of poses to join.
+        encoder: The encoder, fitted or not, or its name; by default the memory's own or, for a new
+            memory, the default one.
+        session: Name of the session, where ``images`` is a path; by default that of the folder.
+        frame_id: Name of the map frame, for a new memory; by default that of the poses.
+        map_yaml: ROS map under the places, stored for figures.
+        source: Where the images are, stored for figures; by default ``images`` if it is a path.
         dtype: ``float32`` or ``float16``, how a new memory stores descriptors.
         skip_bad: Leave out, and count, images that cannot be read.
         batch: Frames a transaction.
         progress: Called with frames done and frames in all.
 
-    What a frame does not know (its pose, say, when the run is given again without poses) stays as
-    the memory has it.
+    Returns:
+        The open memory; close it, or use it in a ``with`` statement. Its ``report`` says what was
+        done.
 
     Raises:
         ImageError: An image cannot be read.
-        InputError: The memory holds another image under the same session and index.
+        InputError: The images, the poses or the map cannot be read, or the memory has another
+            image under the same session and index.
+        EncoderError: No encoder has this name.
         EncoderMismatchError: The memory was made by another encoder.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from placememory.encoders import Preprocess
+        >>> class Mean:
+        ...     card = EncoderCard(name="mean", dim=3, preprocess=Preprocess(longest=8))
+        ...     def encode(self, images):
+        ...         means = np.float32([image.mean((0, 1)) for image in images])
+        ...         return means / np.linalg.norm(means, axis=1, keepdims=True)
+        >>> red = Frame("red.png", "run1", 0, read=lambda: np.uint8([[[200, 10, 10]]]))
+        >>> with build(f"{tempfile.mkdtemp()}/m", [red], encoder=Mean()) as memory:
+        ...     len(memory), memory.report.added
+        (1, 1)
     """
     started = time.perf_counter()
+    _check_address(uri)
+    check_choice("dtype", dtype, ("float32", "float16"))
+    frames = resolve_frames(images, poses, session=session)
+    if source is None and isinstance(images, str | Path):
+        source = images
+    if frame_id is None:
+        frame_id = next((f.pose.frame_id for f in frames if f.pose is not None), "map")
+    made = _encoder_for(uri, encoder)
     bad = BadFrames(skip_bad)
     job = _Build(frames, bad, progress)
     sample: list[Frame] = []
     descriptors = None
     if not PlaceMemory.exists(uri):
-        encoder, sample, descriptors = fit_on_sample(encoder, frames, bad, progress)
+        made, sample, descriptors = fit_on_sample(made, frames, bad, progress)
         job.encoded = len(sample)
-    memory = _open_or_create(uri, encoder.card, frame_id, map_yaml, dtype)
-    with memory:
-        encoder = _with_words_of(memory, encoder)
-        memory.check_encoder(encoder.card)
+    memory = _open_or_create(uri, made.card, frame_id, _check_map(map_yaml), dtype)
+    with _closing_on_error(memory):
+        made = _with_words_of(memory, made)
+        memory.check_encoder(made.card)
         if source is not None:
-            _set_source(memory, frames, Path(source).resolve(), encoder)
+            _set_source(memory, frames, Path(source).resolve(), made)
         moved = job.update_known(memory)
         if descriptors is not None:
             for start in range(0, len(sample), batch):
                 job.add(memory, sample[start : start + batch], descriptors[start : start + batch])
-        for part, encoded in encode_frames(encoder, job.missing(), bad, batch=batch):
+        for part, encoded in encode_frames(made, job.missing(), bad, batch=batch):
             job.add(memory, part, encoded)
-    return job.report(moved, fitted_on=len(sample), started=started)
+        memory.report = job.report(moved, fitted_on=len(sample), started=started)
+    return memory
 
 
 def build_from_features(
@@ -128,7 +174,7 @@ def build_from_features(
     frame_id: str = "map",
     map_yaml: Path | str | None = None,
     dtype: str = "float32",
-) -> BuildReport:
+) -> PlaceMemory:
     """Write descriptors of hloc feature files into a memory.
 
     Args:
@@ -139,15 +185,20 @@ def build_from_features(
         map_yaml: ROS map under the places.
         dtype: How a new memory stores descriptors.
 
+    Returns:
+        The open memory, with its ``report``.
+
     Raises:
         InputError: A file is damaged, or a frame is not in it.
         EncoderMismatchError: The memory was made by another encoder.
     """
     started = time.perf_counter()
+    _check_address(uri)
+    check_choice("dtype", dtype, ("float32", "float16"))
     with FeatureReader(features) as reader:
         card = reader.card or EncoderCard(name=UNKNOWN_ENCODER, dim=reader.dim)
-        memory = _open_or_create(uri, card, frame_id, map_yaml, dtype)
-        with memory:
+        memory = _open_or_create(uri, card, frame_id, _check_map(map_yaml), dtype)
+        with _closing_on_error(memory):
             memory.check_encoder(card)
             job = _Build(frames, BadFrames(), None)
             moved = job.update_known(memory)
@@ -156,7 +207,8 @@ def build_from_features(
             for start in range(0, len(missing), _FEATURE_BATCH):
                 part = missing[start : start + _FEATURE_BATCH]
                 job.add(memory, part, reader.read([frame.name for frame in part]))
-    return job.report(moved, fitted_on=0, started=started)
+            memory.report = job.report(moved, fitted_on=0, started=started)
+    return memory
 
 
 def feature_frames(features: Path | str | Sequence[Path | str], session: str) -> list[Frame]:
@@ -261,7 +313,7 @@ def _updated(old: Place, new: Place) -> Place:
 def _set_source(
     memory: PlaceMemory, frames: Sequence[Frame], folder: Path, encoder: Encoder
 ) -> None:
-    """Remember the folder of the images; from another folder than before, they must be the same."""
+    """Store the folder of the images; from another folder than before, they must be the same."""
     sessions = {frame.session for frame in frames}
     before = memory.manifest.sources
     if any(before.get(session, str(folder)) != str(folder) for session in sessions):
@@ -328,3 +380,36 @@ def _with_words_of(memory: PlaceMemory, encoder: Encoder) -> Encoder:
         return encoder
     memory.check_encoder(encoder.card.replaced(fitted=memory.card.fitted))
     return encoder.with_fitted(memory.card.fitted)
+
+
+def _encoder_for(uri: str | Path, encoder: Encoder | str | None) -> Encoder:
+    """The encoder asked for; by default the memory's own where there is a memory."""
+    if encoder is None and PlaceMemory.exists(uri):
+        with PlaceMemory.open(uri, readonly=True) as memory:
+            return memory.encoder()
+    return resolve_encoder(encoder)
+
+
+def _check_address(uri: object) -> None:
+    if not isinstance(uri, str | Path):
+        raise SettingError(
+            f"the address of a memory is a path or text, not {type(uri).__name__}; to add frames "
+            "to an open memory, close it and give its uri"
+        )
+
+
+def _check_map(path: Path | str | None) -> Path | None:
+    """The absolute path of a map that can be read."""
+    if path is None:
+        return None
+    read_map(path)
+    return Path(path).resolve()
+
+
+@contextmanager
+def _closing_on_error(memory: PlaceMemory) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        memory.close()
+        raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from placememory.errors import ImageError
+from placememory.errors import ImageError, InputError
 from placememory.frames import Frame, Image, list_frames
 from placememory.frames.bags import is_bag
 from placememory.frames.video import is_video
@@ -60,6 +60,19 @@ def images_of_memory(memory: PlaceMemory, folder: Path | None = None) -> ImageOf
         if source is not None:
             frames += _frames_below(memory, session, Path(source))
     return images_of(frames)
+
+
+def images_folder(memory: PlaceMemory) -> Path:
+    """Find the folder of the images that a memory was built from.
+
+    Raises:
+        InputError: It is not there any more.
+    """
+    folders = (memory.manifest.sources.get(name) for name in memory.sessions())
+    for folder in folders:
+        if folder is not None and Path(folder).is_dir():
+            return Path(folder)
+    raise InputError(f"{memory.uri}: the images it was built from are not where they were")
 
 
 def _frames_below(memory: PlaceMemory, session: str, source: Path) -> list[Frame]:

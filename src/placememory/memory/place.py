@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import operator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from placememory._registry import require
 from placememory.errors import InputError
 from placememory.frames import Frame, Pose
 
 PlaceId = tuple[str, int]
 _INT64 = 1 << 63
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,10 @@ class Place:
                 f"the session name {self.session!r} is no UTF-8 text; name the session yourself "
                 "(--session)"
             )
+
+    def __repr__(self) -> str:
+        pose = "no pose" if self.pose is None else f"({self.pose.x:.2f}, {self.pose.y:.2f})"
+        return f"Place({self.session!r}, {self.index}, {self.name!r}, {pose})"
 
     @property
     def id(self) -> PlaceId:
@@ -154,3 +162,52 @@ class Candidate:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return {"rank": self.rank, "similarity": self.similarity, **self.place.to_dict()}
+
+    def to_row(self) -> dict[str, Any]:
+        """What people read of it, for a table; the yaw is in degrees."""
+        place, pose = self.place, self.place.pose
+        return {
+            "rank": self.rank,
+            "similarity": self.similarity,
+            "session": place.session,
+            "index": place.index,
+            "name": place.name,
+            "vertex_id": place.vertex_id,
+            "x": None if pose is None else pose.x,
+            "y": None if pose is None else pose.y,
+            "yaw": None if pose is None or pose.quaternion is None else math.degrees(pose.yaw),
+        }
+
+    def __repr__(self) -> str:
+        return f"Candidate({self.rank}: {self.place.name!r}, similarity {self.similarity:.3f})"
+
+
+class Candidates(list[Candidate]):
+    """The candidates of one query, best first: a list that is also a table.
+
+    Example:
+        >>> Candidates([Candidate(Place("run1", 3, "a.png"), 0.91, 1)])
+        Candidates(1: 'a.png' 0.910)
+    """
+
+    def __init__(self, candidates: Iterable[Candidate] = ()) -> None:
+        super().__init__(candidates)
+
+    def __repr__(self) -> str:
+        shown = [f"{c.rank}: {c.place.name!r} {c.similarity:.3f}" for c in self[:_SHOWN]]
+        more = [f"{len(self) - _SHOWN} more"] if len(self) > _SHOWN else []
+        return f"Candidates({', '.join([*shown, *more])})"
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Plain values, for JSON."""
+        return [candidate.to_dict() for candidate in self]
+
+    def to_frame(self) -> Any:
+        """A row for each candidate, as a pandas data frame.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        pandas = require("pandas", extra="figures", purpose="Tables of candidates")
+        columns = ("rank", "similarity", "session", "index", "name", "vertex_id", "x", "y", "yaw")
+        return pandas.DataFrame([candidate.to_row() for candidate in self], columns=columns)

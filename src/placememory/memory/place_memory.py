@@ -1,4 +1,4 @@
-"""PlaceMemory: what a robot keeps of the places it has seen."""
+"""PlaceMemory: the places of a map with their descriptors and poses, in a store."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from placememory._version import __version__
-from placememory.encoders import EncoderCard
+from placememory.encoders import Encoder, EncoderCard, from_card
 from placememory.errors import (
     DescriptorError,
+    EncoderError,
     EncoderMismatchError,
     MemoryDamagedError,
     MemoryFormatError,
     SettingError,
 )
-from placememory.frames import Frame
-from placememory.frames.keyframes import sample_evenly
-from placememory.memory.place import Candidate, Place, PlaceId
-from placememory.memory.rows import Rows, unit_rows
+from placememory.frames import Frame, Image, as_frame, sample_evenly
+from placememory.memory.place import Candidate, Candidates, Place, PlaceId
+from placememory.memory.rows import PlaceRows, unit_rows
 from placememory.memory.search import Where, top_k
 from placememory.memory.stores import (
     Manifest,
@@ -35,14 +35,24 @@ from placememory.memory.stores import (
     store_exists,
 )
 
+if TYPE_CHECKING:
+    from placememory.memory.build import BuildReport
+
 Search = Literal["exact", "store"]
+
+UNKNOWN_ENCODER = "unknown (feature file)"
+"""Name on the card of a memory made from feature files that do not say their encoder."""
 
 
 class PlaceMemory:
-    """Places of one map: descriptors with poses, under the card of the encoder that made them.
+    """Places of one map: descriptors with poses, and the card of the encoder that made them.
 
     The store is the durable truth; the descriptors of an open memory also stay resident, so that
     one matrix product answers a search. Another process's writes are seen after :meth:`refresh`.
+
+    Attributes:
+        card: Of the encoder.
+        report: What the build did, where the memory comes from :func:`placememory.build`.
 
     Example:
         >>> import tempfile
@@ -59,11 +69,13 @@ class PlaceMemory:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._encoder: Encoder | None = None
+        self.report: BuildReport | None = None
         try:
             self.card = _card(store)
             if self.card.hash != store.manifest.card_hash:
                 raise MemoryDamagedError(f"{store.uri}: the encoder card is damaged")
-            self._rows: Rows | None = None
+            self._rows: PlaceRows | None = None
             self.refresh()
         except BaseException:
             store.close()
@@ -139,6 +151,38 @@ class PlaceMemory:
         """Whether there is a memory at this address."""
         return store_exists(uri)
 
+    def __repr__(self) -> str:
+        sessions = len(self.sessions())
+        return (
+            f"PlaceMemory({self.uri!r}, {len(self):,} places of {sessions} "
+            f"session{'s' * (sessions != 1)}, {self.card.name})"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON: what is in the memory and what made it."""
+        manifest, positions = self.manifest, self.rows.positions
+        posed = positions[~np.isnan(positions[:, 0])]
+        extent = None
+        if len(posed):
+            low, high = posed.min(axis=0), posed.max(axis=0)
+            extent = {"x": [low[0], high[0]], "y": [low[1], high[1]]}
+        return {
+            "address": self.uri,
+            "made_by": manifest.software,
+            "places": len(self),
+            "with_a_pose": len(posed),
+            "extent": extent,
+            "map_frame": manifest.frame_id,
+            "map": manifest.map_yaml,
+            "encoder": self.card.name,
+            "encoder_hash": self.card.hash,
+            "encoder_options": dict(self.card.options),
+            "descriptors_depend_on_the_batch": not self.card.batch_invariant,
+            "descriptor": f"{manifest.dim} x {manifest.dtype}",
+            "sequence_descriptor": manifest.sequence_dim,
+            "sessions": self.sessions(),
+        }
+
     @property
     def uri(self) -> str:
         """The address, as given."""
@@ -150,7 +194,7 @@ class PlaceMemory:
         return self._store.manifest
 
     @property
-    def rows(self) -> Rows:
+    def rows(self) -> PlaceRows:
         """Places and descriptors in the order of place ids, as of the last refresh or write."""
         if self._rows is None:
             self._rows = self._store.read()
@@ -185,6 +229,53 @@ class PlaceMemory:
         for place in self.places:
             counts[place.session] = counts.get(place.session, 0) + 1
         return counts
+
+    def encoder(
+        self, weights: str | Path | None = None, *, device: str = "cpu", precision: str = "auto"
+    ) -> Encoder:
+        """Rebuild the encoder of the memory from its card; the same one for the same memory.
+
+        Args:
+            weights: File of weights; by default the published ones.
+            device: Such as ``cpu`` or ``cuda:0``.
+            precision: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+
+        Raises:
+            EncoderError: The encoder is not known here, or the memory was made from feature files
+                that do not say it.
+        """
+        if self.card.name == UNKNOWN_ENCODER:
+            raise EncoderError(
+                f"{self.uri} was built from a feature file that does not say its encoder, so "
+                "images cannot be encoded for it; describe them with the same encoder, and use "
+                "pairs"
+            )
+        if (weights, device, precision) != (None, "cpu", "auto"):
+            return from_card(self.card, weights, device=device, precision=precision)
+        if self._encoder is None:
+            self._encoder = from_card(self.card)
+        return self._encoder
+
+    def query(
+        self, image: str | Path | Image | Frame, k: int = 5, where: Where | None = None
+    ) -> Candidates:
+        """Encode an image and search its most similar places.
+
+        Args:
+            image: File, (H, W, 3) uint8 RGB array (grey and alpha are converted), or a frame.
+            k: How many; all places if there are fewer.
+            where: Which places may answer.
+
+        Returns:
+            The candidates, most similar first; see :meth:`search`.
+
+        Raises:
+            ImageError: The image cannot be read, or is no image.
+            EncoderError: See :meth:`encoder`.
+            SettingError: ``k`` is below 1.
+        """
+        [found] = self.search(self.encoder().encode([as_frame(image).image()]), k, where)
+        return found
 
     def check_encoder(self, card: EncoderCard) -> None:
         """Check that descriptors of an encoder belong here.
@@ -247,10 +338,10 @@ class PlaceMemory:
         places = [f if isinstance(f, Place) else Place.from_frame(f) for f in frames]
         if not places and np.size(descriptors) == 0:
             return 0
-        self._write(self._checked_rows(places, descriptors, sequence_descriptors))
+        self._write(self._check_rows(places, descriptors, sequence_descriptors))
         return len(places)
 
-    def add_rows(self, rows: Rows) -> None:
+    def add_rows(self, rows: PlaceRows) -> None:
         """Write rows of a memory as they are (see :func:`placememory.memory.copy`).
 
         A memory of float16 rounds what is longer.
@@ -275,7 +366,7 @@ class PlaceMemory:
         where: Where | None = None,
         *,
         using: Search = "exact",
-    ) -> list[list[Candidate]]:
+    ) -> list[Candidates]:
         """The most similar places for each query.
 
         Args:
@@ -301,10 +392,10 @@ class PlaceMemory:
         rows = self.rows
         allowed = None if where is None else where.rows(rows)
         return [
-            [
+            Candidates(
                 Candidate(rows.places[row], float(similarity), rank)
                 for rank, (row, similarity) in enumerate(zip(*found, strict=True), start=1)
-            ]
+            )
             for found in top_k(rows.descriptors, queries, k, allowed)
         ]
 
@@ -332,22 +423,22 @@ class PlaceMemory:
         self._store.make_index(kind)
 
     def set_map(self, map_yaml: Path | str) -> None:
-        """Remember the ROS map under the places, for figures."""
+        """Store the path of the ROS map under the places, for figures."""
         self._store.update(map_yaml=_shown(map_yaml))
 
     def set_sources(self, folders: Mapping[str, Path | str]) -> None:
-        """Remember where the images of sessions lie, by session, for figures."""
+        """Store the folders of the sessions' images, by session, for figures."""
         known = self.manifest.sources
         sources = {**known, **{name: _shown(folder) for name, folder in folders.items()}}
         if sources != known:
             self._store.update(sources=sources)
 
     def set_calibration(self, values: Mapping[str, float]) -> None:
-        """Keep what similarities are worth on this map; see ``placememory calibrate``."""
+        """Store the calibration of similarities on this map; see ``placememory calibrate``."""
         self._store.update(calibration=dict(values))
 
     def close(self) -> None:
-        """Let go of files and connections. May be called twice."""
+        """Close files and connections. May be called twice."""
         self._store.close()
 
     def __enter__(self) -> PlaceMemory:
@@ -361,9 +452,9 @@ class PlaceMemory:
     ) -> None:
         self.close()
 
-    def _checked_rows(
+    def _check_rows(
         self, places: list[Place], descriptors: ArrayLike, sequences: ArrayLike | None
-    ) -> Rows:
+    ) -> PlaceRows:
         names = [place.name for place in places]
         unit = unit_rows(descriptors, self.card.dim, names)
         if len(unit) != len(places):
@@ -372,21 +463,22 @@ class PlaceMemory:
             raise DescriptorError("two frames of one call have the same session and index")
         manifest = self.manifest
         kept = _sequence_rows(sequences, len(places), manifest.sequence_dim, names)
-        return Rows(places, unit, kept).rounded(manifest.dtype)
+        return PlaceRows(places, unit, kept).rounded(manifest.dtype)
 
-    def _write(self, rows: Rows) -> None:
+    def _write(self, rows: PlaceRows) -> None:
         self._rows = None
         self._store.upsert(rows)
 
     def _search_store(
         self, queries: NDArray[np.float32], k: int, where: Where | None
-    ) -> list[list[Candidate]]:
+    ) -> list[Candidates]:
         allowed = self.rows if where is None else self.rows.take(where.rows(self.rows).tolist())
         by_id: dict[PlaceId, Place] = {place.id: place for place in allowed.places}
         results = []
         for found in self._store.search(queries, k, where):
             known = [(by_id[i], similarity) for i, similarity in found if i in by_id][:k]
-            results.append([Candidate(p, s, rank) for rank, (p, s) in enumerate(known, start=1)])
+            ranked = enumerate(known, start=1)
+            results.append(Candidates(Candidate(p, s, rank) for rank, (p, s) in ranked))
         return results
 
 
@@ -477,3 +569,22 @@ def index_recall(memory: PlaceMemory, *, k: int = 10, sample: int = 200) -> Inde
         len(queries),
         len(memory),
     )
+
+
+def use_index(uri: str | Path, kind: str) -> IndexRecall:
+    """Build an index of a Milvus store unless it has it, and measure its recall.
+
+    Args:
+        uri: Address of the memory.
+        kind: ``flat``, ``ivf`` or ``hnsw``.
+
+    Raises:
+        SettingError: The kind is unknown, or the store has no index of its own.
+    """
+    for known in get_args(StoreIndex):
+        if kind == known:
+            with PlaceMemory.open(uri) as memory:
+                if not memory.has_index or (memory.manifest.index or "flat") != known:
+                    memory.make_index(known)
+                return index_recall(memory)
+    raise SettingError(f"the index is {', '.join(get_args(StoreIndex))}, not {kind!r}")

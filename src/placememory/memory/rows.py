@@ -1,4 +1,4 @@
-"""Rows: places with their descriptors, as they go into a store and come out of it."""
+"""Places with their descriptors, as they go into a store and come out of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Rows:
+class PlaceRows:
     """Places with their descriptors.
 
     Attributes:
@@ -38,20 +38,20 @@ class Rows:
         """Count of places."""
         return len(self.places)
 
-    def take(self, indices: Sequence[int]) -> Rows:
+    def take(self, indices: Sequence[int]) -> PlaceRows:
         """Some of the rows, in the order of ``indices``."""
         chosen = np.array(indices, dtype=np.int64)
         sequences = None if self.sequences is None else self.sequences[chosen]
-        return Rows([self.places[i] for i in indices], self.descriptors[chosen], sequences)
+        return PlaceRows([self.places[i] for i in indices], self.descriptors[chosen], sequences)
 
-    def rounded(self, dtype: str) -> Rows:
+    def rounded(self, dtype: str) -> PlaceRows:
         """The rows as a memory that stores ``float32`` or ``float16`` keeps them."""
         if dtype == "float32":
             return self
         sequences = None if self.sequences is None else _rounded(self.sequences, dtype)
-        return Rows(self.places, _rounded(self.descriptors, dtype), sequences)
+        return PlaceRows(self.places, _rounded(self.descriptors, dtype), sequences)
 
-    def sorted(self) -> Rows:
+    def sorted(self) -> PlaceRows:
         """The rows in the order of their place ids."""
         order = sorted(range(len(self)), key=lambda i: self.places[i].id)
         return self if order == list(range(len(self))) else self.take(order)

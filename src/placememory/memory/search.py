@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placememory.errors import SettingError
-from placememory.memory.rows import Rows
+from placememory.memory.rows import PlaceRows
 
 ROUNDING = 2e-5
 """Bound on the float32 error of a product of two unit vectors."""
@@ -173,7 +173,7 @@ class Where:
             return None
         return (self.session,) if isinstance(self.session, str) else tuple(self.session)
 
-    def rows(self, rows: Rows) -> NDArray[np.int64]:
+    def rows(self, rows: PlaceRows) -> NDArray[np.int64]:
         """Numbers of the rows that meet all conditions, increasing."""
         allowed = np.ones(len(rows), dtype=bool)
         if self.sessions is not None:

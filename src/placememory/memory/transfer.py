@@ -15,7 +15,7 @@ from placememory._types import Progress
 from placememory.errors import MemoryLockedError, SettingError
 from placememory.memory.place import PlaceId
 from placememory.memory.place_memory import PlaceMemory
-from placememory.memory.rows import Rows
+from placememory.memory.rows import PlaceRows
 from placememory.memory.search import top_k
 
 BATCH = 1024
@@ -125,7 +125,7 @@ def _add_missing(target: PlaceMemory, source: PlaceMemory, progress: Progress | 
     target.set_sources(source.manifest.sources)
 
 
-def _states(rows: Rows) -> dict[PlaceId, int]:
+def _states(rows: PlaceRows) -> dict[PlaceId, int]:
     """Checksum of each row by its place id."""
     return {place.id: int(crc) for place, crc in zip(rows.places, rows.checksums, strict=True)}
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from placememory.errors import MemoryFormatError, MemoryNotFoundError, MemoryStoreError
 from placememory.memory.place import PlaceId
-from placememory.memory.rows import Rows
+from placememory.memory.rows import PlaceRows
 from placememory.memory.search import Where
 from placememory.memory.stores import milvus_schema as schema
 from placememory.memory.stores.milvus_client import (
@@ -119,7 +119,7 @@ class MilvusStore(Store):
         state = self._settled()
         self._save(state.model_copy(update={"manifest": state.manifest.model_copy(update=fields)}))
 
-    def read(self) -> Rows:
+    def read(self) -> PlaceRows:
         """See :class:`Store`."""
         state = self._state()
         rows = self._read_rows(state)
@@ -127,7 +127,7 @@ class MilvusStore(Store):
             check_rows(rows, state.manifest, self.uri)
         return rows
 
-    def upsert(self, rows: Rows) -> None:
+    def upsert(self, rows: PlaceRows) -> None:
         """See :class:`Store`."""
         for start in range(0, len(rows), _MOST_ROWS):
             part = rows.take(range(start, min(start + _MOST_ROWS, len(rows))))
@@ -264,7 +264,7 @@ class MilvusStore(Store):
         if self._readonly:
             raise MemoryStoreError(f"{self.uri}: the memory was opened for reading only")
 
-    def _upsert_batch(self, rows: Rows) -> None:
+    def _upsert_batch(self, rows: PlaceRows) -> None:
         state = self._settled()
         batch = state.revision + 1
         keys = [schema.key_of(place.id) for place in rows.places]
@@ -330,7 +330,7 @@ class MilvusStore(Store):
             )
         )
 
-    def _read_rows(self, state: State) -> Rows:
+    def _read_rows(self, state: State) -> PlaceRows:
         condition = f"batch <= {state.revision}" if state.pending else ""
         entities = self._entities("", condition, "place", "descriptor")
         sequences = {}

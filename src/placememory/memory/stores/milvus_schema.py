@@ -18,7 +18,7 @@ import numpy as np
 from placememory._registry import require
 from placememory.errors import InputError
 from placememory.memory.place import Place, PlaceId
-from placememory.memory.rows import Rows
+from placememory.memory.rows import PlaceRows
 from placememory.memory.search import Where
 
 KEY_LENGTH = 1024
@@ -111,7 +111,7 @@ def pages(count: int, size: int) -> Iterator[str]:
         yield f"slot >= {first} and slot < {end}"
 
 
-def place_entities(rows: Rows, batch: int) -> list[dict[str, Any]]:
+def place_entities(rows: PlaceRows, batch: int) -> list[dict[str, Any]]:
     """Rows as entities of the places collection."""
     return [
         {
@@ -129,7 +129,7 @@ def place_entities(rows: Rows, batch: int) -> list[dict[str, Any]]:
     ]
 
 
-def sequence_entities(rows: Rows, batch: int) -> list[dict[str, Any]]:
+def sequence_entities(rows: PlaceRows, batch: int) -> list[dict[str, Any]]:
     """Sequence descriptors of the rows that have one."""
     if rows.sequences is None:
         return []
@@ -146,7 +146,7 @@ def rows_of(
     sequences: dict[str, Any],
     dim: int,
     sequence_dim: int | None,
-) -> Rows:
+) -> PlaceRows:
     """Entities that were read, as rows in the order of place ids."""
     places = [Place.from_json(entity["place"]) for entity in entities]
     descriptors = np.empty((len(entities), dim), np.float32)
@@ -155,7 +155,7 @@ def rows_of(
         descriptors[i] = entity["descriptor"]
         if kept is not None and entity["key"] in sequences:
             kept[i] = sequences[entity["key"]]
-    return Rows(places, descriptors, kept).sorted()
+    return PlaceRows(places, descriptors, kept).sorted()
 
 
 def pieces(data: bytes) -> Iterator[str]:

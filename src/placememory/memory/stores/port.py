@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from placememory.errors import InputError, MemoryDamagedError, SettingError
-from placememory.memory.rows import Rows
+from placememory.memory.rows import PlaceRows
 from placememory.memory.search import Where
 
 FORMAT = 1
@@ -91,7 +91,7 @@ class Store(ABC):
         """Change fields of the manifest (``map_yaml``)."""
 
     @abstractmethod
-    def read(self) -> Rows:
+    def read(self) -> PlaceRows:
         """All rows in the order of their place ids, checked against count and checksum.
 
         Raises:
@@ -99,7 +99,7 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def upsert(self, rows: Rows) -> None:
+    def upsert(self, rows: PlaceRows) -> None:
         """Write rows; those with a known place id take the place of the old ones.
 
         Raises:
@@ -146,7 +146,7 @@ def reading_places(uri: str) -> Iterator[None]:
         raise MemoryDamagedError(f"{uri}: a place is damaged ({error})") from error
 
 
-def check_rows(rows: Rows, manifest: Manifest, uri: str) -> None:
+def check_rows(rows: PlaceRows, manifest: Manifest, uri: str) -> None:
     """Compare rows that were read with what was written.
 
     Raises:

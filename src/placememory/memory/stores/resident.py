@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from placememory.memory.place import Place
-from placememory.memory.rows import Rows
+from placememory.memory.rows import PlaceRows
 from placememory.memory.stores.port import Manifest, Store
 
 RESIDENT = ":memory:"
@@ -36,11 +36,11 @@ class ResidentStore(Store):
         """See :class:`Store`."""
         self._manifest = Manifest.model_validate({**self._manifest.model_dump(), **fields})
 
-    def read(self) -> Rows:
+    def read(self) -> PlaceRows:
         """See :class:`Store`."""
         return self._rows
 
-    def upsert(self, rows: Rows) -> None:
+    def upsert(self, rows: PlaceRows) -> None:
         """See :class:`Store`."""
         new = {place.id for place in rows.places}
         kept = self._rows.take([i for i, p in enumerate(self._rows.places) if p.id not in new])
@@ -56,10 +56,10 @@ class ResidentStore(Store):
     def close(self) -> None:
         """See :class:`Store`."""
 
-    def _set(self, *parts: Rows) -> None:
+    def _set(self, *parts: PlaceRows) -> None:
         places: list[Place] = [place for part in parts for place in part.places]
         sequences = [part.sequences for part in parts if part.sequences is not None]
-        joined = Rows(
+        joined = PlaceRows(
             places,
             np.concatenate([part.descriptors for part in parts]),
             np.concatenate(sequences) if sequences else None,
@@ -68,8 +68,8 @@ class ResidentStore(Store):
         self.update(count=len(places))
 
 
-def _no_rows(manifest: Manifest) -> Rows:
+def _no_rows(manifest: Manifest) -> PlaceRows:
     sequences = None
     if manifest.sequence_dim is not None:
         sequences = np.empty((0, manifest.sequence_dim), np.float32)
-    return Rows([], np.empty((0, manifest.dim), np.float32), sequences)
+    return PlaceRows([], np.empty((0, manifest.dim), np.float32), sequences)

@@ -20,7 +20,7 @@ from placememory.errors import (
     MemoryStoreError,
 )
 from placememory.memory.place import Place
-from placememory.memory.rows import Rows
+from placememory.memory.rows import PlaceRows
 from placememory.memory.stores.port import FORMAT, Manifest, Store, check_rows, reading_places
 
 APPLICATION_ID = 0x706C6163  # "plac"
@@ -120,7 +120,7 @@ class SqliteStore(Store):
             for name, value in fields.items():
                 setattr(manifest, name, value)
 
-    def read(self) -> Rows:
+    def read(self) -> PlaceRows:
         """See :class:`Store`."""
         with self._errors():
             self._connection.execute("BEGIN")
@@ -133,7 +133,7 @@ class SqliteStore(Store):
         check_rows(rows, manifest, self.uri)
         return rows
 
-    def upsert(self, rows: Rows) -> None:
+    def upsert(self, rows: PlaceRows) -> None:
         """See :class:`Store`."""
         with self._writing() as manifest:
             old = [self._crc(place) for place in rows.places]
@@ -176,7 +176,7 @@ class SqliteStore(Store):
             raise MemoryDamagedError(f"{self.uri}: the file is damaged (a row is missing)")
         return row
 
-    def _read_rows(self, manifest: Manifest) -> Rows:
+    def _read_rows(self, manifest: Manifest) -> PlaceRows:
         places: list[Place] = []
         texts: list[str] = []
         count = manifest.count
@@ -196,7 +196,7 @@ class SqliteStore(Store):
             if sequence is not None and sequences is not None:
                 sequences[i] = self._vector(sequence, sequences.shape[1], manifest.dtype)
         shortened = None if sequences is None else sequences[: len(places)]
-        return Rows(places, descriptors[: len(places)], shortened, texts)
+        return PlaceRows(places, descriptors[: len(places)], shortened, texts)
 
     def _vector(self, blob: bytes, dim: int, dtype: str) -> NDArray[np.float32]:
         vector = np.frombuffer(blob, dtype=np.dtype(dtype).newbyteorder("<"))
@@ -314,7 +314,7 @@ def _empty_sequences(count: int, dim: int | None) -> NDArray[np.float32] | None:
     return None if dim is None else np.full((count, dim), np.nan, np.float32)
 
 
-def _values(rows: Rows, manifest: Manifest) -> Iterator[tuple[object, ...]]:
+def _values(rows: PlaceRows, manifest: Manifest) -> Iterator[tuple[object, ...]]:
     kind = np.dtype(manifest.dtype).newbyteorder("<")
     for i, place in enumerate(rows.places):
         sequence = None

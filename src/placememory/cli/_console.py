@@ -1,13 +1,14 @@
-"""What commands share: output, progress bars, frames from options."""
+"""What commands print: lines, tables, JSON, progress bars, and what the package logs."""
 
 from __future__ import annotations
 
 import json
+import logging
 import resource
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import typer
 from rich.console import Console
@@ -19,13 +20,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
-
-from placememory.errors import EncoderError, SettingError
-from placememory.memory import Where
-
-if TYPE_CHECKING:
-    from placememory.encoders import Encoder
-    from placememory.memory import PlaceMemory
 
 _WIDE = None if sys.stdout is not None and sys.stdout.isatty() else 200
 out = Console(highlight=False, soft_wrap=True, width=_WIDE)
@@ -47,6 +41,14 @@ def warn(text: str) -> None:
     """Print a warning."""
     err.print("[yellow]warning:[/yellow] ", end="")
     err.print(text, markup=False)
+
+
+class LogHandler(logging.Handler):
+    """Prints what the package logs: information as a line, the rest as a warning."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        (say if record.levelno < logging.WARNING else warn)(record.getMessage())
 
 
 def print_json(values: Any) -> None:
@@ -123,78 +125,6 @@ def tell_bad(bad: Sequence[tuple[str, str]]) -> None:
         warn(f"{len(bad)} images could not be read and were left out")
         for name, reason in bad[:10]:
             say(f"  {name}: {reason}")
-
-
-def encoder_of(memory: PlaceMemory, *, weights: str | None, device: str, precision: str) -> Encoder:
-    """The encoder that made a memory, rebuilt from its card and its file of weights."""
-    from placememory.encoders import from_card
-    from placememory.memory.build import UNKNOWN_ENCODER
-
-    if memory.card.name == UNKNOWN_ENCODER:
-        raise EncoderError(
-            f"{memory.uri} was built from a feature file that does not say its encoder, so images "
-            "cannot be encoded for it; describe them with the same encoder, and use pairs"
-        )
-    if not memory.card.batch_invariant:
-        warn_of_batches(memory.card.name)
-    return from_card(memory.card, weights, device=device, precision=precision)
-
-
-def warn_of_batches(name: str) -> None:
-    """Say that descriptors of an encoder depend on what is encoded together."""
-    warn(
-        f"descriptors of {name} with these options depend on the images encoded together "
-        "(batch_invariant: false); the same image has other descriptors in other company"
-    )
-
-
-def options_of(pairs: Sequence[str]) -> dict[str, int | float | str | bool]:
-    """``key=value`` texts as options; numbers and true/false are recognised.
-
-    Raises:
-        SettingError: A text has no ``=``.
-
-    Example:
-        >>> options_of(["words=64", "name=x"])
-        {'words': 64, 'name': 'x'}
-    """
-    options: dict[str, int | float | str | bool] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise SettingError(f"an option is key=value, not {pair!r}")
-        options[key] = _value(value)
-    return options
-
-
-def _value(text: str) -> int | float | str | bool:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def where_of(
-    session: Sequence[str], near: str | None, within: float | None, floor: str | None
-) -> Where | None:
-    """Filters of a search from options.
-
-    Raises:
-        SettingError: ``near`` is not two or three numbers.
-    """
-    if not session and near is None and within is None and floor is None:
-        return None
-    position = None
-    if near is not None:
-        try:
-            position = tuple(float(part) for part in near.split(","))
-        except ValueError as error:
-            raise SettingError(f"--near is x,y or x,y,z in metres, not {near!r}") from error
-    return Where(session=list(session) or None, near=position, radius=within, floor=floor)
 
 
 def peak_megabytes() -> dict[str, float]:
