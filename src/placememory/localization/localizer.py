@@ -101,6 +101,7 @@ class Localizer:
     Example:
         >>> import numpy as np
         >>> from placememory.encoders import EncoderCard, Preprocess
+        >>> from placememory.frames import Pose
         >>> from placememory.memory import Place
         >>> card = EncoderCard(name="toy", dim=12, preprocess=Preprocess(longest=8))
         >>> memory = PlaceMemory.create(":memory:", encoder=card)
