@@ -1,4 +1,8 @@
-"""What a file of global descriptors looks like inside, and the errors of HDF5 as ours."""
+"""hloc's feature files: global descriptors by image name in HDF5, read and written.
+
+HDF5 cannot be killed safely in mid-write, so a writer keeps its rows in a journal beside the file
+and publishes the file in one step at the end. Errors of HDF5 become ours.
+"""
 
 from __future__ import annotations
 
@@ -27,18 +31,21 @@ from placememory.errors import (
 from placememory.frames.names import natural_key
 from placememory.memory.rows import unit_rows
 
+Paths = Path | str | Sequence[Path | str]
+
 DESCRIPTOR, IMAGE_SIZE = "global_descriptor", "image_size"
 CARD, CARD_HASH = "placememory_encoder_card", "placememory_encoder_hash"
+_SHOWN = 3
 _TAIL = f"/{DESCRIPTOR}".encode()
 
 
-def link_of(name: str) -> bytes:
+def _link_of(name: str) -> bytes:
     """HDF5 path of an image's descriptor."""
     return name.encode("utf-8", "surrogateescape") + _TAIL
 
 
-def name_of(link: bytes) -> str:
-    """Inverse of :func:`link_of`."""
+def _name_of(link: bytes) -> str:
+    """Inverse of :func:`_link_of`."""
     return link[: -len(_TAIL)].decode("utf-8", "surrogateescape")
 
 
@@ -61,7 +68,7 @@ def check_encoder(path: Path, theirs: EncoderCard | None, card: EncoderCard) -> 
         )
 
 
-def complete_links(file: Any) -> list[bytes]:
+def _complete_links(file: Any) -> list[bytes]:
     """Paths of all descriptors whose values were written (a killed writer leaves empty ones)."""
     links: list[bytes] = []
 
@@ -78,7 +85,7 @@ def _is_complete(file: Any, link: bytes) -> bool:
     return isinstance(found, h5py.h5d.DatasetID) and found.get_storage_size() > 0
 
 
-def read_card(path: Path, file: Any) -> EncoderCard | None:
+def _read_card(path: Path, file: Any) -> EncoderCard | None:
     """The card in a file's attributes; ``None`` where there is none (hloc's own files)."""
     if CARD not in file.attrs:
         return None
@@ -91,13 +98,13 @@ def read_card(path: Path, file: Any) -> EncoderCard | None:
     return card
 
 
-def part_of(path: Path) -> Path:
+def _journal_of(path: Path) -> Path:
     """The journal beside a feature file, where an extraction into it is not finished."""
     return path.with_name(f"{path.name}.part")
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def _errors_of_reading(path: Path) -> Iterator[None]:
     """Raise HDF5's errors as :class:`InputError` that names the file."""
     try:
         yield
@@ -109,19 +116,15 @@ def reading(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def _errors_of_writing(path: Path) -> Iterator[None]:
     """Raise HDF5's errors as :class:`MemoryStoreError` that names the file."""
     try:
         yield
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise MemoryStoreError(
             f"{path}: cannot write the feature file ({error}); is there space? What was extracted "
-            f"is kept in {part_of(path)}: run the same again to go on"
+            f"is kept in {_journal_of(path)}: run the same again to go on"
         ) from error
-
-
-Paths = Path | str | Sequence[Path | str]
-_SHOWN = 3
 
 
 class FeatureReader:
@@ -182,8 +185,8 @@ class FeatureReader:
         matrix = np.empty((len(names), self.dim), np.float32)
         for name, row in zip(names, matrix, strict=True):
             path, file = self._files[name]
-            with reading(path):
-                dataset = h5py.h5d.open(file.id, link_of(name))
+            with _errors_of_reading(path):
+                dataset = h5py.h5d.open(file.id, _link_of(name))
                 if dataset.shape != (self.dim,) or dataset.dtype.kind != "f":
                     raise DescriptorError(
                         f"{path}: the descriptor of {name!r} is {dataset.dtype} "
@@ -209,7 +212,7 @@ class FeatureReader:
             )
 
     def close(self) -> None:
-        """Let go of the files. May be called twice."""
+        """Close the files. May be called twice."""
         self._open.close()
 
     def __enter__(self) -> Self:
@@ -220,22 +223,22 @@ class FeatureReader:
 
     def _add_file(self, path: Path) -> None:
         if not path.is_file():
-            part = part_of(path)
+            part = _journal_of(path)
             hint = f" yet; {part} keeps an interrupted extraction" if part.exists() else ""
             raise InputError(f"{path}: there is no such feature file{hint}")
-        with reading(path):
+        with _errors_of_reading(path):
             file = self._open.enter_context(h5py.File(path, "r"))
-            links = complete_links(file)
+            links = _complete_links(file)
             if not links:
                 raise InputError(
                     f"{path}: holds no {DESCRIPTOR}; is it a file of local features, or none of "
                     "hloc's?"
                 )
             shape = h5py.h5d.open(file.id, links[0]).shape
-            card = read_card(path, file)
+            card = _read_card(path, file)
         self._check_alike(path, int(np.prod(shape)), card)
         for link in links:
-            name = name_of(link)
+            name = _name_of(link)
             if name in self._files:
                 raise InputError(f"{name!r} is in two files: {self._files[name][0]} and {path}")
             self._files[name] = (path, file)
@@ -319,7 +322,7 @@ class Journal:
                 raise
 
     def close(self, *, remove: bool) -> None:
-        """Let go of the file; ``remove`` it once its rows are safe elsewhere."""
+        """Close the file; ``remove`` it once its rows are safe elsewhere."""
         if remove:
             self.path.unlink(missing_ok=True)  # before the lock goes, so that nobody joins it
         self._connection.close()
@@ -393,9 +396,9 @@ class FeatureWriter:
             with FeatureReader(self._path) as reader:
                 check_encoder(self._path, reader.card, encoder)
                 self.names.update(reader.names)
-        with writing(self._path):
+        with _errors_of_writing(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._journal: Journal | None = Journal(part_of(self._path), encoder)
+        self._journal: Journal | None = Journal(_journal_of(self._path), encoder)
         self.names.update(self._journal.names())
 
     def add(
@@ -455,7 +458,7 @@ class FeatureWriter:
     def _publish(self, journal: Journal) -> None:
         new = self._path.with_name(f".{self._path.name}.new")
         try:
-            with writing(self._path):
+            with _errors_of_writing(self._path):
                 if self._path.exists():
                     shutil.copyfile(self._path, new)
                 with h5py.File(new, "a" if self._path.exists() else "w", libver=_LIBVER) as file:
@@ -489,6 +492,3 @@ def _check_name(name: str) -> None:
         name.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"the image name {name!r} cannot be written as UTF-8") from error
-
-
-__all__ = ["FeatureReader", "FeatureWriter"]

@@ -1,4 +1,4 @@
-"""Which images a search for pairs is about: by prefix, by list, or all; as hloc selects them."""
+"""hloc's pairs files: the most similar database images of each query image."""
 
 from __future__ import annotations
 
@@ -13,81 +13,12 @@ from placememory._io import write_csv, write_text
 from placememory._types import Progress
 from placememory.errors import DescriptorError, InputError, SettingError
 from placememory.memory.features_h5 import FeatureReader, check_encoder
-from placememory.memory.search import ROUNDING
+from placememory.memory.search import ROUNDING, preselect, products
 
 Names = Path | str | Iterable[str]
-_SHOWN = 3
-
-
-def select_names(
-    features: FeatureReader, prefix: str | Sequence[str] | None, listed: Names | None, what: str
-) -> list[str]:
-    """Names by prefix, else of a list, else all; each once.
-
-    Args:
-        features: The files.
-        prefix: One prefix, several, or none.
-        listed: Names, a list file, a pattern of list files, or none.
-        what: What the images are, for messages.
-
-    Raises:
-        InputError: Nothing is selected, a name is unknown, or a list file cannot be read.
-    """
-    if prefix is not None:
-        prefixes = (prefix,) if isinstance(prefix, str) else tuple(prefix)
-        names = [name for name in features.names if name.startswith(prefixes)]
-        if not names:
-            raise InputError(f"no {what} image has a name that begins with {' or '.join(prefixes)}")
-        return names
-    if listed is None:
-        return features.names
-    names = list(dict.fromkeys(_listed(listed)))
-    if not names:
-        raise InputError(f"the list of {what} images is empty")
-    features.check_names(names)
-    return names
-
-
-def _listed(names: Names) -> list[str]:
-    """Names of an iterable, or of hloc's list files."""
-    if not isinstance(names, str | Path):
-        return list(names)
-    path = Path(names)
-    files = [path] if path.exists() else sorted(path.parent.glob(path.name))
-    if not files:
-        raise InputError(f"{path}: there is no such list of images")
-    try:
-        lines = [line for file in files for line in file.read_text("utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot read the list of images ({error})") from error
-    return [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
-
-
-def check_writable(names: Iterable[str]) -> None:
-    """Check that names fit into a pairs file: two fields with a blank between, in UTF-8.
-
-    Raises:
-        InputError: Some do not; the message names them.
-    """
-    bad = [name for name in names if name.split() != [name] or not _is_utf8(name)]
-    if bad:
-        raise InputError(
-            f"{len(bad)} names hold a blank, or are no UTF-8, which a pairs file cannot keep: "
-            f"{', '.join(map(repr, bad[:_SHOWN]))}; rename the images"
-        )
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 Pairs = list[tuple[str, list[tuple[str, float]]]]
+_SHOWN = 3
 _SCORES = 1 << 24
-_ROWS = 1024
 
 
 def pairs_from_features(
@@ -142,11 +73,11 @@ def pairs_from_features(
         asked = stack.enter_context(FeatureReader(queries))
         known = asked if database is None else stack.enter_context(FeatureReader(database))
         _check_alike(asked, known)
-        query_names = select_names(asked, query_prefix, query_list, "query")
+        query_names = _select_names(asked, query_prefix, query_list, "query")
         # In natural order, so that ties are broken by name.
-        chosen = set(select_names(known, db_prefix, db_list, "database"))
+        chosen = set(_select_names(known, db_prefix, db_list, "database"))
         db_names = [name for name in known.names if name in chosen]
-        check_writable([*query_names, *db_names])
+        _check_writable([*query_names, *db_names])
         return _search(asked, query_names, known, db_names, k, max(1, chunk), progress)
 
 
@@ -172,7 +103,7 @@ def write_pairs(path: Path | str, pairs: Pairs, *, scores: bool = True) -> None:
     """
     path = Path(path)
     rows = [(query, name, score) for query, found in pairs for name, score in found]
-    check_writable(dict.fromkeys(name for row in rows for name in row[:2]))
+    _check_writable(dict.fromkeys(name for row in rows for name in row[:2]))
     beside = path.with_name(f"{path.name}.scores.csv")
     if scores:
         named = ((query, name, f"{score:.7g}") for query, name, score in rows)
@@ -180,6 +111,72 @@ def write_pairs(path: Path | str, pairs: Pairs, *, scores: bool = True) -> None:
     write_text(path, "\n".join(f"{query} {name}" for query, name, _ in rows))
     if not scores and beside.is_file():
         beside.unlink()  # those of another run would contradict the pairs
+
+
+def _select_names(
+    features: FeatureReader, prefix: str | Sequence[str] | None, listed: Names | None, what: str
+) -> list[str]:
+    """Names by prefix, else of a list, else all; each once.
+
+    Args:
+        features: The files.
+        prefix: One prefix, several, or none.
+        listed: Names, a list file, a pattern of list files, or none.
+        what: What the images are, for messages.
+
+    Raises:
+        InputError: Nothing is selected, a name is unknown, or a list file cannot be read.
+    """
+    if prefix is not None:
+        prefixes = (prefix,) if isinstance(prefix, str) else tuple(prefix)
+        names = [name for name in features.names if name.startswith(prefixes)]
+        if not names:
+            raise InputError(f"no {what} image has a name that begins with {' or '.join(prefixes)}")
+        return names
+    if listed is None:
+        return features.names
+    names = list(dict.fromkeys(_read_names(listed)))
+    if not names:
+        raise InputError(f"the list of {what} images is empty")
+    features.check_names(names)
+    return names
+
+
+def _read_names(names: Names) -> list[str]:
+    """Names of an iterable, or of hloc's list files."""
+    if not isinstance(names, str | Path):
+        return list(names)
+    path = Path(names)
+    files = [path] if path.exists() else sorted(path.parent.glob(path.name))
+    if not files:
+        raise InputError(f"{path}: there is no such list of images")
+    try:
+        lines = [line for file in files for line in file.read_text("utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot read the list of images ({error})") from error
+    return [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _check_writable(names: Iterable[str]) -> None:
+    """Check that names fit into a pairs file: two fields with a blank between, in UTF-8.
+
+    Raises:
+        InputError: Some do not; the message names them.
+    """
+    bad = [name for name in names if name.split() != [name] or not _is_utf8(name)]
+    if bad:
+        raise InputError(
+            f"{len(bad)} names hold a blank, or are no UTF-8, which a pairs file cannot keep: "
+            f"{', '.join(map(repr, bad[:_SHOWN]))}; rename the images"
+        )
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _search(
@@ -217,18 +214,13 @@ def _best(
     k: int,
     slack: float,
 ) -> Iterator[tuple[int, float]]:
-    """Rows and scores of the k best; float32 ``scores`` preselect, float64 decides."""
-    count = len(scores)
-    kth_best = np.partition(scores, count - k)[count - k] if k < count else -np.inf
-    near = np.flatnonzero(scores >= max(kth_best - slack, -slack))
-    exact = [
-        (matrix[near[i : i + _ROWS]].astype(np.float64) * query.astype(np.float64)).sum(axis=1)
-        for i in range(0, len(near), _ROWS)
-    ]
-    similarity = np.concatenate(exact) if exact else np.empty(0)
-    order = np.lexsort((near, -similarity))[:k]
-    order = order[similarity[order] >= 0]
-    return zip(near[order].tolist(), similarity[order].tolist(), strict=True)
+    """Rows and scores of the k best that are not negative; float64 decides."""
+    near = preselect(scores, k, slack)
+    near = near[scores[near] >= -slack]
+    exact = products(matrix[near], query)
+    order = np.lexsort((near, -exact))[:k]
+    order = order[exact[order] >= 0]
+    return zip(near[order].tolist(), exact[order].tolist(), strict=True)
 
 
 def _check_alike(asked: FeatureReader, known: FeatureReader) -> None:

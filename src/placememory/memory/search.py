@@ -82,23 +82,33 @@ def select(
     Returns:
         Rows and similarities (k,), as :func:`top_k` gives them.
     """
-    allowed = scores if rows is None else scores[rows]
-    kth_best = np.partition(allowed, len(allowed) - k)[len(allowed) - k]
-    near = np.flatnonzero(allowed >= kth_best - ROUNDING)
+    near = preselect(scores if rows is None else scores[rows], k, ROUNDING)
     found = near if rows is None else rows[near]
     similarity = similarity_of(matrix[found], query)
     order = np.lexsort((found, -similarity))[:k]
     return found[order], similarity[order]
 
 
+def preselect(scores: NDArray[np.float32], k: int, slack: float) -> NDArray[np.int64]:
+    """Rows whose score is at most ``slack`` below the k-th best; all where there are fewer."""
+    if k >= len(scores):
+        return np.arange(len(scores))
+    kth_best = np.partition(scores, len(scores) - k)[len(scores) - k]
+    return np.flatnonzero(scores >= kth_best - slack)
+
+
 def similarity_of(rows: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Similarity of rows (M, D) to a query (D,): (M,) float32, summed in float64 row by row."""
-    wide = query.astype(np.float64)
-    similarity = np.empty(len(rows), np.float32)
+    """Similarity of unit rows (M, D) to a unit query (D,): (M,) float32, -1 to 1."""
+    return np.clip(products(rows, query), -1.0, 1.0).astype(np.float32)
+
+
+def products(rows: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Products of rows (M, D) with a query (D,): (M,) float64, each row summed by itself."""
+    wide, sums = query.astype(np.float64), np.empty(len(rows))
     for start in range(0, len(rows), _ROWS):  # there may be many: places that look all the same
-        sums = (rows[start : start + _ROWS].astype(np.float64) * wide).sum(axis=1)
-        similarity[start : start + _ROWS] = np.clip(sums, -1.0, 1.0)
-    return similarity
+        part = rows[start : start + _ROWS].astype(np.float64)
+        sums[start : start + _ROWS] = (part * wide).sum(axis=1)
+    return sums
 
 
 def nearest(

@@ -1,4 +1,4 @@
-"""Copy a memory to another store, and merge memories."""
+"""Whole memories: copied to another store, merged, and pruned."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from placememory._types import Progress
 from placememory.errors import MemoryLockedError, SettingError
@@ -175,7 +176,6 @@ def _sessions_beyond(first: PlaceMemory, second: PlaceMemory) -> set[str]:
     return {key[0] for key, crc in _states(first.rows).items() if theirs.get(key) != crc}
 
 
-_BLOCK = 1024
 _BYTES = {"float32": 4, "float16": 2}
 
 
@@ -288,16 +288,12 @@ def _neighbours(
     descriptors: NDArray[np.float32], positions: NDArray[np.float64], radius: float
 ) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float64]]]:
     """Rows within the radius of each row, itself among them, and their similarity, 0 to 1."""
-    near: list[NDArray[np.int64]] = []
-    similar: list[NDArray[np.float64]] = []
-    for start in range(0, len(descriptors), _BLOCK):
-        part = positions[start : start + _BLOCK]
-        close = np.linalg.norm(part[:, None] - positions[None], axis=2) <= radius
-        for i, flags in enumerate(close):
-            rows = np.flatnonzero(flags | (np.arange(len(positions)) == start + i))
-            near.append(rows)
-            cosine = descriptors[rows].astype(np.float64) @ descriptors[start + i]
-            similar.append((1.0 + cosine) / 2.0)
+    found = cKDTree(positions).query_ball_point(positions, radius, return_sorted=True)
+    near = [np.array(rows, np.int64) for rows in found]
+    similar = [
+        (1.0 + descriptors[rows].astype(np.float64) @ descriptor) / 2.0
+        for rows, descriptor in zip(near, descriptors, strict=True)
+    ]
     return near, similar
 
 
