@@ -293,19 +293,19 @@ def test_a_failed_publication_keeps_everything(tmp_path: Path, monkeypatch) -> N
 CHILD = """
 import os, sys
 import numpy as np
-from placememory.memory import _features_writer
+from placememory.memory import features_h5
 from placememory.memory.features_h5 import FeatureWriter
 from tests.conftest import make_card, make_descriptors
 
 path, first, count, die_while_publishing = sys.argv[1], *map(int, sys.argv[2:])
 if die_while_publishing:
-    put, done = _features_writer._put, []
+    put, done = features_h5._put, []
     def put_and_die(*args):
         put(*args)
         done.append(1)
         if len(done) == die_while_publishing:
             os.kill(os.getpid(), 9)
-    _features_writer._put = put_and_die
+    features_h5._put = put_and_die
 rows = make_descriptors(1000)
 with FeatureWriter(path, make_card(), dtype="float32") as writer:
     for start in range(first, first + count, 10):
