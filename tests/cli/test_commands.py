@@ -82,11 +82,11 @@ def test_localize_writes_its_files(office: Path, building: Building, tmp_path: P
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
     recall = metrics["recall"]
     assert recall["queries"] == count
-    assert recall["queries_with_a_true_match"] < count  # the stretch off the map
+    assert recall["counted"] < count  # the stretch off the map
     assert recall["recall@1"]["value"] > 0.8
     assert recall["recall@1"]["low"] <= recall["recall@1"]["value"] <= recall["recall@1"]["high"]
-    right = sum(row["right"] == "1" for row in rows)
-    assert right == round(recall["recall@1"]["value"] * recall["queries_with_a_true_match"])
+    right = sum(row["correct"] == "1" for row in rows)
+    assert right == round(recall["recall@1"]["value"] * recall["counted"])
     assert metrics["similarity_per_rank"]["1"]["mean"] > metrics["similarity_per_rank"]["5"]["mean"]
     with (tmp_path / "out/test_to_vertex_matches.csv").open() as file:
         table = list(csv.DictReader(file))
@@ -99,8 +99,8 @@ def test_localize_writes_its_files(office: Path, building: Building, tmp_path: P
     assert all(row["x"] == "" for row in rows if row["verdict"] != "located")
     lines = (tmp_path / "out/estimates.jsonl").read_text().splitlines()
     assert [json.loads(line)["verdict"] for line in lines] == [row["verdict"] for row in rows]
-    verdicts = metrics["verdicts"]
-    assert verdicts["on_map"] >= recall["queries_with_a_true_match"]  # position alone
+    verdicts = metrics["located"]
+    assert verdicts["on_map"] >= recall["counted"]  # position alone
     assert verdicts["precision"]["value"] > 0.9
     assert trajectory.records[0].pose is not None
     assert trajectory.records[0].pose.x == pytest.approx(float(located[0]["x"]), abs=1e-5)
@@ -110,7 +110,7 @@ def test_localize_without_poses_names_places(office: Path, building: Building, t
     bare = tmp_path / "bare.memory"
     run_command("build", bare, "--images", building.mapping)
     shown = run_command("localize", bare, building.query, "--out", tmp_path / "o", "--every", 9)
-    assert "not measured" in shown.out
+    assert "not scored" in shown.out
     with (tmp_path / "o/estimates.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert all(row["place_name"] and not row["x"] for row in rows)
