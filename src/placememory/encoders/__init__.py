@@ -6,7 +6,13 @@ add one.
 """
 
 from placememory.encoders.base import Descriptors, Encoder, FittableEncoder, check_encoder
-from placememory.encoders.batching import BATCH, BadFrames, encode_frames, fit_on_sample
+from placememory.encoders.batching import (
+    BATCH,
+    BadFrames,
+    encode_frames,
+    encode_windows,
+    fit_on_sample,
+)
 from placememory.encoders.card import EncoderCard, EncoderInfo, Option, Options
 from placememory.encoders.network import NetworkMethod, Recipe, TorchEncoder, load_weights
 from placememory.encoders.preprocessing import Preprocess
@@ -44,6 +50,7 @@ __all__ = [
     "check_encoder",
     "create",
     "encode_frames",
+    "encode_windows",
     "fit_on_sample",
     "from_card",
     "info",

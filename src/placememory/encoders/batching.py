@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
 from placememory._types import Progress
 from placememory.encoders.base import Descriptors, Encoder, FittableEncoder
+from placememory.encoders.sequence import SequenceEncoder, StreamDescriptors
 from placememory.errors import ImageError, InputError
 from placememory.frames import Frame, Image, read_ahead, sample_evenly
 
@@ -62,6 +63,48 @@ def encode_frames(
     while part := list(islice(pairs, batch)):
         images: list[Image] = [image for _, image in part]
         yield [frame for frame, _ in part], encoder.encode(images)
+
+
+def encode_windows(
+    encoder: SequenceEncoder,
+    frames: Sequence[Frame],
+    wanted: Collection[int] | None = None,
+    bad: BadFrames | None = None,
+) -> Iterator[tuple[int, StreamDescriptors]]:
+    """Encode frames of one traverse in the context of those before them, one backbone pass each.
+
+    Args:
+        encoder: Describes windows; frames are streamed through it as a robot's would be.
+        frames: In order; where the session changes, a new stream begins.
+        wanted: Which of them to give; all by default. Frames that only fill their windows are
+            streamed too.
+        bad: Collects, or refuses, unreadable images, which are left out of the stream.
+
+    Yields:
+        Number of the frame, and its descriptors.
+
+    Raises:
+        ImageError: An image cannot be read and ``bad`` does not skip.
+    """
+    length = encoder.sequence_length
+    asked = set(range(len(frames)) if wanted is None else wanted)
+    needed = {
+        j
+        for i in asked
+        for j in range(max(0, i - length + 1), i + 1)
+        if frames[j].session == frames[i].session
+    }
+    order = sorted(needed)
+    number = {id(frames[j]): j for j in order}
+    stream, before = encoder.stream(), -2
+    on_bad = None if bad is None else bad.note
+    for frame, image in read_ahead([frames[j] for j in order], on_bad=on_bad):
+        i = number[id(frame)]
+        if i != before + 1 or frames[i].session != frames[before].session:
+            stream = encoder.stream()
+        found, before = stream.push(image), i
+        if i in asked:
+            yield i, found
 
 
 def fit_on_sample(

@@ -10,7 +10,13 @@ import numpy as np
 
 from placememory._checks import check_vectors
 from placememory._types import Progress, Vectors
-from placememory.encoders import Encoder, FittableEncoder, SequenceEncoder
+from placememory.encoders import (
+    Encoder,
+    FittableEncoder,
+    SequenceEncoder,
+    encode_frames,
+    encode_windows,
+)
 from placememory.errors import InputError
 from placememory.evaluation.cache import (
     DescriptorCache,
@@ -20,7 +26,7 @@ from placememory.evaluation.cache import (
     joint_key,
     window_keys,
 )
-from placememory.frames import Frame, FrameImages, read_ahead
+from placememory.frames import Frame, FrameImages
 from placememory.frames.keyframes import sample_evenly
 
 _BATCH = 32
@@ -37,6 +43,7 @@ class TraverseDescriptors:
             that the encoder gave them: a sequence encoder that looks at L frames has
             M = N - L + 1. A row that is all NaN is a frame without one. ``None``: no encoder.
         frames: N, where there are no descriptors of frames.
+        length: L, frames that a sequence descriptor stands for.
 
     Raises:
         DescriptorError: Descriptors have another shape or type, NaN, infinity or zero rows.
@@ -50,6 +57,7 @@ class TraverseDescriptors:
     descriptors: Vectors | None
     sequences: Vectors | None = None
     frames: int | None = None
+    length: int = 1
 
     def __post_init__(self) -> None:
         count = self.frames
@@ -160,8 +168,8 @@ def read_described(where: Described, frames: Sequence[Frame]) -> TraverseDescrip
         frames: N frames of the traverse, in order.
 
     Returns:
-        (N, D) frame descriptors, where the encoder has any, and, of a sequence encoder,
-        (N - L + 1, Ds).
+        (N, D) frame descriptors, where the encoder has any, and, of a sequence encoder, (N, Ds)
+        with NaN rows where no whole window of one session ends.
 
     Raises:
         InputError: A frame has changed since, so that the cache does not know it.
@@ -177,7 +185,11 @@ def read_described(where: Described, frames: Sequence[Frame]) -> TraverseDescrip
     described = [row for key in keys if (row := found[key][0]) is not None]
     windows = [row for key in keys if (row := found[key][1]) is not None]
     rows = np.stack(described) if len(described) == len(keys) and keys else None
-    return TraverseDescriptors(rows, np.stack(windows) if windows else None, len(keys))
+    sequences = None
+    if windows:
+        none = np.full(len(windows[0]), np.nan, np.float32)
+        sequences = np.stack([none if (row := found[key][1]) is None else row for key in keys])
+    return TraverseDescriptors(rows, sequences, len(keys), where.length)
 
 
 def _described(
@@ -193,38 +205,15 @@ def _described(
         if key in missing:
             wanted.setdefault(key, i)
     order = list(wanted.values())
+    found: Iterator[tuple[int, Found]]
     if isinstance(encoder, SequenceEncoder):
-        found = _windows(encoder, frames, order)
+        windows = encode_windows(encoder, frames, order)
+        found = ((i, (rows.frame, rows.sequence)) for i, rows in windows)
     else:
-        found = _images(encoder, frames, order)
-    for done, (i, rows) in enumerate(found, start=1):
-        yield keys[i], rows
+        parts = encode_frames(encoder, [frames[i] for i in order])
+        rows_of_parts = (row for _, rows in parts for row in rows)
+        found = ((i, (row, None)) for i, row in zip(order, rows_of_parts, strict=True))
+    for done, (i, pair) in enumerate(found, start=1):
+        yield keys[i], pair
         if progress is not None:
             progress(done, len(order))
-
-
-def _images(
-    encoder: Encoder, frames: Sequence[Frame], order: list[int]
-) -> Iterator[tuple[int, Found]]:
-    pairs = read_ahead([frames[i] for i in order])
-    for start in range(0, len(order), _BATCH):
-        part = order[start : start + _BATCH]
-        rows = encoder.encode([next(pairs)[1] for _ in part])
-        for i, row in zip(part, rows, strict=True):
-            yield i, (row, None)
-
-
-def _windows(
-    encoder: SequenceEncoder, frames: Sequence[Frame], order: list[int]
-) -> Iterator[tuple[int, Found]]:
-    """Stream runs of frames, each begun early enough that its first window is whole."""
-    wanted, length = set(order), encoder.sequence_length
-    streamed = sorted({j for i in order for j in range(max(0, i - length + 1), i + 1)})
-    stream, before = encoder.stream(), -2
-    pairs = read_ahead([frames[i] for i in streamed])
-    for i, (_, image) in zip(streamed, pairs, strict=True):
-        if i != before + 1:
-            stream = encoder.stream()
-        found, before = stream.push(image), i
-        if i in wanted:
-            yield i, (found.frame, found.sequence)

@@ -236,7 +236,7 @@ def _matcher(run: Run, reference: TraverseDescriptors) -> matching.Matcher | Non
         return None
     length = run.settings.window
     if reference.sequences is not None:
-        length = len(reference) - len(reference.sequences) + 1
+        length = reference.length
     return create_matcher(run.matcher.matcher, length, run.matcher.parameters)
 
 

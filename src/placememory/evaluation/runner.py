@@ -302,14 +302,12 @@ def _read_split(run: Run, split: str, described: dict[str, Described | str]) -> 
         for one in passes_of(run)
         if one.split == split
     }
-    sequence = run.sequence or run.encoder
-    sequences = found[sequence.model_dump_json()].sequences
-    if run.encoder.encoder == NO_ENCODER:
-        return TraverseDescriptors(None, sequences, len(frames))
-    rows = found[run.encoder.model_dump_json()].descriptors
-    if run.sequence is None and rows is not None:
-        sequences = None
-    return TraverseDescriptors(rows, sequences, len(frames))
+    windows = found[(run.sequence or run.encoder).model_dump_json()]
+    rows = None
+    if run.encoder.encoder != NO_ENCODER:
+        rows = found[run.encoder.model_dump_json()].descriptors
+    used = None if run.sequence is None and rows is not None else windows.sequences
+    return TraverseDescriptors(rows, used, len(frames), windows.length)
 
 
 def _do_all(

@@ -98,11 +98,11 @@ def read_windows(where: Described, traverse: Traverse, windows: SequenceWindows)
     streams, turned = _streams(traverse, windows)
     for frames in streams:
         found = read_described(where, frames)
-        if where.length > 1:
-            parts.append(found.sequences)
+        if where.length > 1 and found.sequences is not None:
+            parts.append(found.sequences[~np.isnan(found.sequences[:, 0])])
         elif found.descriptors is not None:
             parts.append(_pool(found.descriptors, length))
-    rows: Vectors = np.concatenate([part for part in parts if part is not None])
+    rows: Vectors = np.concatenate(parts)
     return rows[::-1] if turned else rows
 
 
