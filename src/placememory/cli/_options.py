@@ -12,8 +12,8 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from placememory.cli._console import say, warn
-from placememory.encoders import Encoder
-from placememory.errors import SettingError
+from placememory.encoders import Encoder, SequenceEncoder, create
+from placememory.errors import EncoderError, SettingError
 from placememory.frames import FrameSelection
 from placememory.localization.odometry import DEFAULT_SPEED
 from placememory.localization.stream import OdometrySource
@@ -69,6 +69,13 @@ EncoderOptions = Annotated[
 Weights = Annotated[
     str | None,
     typer.Option(help="Weights file; default: the published ones.", rich_help_panel=_RUN),
+]
+SequenceWeights = Annotated[
+    str | None,
+    typer.Option(
+        help="Weights file of the sequence encoder; default: the published ones.",
+        rich_help_panel=_RUN,
+    ),
 ]
 MapYaml = Annotated[Path | None, typer.Option("--map", help="ROS map.yaml under the places.")]
 Half = Annotated[bool, typer.Option("--half/--full", help="float16, as hloc, or float32.")]
@@ -261,6 +268,24 @@ class Running:
         if not memory.card.batch_invariant:
             warn_of_batches(memory.card.name)
         return memory.encoder(self.weights, device=self.device, precision=self.precision)
+
+
+def sequence_encoder_of(
+    name: str | None, encoder: Encoder, running: Running, weights: str | None
+) -> SequenceEncoder | None:
+    """The sequence encoder of a name; the frame encoder itself where it is the same.
+
+    Raises:
+        EncoderError: There is no such encoder, or it describes single images.
+    """
+    if name is None:
+        return None
+    made = encoder
+    if name != encoder.card.name or weights is not None:
+        made = create(name, weights, device=running.device, precision=running.precision)
+    if not isinstance(made, SequenceEncoder):
+        raise EncoderError(f"{name} describes single images, not windows of frames")
+    return made
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

@@ -41,6 +41,14 @@ def run(
         ),
     ] = None,
     set_option: options.EncoderOptions = None,
+    sequence_encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="Also describe the windows that end at places, for a Localizer's candidates.",
+            show_default=False,
+        ),
+    ] = None,
+    sequence_weights: options.SequenceWeights = None,
     frame_id: Annotated[
         str | None,
         typer.Option(help="Name of the map frame; default: map, or that of a bag's poses."),
@@ -74,6 +82,9 @@ def run(
                 memory,
                 listed,
                 encoder=made,
+                sequence_encoder=options.sequence_encoder_of(
+                    sequence_encoder, made, running, sequence_weights
+                ),
                 frame_id=frame_id if is_bag(images) else frame_id or "map",
                 map_yaml=map_yaml,
                 source=images,

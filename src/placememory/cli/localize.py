@@ -70,6 +70,7 @@ def run(
     matcher: Annotated[
         str | None, typer.Option(help="Sequence matcher, for frame-to-frame matches.")
     ] = None,
+    sequence_weights: options.SequenceWeights = None,
     verify: Annotated[
         bool,
         typer.Option("--verify", help="Check candidates by local features where it is not clear."),
@@ -109,9 +110,14 @@ def run(
         )
     with PlaceMemory.open(memory, readonly=True) as opened:
         verifier, poser = _geometry(opened, verify=verify, intrinsics=intrinsics, colmap=colmap)
+        encoder = running.encoder_of(opened)
+        card = opened.sequence_card
         localizer = Localizer(
             opened,
-            running.encoder_of(opened),
+            encoder,
+            sequence_encoder=None
+            if card is None or sequence_weights is None
+            else options.sequence_encoder_of(card.name, encoder, running, sequence_weights),
             fusion=method,
             matcher=matcher,
             where=places.where,

@@ -90,6 +90,11 @@ class SequenceEncoder(TorchEncoder):
         return int(self.card.options["length"])
 
     @property
+    def sequence_dim(self) -> int:
+        """Ds, length of a sequence descriptor."""
+        return self._module.dim if self._projection is None else self.card.dim
+
+    @property
     def module(self) -> SequenceNet:
         """The network, with exactly the published checkpoint's keys."""
         return self._module

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,21 @@ import numpy as np
 
 from placememory._checks import check_choice
 from placememory._types import Progress
-from placememory.encoders import Encoder, EncoderCard, FittableEncoder, resolve_encoder
-from placememory.encoders.base import Descriptors
-from placememory.encoders.batching import BATCH, BadFrames, encode_frames, fit_on_sample
-from placememory.errors import InputError, SettingError
+from placememory.encoders import (
+    BATCH,
+    BadFrames,
+    Descriptors,
+    Encoder,
+    EncoderCard,
+    FittableEncoder,
+    SequenceEncoder,
+    encode_frames,
+    encode_windows,
+    fit_on_sample,
+    from_card,
+    resolve_encoder,
+)
+from placememory.errors import EncoderError, InputError, SettingError
 from placememory.frames import Frame, PoseTable, resolve_frames, sample_evenly
 from placememory.frames.names import facts_of_name
 from placememory.maps import read_map
@@ -77,6 +89,7 @@ def build(
     poses: str | Path | PoseTable | None = None,
     encoder: Encoder | str | None = None,
     *,
+    sequence_encoder: SequenceEncoder | str | None = None,
     session: str | None = None,
     frame_id: str | None = None,
     map_yaml: Path | str | None = None,
@@ -100,6 +113,8 @@ def build(
         poses: File or table of poses to join.
         encoder: The encoder, fitted or not, or its name; by default the memory's own or, for a new
             memory, the default one.
+        sequence_encoder: Also describes the window of frames that ends at each place, for the
+            candidates of a :class:`Localizer`; by default the memory's own, where it has one.
         session: Name of the session, where ``images`` is a path; by default that of the folder.
         frame_id: Name of the map frame, for a new memory; by default that of the poses.
         map_yaml: ROS map under the places, stored for figures.
@@ -117,8 +132,9 @@ def build(
         ImageError: An image cannot be read.
         InputError: The images, the poses or the map cannot be read, or the memory has another
             image under the same session and index.
-        EncoderError: No encoder has this name.
-        EncoderMismatchError: The memory was made by another encoder.
+        EncoderError: No encoder has this name, or it describes windows where single images are to
+            be described, or the other way round.
+        EncoderMismatchError: The memory was made by other encoders.
 
     Example:
         >>> import tempfile
@@ -143,6 +159,7 @@ def build(
     if frame_id is None:
         frame_id = next((f.pose.frame_id for f in frames if f.pose is not None), "map")
     made = _encoder_for(uri, encoder)
+    sequences = _sequence_encoder_for(uri, sequence_encoder, made)
     bad = BadFrames(skip_bad)
     job = _Build(frames, bad, progress)
     sample: list[Frame] = []
@@ -150,7 +167,9 @@ def build(
     if not PlaceMemory.exists(uri):
         made, sample, descriptors = fit_on_sample(made, frames, bad, progress)
         job.encoded = len(sample)
-    memory = _open_or_create(uri, made.card, frame_id, _check_map(map_yaml), dtype)
+    memory = _open_or_create(
+        uri, made.card, frame_id, _check_map(map_yaml), dtype, sequence_encoder=sequences
+    )
     with _closing_on_error(memory):
         made = _with_words_of(memory, made)
         memory.check_encoder(made.card)
@@ -160,8 +179,10 @@ def build(
         if descriptors is not None:
             for start in range(0, len(sample), batch):
                 job.add(memory, sample[start : start + batch], descriptors[start : start + batch])
-        for part, encoded in encode_frames(made, job.missing(), bad, batch=batch):
+        for part, encoded in _encode(made, frames, job.missing(), bad, batch):
             job.add(memory, part, encoded)
+        if sequences is not None:
+            _add_sequences(memory, sequences, frames, batch, progress)
         memory.report = job.report(moved, fitted_on=len(sample), started=started)
     return memory
 
@@ -304,6 +325,59 @@ class _Build:
         )
 
 
+def _encode(
+    encoder: Encoder, frames: Sequence[Frame], some: Sequence[Frame], bad: BadFrames, batch: int
+) -> Iterator[tuple[list[Frame], Descriptors]]:
+    """Encode some of the frames of a run; a sequence encoder sees those before them, as online."""
+    if not isinstance(encoder, SequenceEncoder):
+        yield from encode_frames(encoder, some, bad, batch=batch)
+        return
+    number = {(frame.session, frame.index): i for i, frame in enumerate(frames)}
+    wanted = [number[frame.session, frame.index] for frame in some]
+    found = encode_windows(encoder, frames, wanted, bad)
+    while part := list(islice(found, batch)):
+        rows = [described.frame for _, described in part if described.frame is not None]
+        if len(rows) < len(part):
+            raise EncoderError(
+                f"{encoder.card.name} describes windows only; give it as the sequence encoder"
+            )
+        yield [frames[i] for i, _ in part], np.stack(rows)
+
+
+def _add_sequences(
+    memory: PlaceMemory,
+    encoder: SequenceEncoder,
+    frames: Sequence[Frame],
+    batch: int,
+    progress: Progress | None,
+) -> None:
+    """Describe the windows that end at places which have no sequence descriptor yet."""
+    rows = memory.rows
+    row_of = {place.id: row for row, place in enumerate(rows.places)}
+    assert rows.sequences is not None
+    known = ~np.isnan(rows.sequences[:, 0])
+    there = [f for f in frames if (f.session, f.index) in row_of]  # those that could be read
+    wanted = [i for i, f in enumerate(there) if not known[row_of[f.session, f.index]]]
+    found = encode_windows(encoder, there, wanted)
+    done = 0
+    while part := list(islice(found, batch)):
+        done += len(part)
+        whole = [
+            (row_of[there[i].session, there[i].index], described.sequence)
+            for i, described in part
+            if described.sequence is not None
+        ]
+        if whole:
+            at = [row for row, _ in whole]
+            memory.add(
+                [rows.places[row] for row in at],
+                rows.descriptors[at],
+                np.stack([sequence for _, sequence in whole]),
+            )
+        if progress is not None:
+            progress(done, len(wanted))
+
+
 def _updated(old: Place, new: Place) -> Place:
     """A place with what is newly known of it."""
     facts = {name: getattr(new, name) for name in ("stamp", "vertex_id", "pose", "floor")}
@@ -317,9 +391,8 @@ def _set_source(
     sessions = {frame.session for frame in frames}
     before = memory.manifest.sources
     if any(before.get(session, str(folder)) != str(folder) for session in sessions):
-        _check_same_images(
-            memory, frames, lambda some: encode_frames(encoder, some, BadFrames(skip=True))
-        )
+        bad = BadFrames(skip=True)
+        _check_same_images(memory, frames, lambda some: _encode(encoder, frames, some, bad, BATCH))
     memory.set_sources(dict.fromkeys(sessions, folder))
 
 
@@ -357,8 +430,35 @@ def _described(
         yield frames, reader.read([frame.name for frame in frames])
 
 
+def _sequence_encoder_for(
+    uri: str | Path, given: SequenceEncoder | str | None, encoder: Encoder
+) -> SequenceEncoder | None:
+    """The sequence encoder asked for, or that of the memory at an address."""
+    made: Encoder | None = None
+    if given is None and PlaceMemory.exists(uri):
+        with PlaceMemory.open(uri, readonly=True) as memory:
+            card = memory.sequence_card
+        if card is None:
+            return None
+        made = encoder if encoder.card.hash == card.hash else from_card(card)
+    elif given is None:
+        return None
+    else:
+        same = isinstance(given, str) and encoder.card.name == given
+        made = encoder if same else resolve_encoder(given)
+    if not isinstance(made, SequenceEncoder):
+        raise EncoderError(f"{made.card.name} describes single images, not windows of frames")
+    return made
+
+
 def _open_or_create(
-    uri: str | Path, card: EncoderCard, frame_id: str, map_yaml: Path | str | None, dtype: str
+    uri: str | Path,
+    card: EncoderCard,
+    frame_id: str,
+    map_yaml: Path | str | None,
+    dtype: str,
+    *,
+    sequence_encoder: SequenceEncoder | None = None,
 ) -> PlaceMemory:
     if not PlaceMemory.exists(uri):
         return PlaceMemory.create(
@@ -367,8 +467,13 @@ def _open_or_create(
             frame_id=frame_id,
             dtype="float16" if dtype == "float16" else "float32",
             map_yaml=map_yaml,
+            sequence_dim=None if sequence_encoder is None else sequence_encoder.sequence_dim,
+            sequence_encoder=None if sequence_encoder is None else sequence_encoder.card,
         )
     memory = PlaceMemory.open(uri)
+    if sequence_encoder is not None:
+        with _closing_on_error(memory):
+            memory.check_sequence_encoder(sequence_encoder.card)
     if map_yaml is not None:
         memory.set_map(map_yaml)
     return memory

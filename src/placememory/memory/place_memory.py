@@ -303,9 +303,17 @@ class PlaceMemory:
             EncoderMismatchError: They do not.
         """
         mine = self.sequence_card
-        if mine is None or mine.hash != card.hash:
-            what = "no sequence descriptors" if mine is None else f"those of {mine.name!r}"
-            raise EncoderMismatchError(f"{self.uri} has {what}, not those of {card.name!r}")
+        if mine is None:
+            raise EncoderMismatchError(
+                f"{self.uri} has no sequence descriptors; build another memory with the sequence "
+                "encoder"
+            )
+        if mine.hash != card.hash:
+            different = ", ".join(mine.differences(card))
+            raise EncoderMismatchError(
+                f"{self.uri} has sequence descriptors of {mine.name!r} ({mine.hash[:12]}), not of "
+                f"{card.name!r} ({card.hash[:12]}): they differ in {different}"
+            )
 
     def add(
         self,
