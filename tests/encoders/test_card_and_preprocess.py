@@ -39,7 +39,7 @@ def test_a_card_survives_bytes_with_its_arrays() -> None:
     ],
 )
 def test_the_hash_covers_what_changes_descriptors(change: dict[str, object], same: bool) -> None:
-    assert (make_card(8).replaced(**change).hash == make_card(8).hash) is same
+    assert (make_card(8).replace(**change).hash == make_card(8).hash) is same
 
 
 def test_a_changed_value_of_fitted_state_changes_the_hash() -> None:

@@ -113,6 +113,16 @@ def test_what_is_no_image_is_refused(fitted: FittableEncoder) -> None:
         fitted.encode([np.zeros((4, 4, 2), np.uint8)])
 
 
+def test_grey_and_alpha_images_are_converted(fitted: FittableEncoder) -> None:
+    [image] = _images(1, 48, 64)
+    grey = image[..., 0]
+    rgb = np.stack([grey] * 3, axis=2)
+    rows = fitted.encode([grey, grey[..., None], rgb, np.dstack([rgb, grey])])
+    np.testing.assert_array_equal(rows, np.repeat(rows[:1], 4, axis=0))
+    with pytest.raises(ImageError, match=r"values of 0 to 1 with \(255 \* image\)"):
+        fitted.encode([rgb / 255.0])
+
+
 def test_fit_encode_gives_what_encode_gives() -> None:
     encoder = encoders.create("lite-vlad", words=8, precision="float32")
     assert isinstance(encoder, FittableEncoder)
@@ -141,7 +151,7 @@ def test_an_encoder_is_rebuilt_from_its_card(fitted: FittableEncoder) -> None:
 
 
 def test_a_card_of_other_weights_is_refused(fitted: FittableEncoder) -> None:
-    foreign = fitted.card.replaced(weights_sha256="0" * 64)
+    foreign = fitted.card.replace(weights_sha256="0" * 64)
     with pytest.raises(EncoderMismatchError, match="weights_sha256"):
         encoders.from_card(foreign)
 

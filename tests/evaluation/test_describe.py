@@ -24,7 +24,7 @@ def frames(tmp_path: Path):
     return list_frames(tmp_path / "run")
 
 
-def _counted(encoder):
+def _count(encoder):
     calls, per_frame = [], encoder.module.per_frame
     encoder.module.per_frame = lambda x: calls.append(len(x)) or per_frame(x)
     return calls
@@ -33,7 +33,7 @@ def _counted(encoder):
 def test_a_sequence_encoder_goes_on_where_it_stopped(frames, tmp_path: Path) -> None:
     torch.manual_seed(0)
     encoder = encoders.create("jist", "random", length=3)
-    calls, cache = _counted(encoder), tmp_path / "cache"
+    calls, cache = _count(encoder), tmp_path / "cache"
     describe(encoder, frames[:4], cache)
     assert sum(calls) == 4
     calls.clear()

@@ -33,7 +33,7 @@ def test_a_vertex_id_is_no_row_number(tmp_path: Path) -> None:
     assert (report.total, report.by) == (6, {"vertex id": 3})
     assert report.without == ("vertex_0.png", "vertex_1.png", "vertex_2.png")
     assert str(report) == (
-        "3 of 6 frames have a pose (3 by vertex id); kept without a pose, first vertex_0.png"
+        "3 of 6 frames have a pose (3 by vertex id); without a pose, first vertex_0.png"
     )
 
 

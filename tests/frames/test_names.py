@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placememory.frames.names import NameFacts, facts_of_name, natural_key
+from placememory.frames.names import NameFacts, natural_key, parse_name
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ from placememory.frames.names import NameFacts, facts_of_name, natural_key
 )
 def test_numbers_in_names(name: str, expected: tuple) -> None:
     vertex_id, stamp, number = expected
-    assert facts_of_name(name) == NameFacts(vertex_id, stamp, number)
+    assert parse_name(name) == NameFacts(vertex_id, stamp, number)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_numbers_in_names(name: str, expected: tuple) -> None:
     ],
 )
 def test_utm_names(name: str, x: float, yaw: float | None) -> None:
-    pose = facts_of_name(name).pose
+    pose = parse_name(name).pose
     assert (pose.x, pose.frame_id) == (x, "utm")
     found = None if math.isnan(pose.yaw) else round(math.degrees(pose.yaw), 9)
     assert found == yaw
@@ -52,7 +52,7 @@ def test_utm_names(name: str, x: float, yaw: float | None) -> None:
 
 @pytest.mark.parametrize("name", ["@.jpg", "@a@b@.jpg", "@nan@2@.jpg", "@1@inf@.jpg", "@1"])
 def test_utm_names_that_are_none(name: str) -> None:
-    assert facts_of_name(name) == NameFacts()
+    assert parse_name(name) == NameFacts()
 
 
 @pytest.mark.parametrize(
@@ -80,4 +80,4 @@ def test_natural_order_is_total(names: list[str]) -> None:
 
 @given(st.text())
 def test_any_name_is_read(name: str) -> None:
-    facts_of_name(name)
+    parse_name(name)

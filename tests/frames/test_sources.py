@@ -111,7 +111,7 @@ def test_nothing_to_list(tmp_path: Path) -> None:
         list_frames(tmp_path / "none")
 
 
-def test_facts_of_names_and_exif_reach_the_frames(tmp_path: Path) -> None:
+def test_parse_names_and_exif_reach_the_frames(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     image = Image.fromarray(np.zeros((2, 3, 3), np.uint8))

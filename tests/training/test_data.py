@@ -19,7 +19,7 @@ from placememory.training.data import (
     is_held_out,
     keep_held_out,
     leave_held_out,
-    read_judged_sets,
+    read_evaluation_sets,
     read_training_set,
     read_validation_sets,
 )
@@ -128,16 +128,16 @@ def test_held_out_places_validate(tmp_path: Path) -> None:
 
 def test_what_is_trained_on_is_not_judged_on(tmp_path: Path) -> None:
     config = training(tmp_path)
-    with pytest.raises(SettingError, match="trained on and judged on"):
+    with pytest.raises(SettingError, match="trained on and validated"):
         check_apart(
-            read_training_set(config.data), read_judged_sets(config.data.train, config.data)
+            read_training_set(config.data), read_evaluation_sets(config.data.train, config.data)
         )
 
 
 def test_one_traverse_is_too_few_to_judge_on(tmp_path: Path) -> None:
     source = Source(root=world(tmp_path / "w", places=3, traverses=1))
     with pytest.raises(SettingError, match="two traverses"):
-        read_judged_sets([source], data())
+        read_evaluation_sets([source], data())
 
 
 def test_only_frames_with_a_word(tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ def test_a_state_without_its_trunk_is_whole(tmp_path: Path) -> None:
     """What is written while the trunk is cached loads as any checkpoint does."""
     parts = parts_of("cosplace")
     keys = set(parts.state())
-    parts.without_trunk()
+    parts.take_out_trunk()
     assert set(parts.state()) == keys
     save_file(parts.state(), tmp_path / "whole.safetensors")
     assert set(load_file(tmp_path / "whole.safetensors")) == keys

@@ -79,7 +79,7 @@ def gradient(trainer: Trainer, batch: Batch, micro: int | None) -> tuple[float, 
     """Loss and gradient of a batch that passes in parts."""
     object.__setattr__(trainer.stepper, "micro", micro)
     result = trainer.stepper.run(batch, (1, 2))
-    found = [p.grad.flatten().clone() for _, p in trainer.parts.named_trained()]  # type: ignore[union-attr]
+    found = [p.grad.flatten().clone() for _, p in trainer.parts.trained_parameters()]  # type: ignore[union-attr]
     trainer.optimizer.zero_grad()
     return result.loss, torch.cat(found)
 

@@ -150,7 +150,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, name: str) -> None:
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder of a training"):
         resume(tmp_path)
-    with pytest.raises(InputError, match="never judged"):
+    with pytest.raises(InputError, match="no validation yet"):
         read_trained(tmp_path)
 
 

@@ -14,7 +14,7 @@ from placememory.datasets import robotcar
 from placememory.datasets._files import frame_of, has_images, images_in, subfolders
 from placememory.datasets._traverse import Dataset, Traverse
 from placememory.errors import DatasetError
-from placememory.frames.names import facts_of_name
+from placememory.frames.names import parse_name
 
 _STAGES = ("train", "val", "test")
 _SIDES = ("database", "queries")
@@ -46,7 +46,7 @@ class UtmFolders(Dataset):
             raise self._no_split(split)
         frames, positions = [], []
         for i, path in enumerate(images_in(folder)):
-            pose = facts_of_name(path.name).pose
+            pose = parse_name(path.name).pose
             if pose is None:
                 raise DatasetError(
                     f"{path}: images here are called @<utm east>@<utm north>@...@.jpg, in metres"

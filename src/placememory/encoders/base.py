@@ -17,19 +17,18 @@ Descriptors = NDArray[np.float32]
 
 
 class Encoder(Protocol):
-    """Images to descriptors of unit norm; a class with these two is an encoder.
+    """Images to descriptors of unit norm; a class with these two is an encoder."""
 
-    Attributes:
-        card: Identity of the encoder.
-    """
-
-    card: EncoderCard
+    @property
+    def card(self) -> EncoderCard:
+        """Identity of the encoder."""
 
     def encode(self, images: Sequence[Image]) -> Descriptors:
         """Describe images.
 
         Args:
-            images: N arrays (H, W, 3) uint8 RGB; sizes may differ; the list may be empty.
+            images: N arrays (H, W, 3) uint8 RGB; sizes may differ; the list may be empty. Built-in
+                encoders also take grey and alpha (:func:`placememory.frames.as_rgb`).
 
         Returns:
             (N, D) float32, unit norm.

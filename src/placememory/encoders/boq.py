@@ -1,4 +1,4 @@
-"""Bag-of-Queries: learned queries look at the feature map and report what they found.
+"""Bag-of-Queries: learned queries attend to the feature map.
 
 Ali-bey, Chaib-draa, Giguère, "BoQ: A Place is Worth a Bag of Learnable Queries", CVPR 2024.
 """

@@ -116,7 +116,7 @@ class EncoderCard(BaseModel):
         except (ValueError, KeyError, TypeError, ValidationError, SafetensorError) as error:
             raise MemoryFormatError(f"the encoder card cannot be read ({error})") from error
 
-    def replaced(self, **fields: Any) -> EncoderCard:
+    def replace(self, **fields: Any) -> EncoderCard:
         """A card with some fields changed, and so another hash."""
         mine = {name: getattr(self, name) for name in type(self).model_fields}
         return EncoderCard(**{**mine, **fields})

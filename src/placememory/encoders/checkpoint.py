@@ -51,7 +51,7 @@ def read_checkpoint(path: Path) -> State:
         raise WeightsError(f"{path}: there is no such file of weights") from error
     except Exception as error:
         raise WeightsError(f"{path}: cannot read the weights ({_reason(error)})") from error
-    return _unwrapped(content, path)
+    return _unwrap(content, path)
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
@@ -124,7 +124,7 @@ def _numpy_global(name: str) -> Any:
     return getattr(importlib.import_module(module.replace("numpy.core", "numpy._core")), attribute)
 
 
-def _unwrapped(content: Any, path: Path) -> State:
+def _unwrap(content: Any, path: Path) -> State:
     for wrapper in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]

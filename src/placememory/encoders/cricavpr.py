@@ -138,7 +138,7 @@ class RegionContext(nn.Module):
         """Class token (N, 768) and map (N, 768, S, S) to (N, 14, 768).
 
         The order is class token, 2 x 2 regions, 3 x 3 regions. Where they are cut is written for
-        a map of 16 x 16 and kept for others, as in the release; at 23 x 23 the last ones are large.
+        a map of 16 x 16 and used for others, as in the release; at 23 x 23 the last ones are large.
         """
         cuts = [
             (rows, columns) for parts in (_HALVES, _THIRDS) for rows in parts for columns in parts

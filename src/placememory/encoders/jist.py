@@ -32,10 +32,10 @@ def recipe(info: EncoderInfo, options: Options) -> Recipe:
 class _SeqGeM(nn.Module):
     """Generalised mean over the frames; what is negative counts as almost nothing."""
 
-    def __init__(self, floor: float = 1e-6) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.p = nn.Parameter(torch.full((1,), 3.0))
-        self.floor = floor
+        self.floor = 1e-6
 
     def forward(self, frames: Tensor) -> Tensor:
         """(B, L, D) to (B, D)."""

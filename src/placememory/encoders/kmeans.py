@@ -18,7 +18,7 @@ Points = NDArray[np.float32]
 def kmeans(points: Points, k: int, *, seed: int = 0) -> Points:
     """Cluster points by Lloyd's rounds from a greedy k-means++ start (Arthur, Vassilvitskii 2007).
 
-    Sums are kept in float64, so the result does not hang on the order of additions; a word that
+    Sums are in float64, so the result does not depend on the order of additions; a word that
     loses all its points starts again at the point that is served worst.
 
     Args:

@@ -22,10 +22,10 @@ class UnitLength(nn.Module):
 class GeM(nn.Module):
     """Generalised-mean pooling with a learned exponent (Radenović et al., TPAMI 2019)."""
 
-    def __init__(self, p: float = 3.0, floor: float = 1e-6) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.p = nn.Parameter(torch.full((1,), p))
-        self.floor = floor
+        self.p = nn.Parameter(torch.full((1,), 3.0))
+        self.floor = 1e-6
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, 1, 1)."""

@@ -95,11 +95,11 @@ def _vlad_of_features(net: LiteNet, device: Device, card: EncoderCard) -> LiteVl
 
 
 def _frame_encoder(net: LiteNet, device: Device, card: EncoderCard) -> TorchEncoder:
-    return TorchEncoder(net, device, card, FrameNet(net.folded()).eval())
+    return TorchEncoder(net, device, card, FrameNet(net.fold()).eval())
 
 
 def _sequence_encoder(net: LiteNet, device: Device, card: EncoderCard) -> SequenceEncoder:
-    return SequenceEncoder(net, device, card, net.folded().eval())
+    return SequenceEncoder(net, device, card, net.fold().eval())
 
 
 class LiteVlad(TorchEncoder, FittableEncoder):
@@ -184,7 +184,7 @@ class LiteVlad(TorchEncoder, FittableEncoder):
         if words is None or words.shape != shape:
             found = None if words is None else words.shape
             raise EncoderError(f"{self.card.name} wants a vocabulary 'words' {shape}, not {found}")
-        card = self.card.replaced(fitted={"words": np.asarray(words, np.float32)})
+        card = self.card.replace(fitted={"words": np.asarray(words, np.float32)})
         return LiteVlad(cast(Trunk, self._module), self._device, card, self._local, self._fast)
 
     def _vocabulary(self) -> Tensor:
@@ -251,7 +251,7 @@ class VladNet(nn.Module):
 class LiteHead(nn.Module):
     """Feature maps of the trunk to descriptors; all that is trained while the trunk is frozen.
 
-    It computes in float32 at least, whatever its weights are kept in, because residuals are small
+    It computes in float32 at least, whatever the type of its weights, because residuals are small
     differences of large sums.
 
     Args:
@@ -367,7 +367,7 @@ class LiteNet(SequenceNet):
         """Start the head from feature maps (N, 112, h, w); see :meth:`LiteHead.initialise`."""
         self.head.initialise(features, seed=seed)
 
-    def folded(self) -> LiteNet:
+    def fold(self) -> LiteNet:
         """The same function, fast on a processor: the trunk folded, the head shared."""
         return LiteNet(FoldedTrunk(cast(Trunk, self.trunk)).eval(), self.head)
 

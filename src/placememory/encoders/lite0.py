@@ -17,7 +17,7 @@ from placememory.encoders.checkpoint import load_strictly, read_checkpoint, rena
 from placememory.errors import WeightsError
 
 STAGES = 5
-"""Stages kept; the last block of the fifth (block 10, counted from 0) has 112 channels."""
+"""Stages used; the last block of the fifth (block 10, counted from 0) has 112 channels."""
 
 _DEPTHS = (1, 2, 2, 3, 3, 4, 1)
 _TOP = {
@@ -103,7 +103,7 @@ class FoldedTrunk(nn.Module):
     def __init__(self, trunk: Trunk) -> None:
         super().__init__()
         stages = cast("list[nn.Sequential]", list(trunk.blocks))
-        blocks = [_folded_block(block) for stage in stages for block in stage]
+        blocks = [_fold_block(block) for stage in stages for block in stage]
         self.layers = nn.Sequential(_Folded(trunk.conv_stem, trunk.bn1, active=True), *blocks)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -153,7 +153,7 @@ class _Block(nn.Module):
         return y.add_(x) if self.skip else y
 
 
-def _folded_block(block: nn.Module) -> _Block:
+def _fold_block(block: nn.Module) -> _Block:
     """A depthwise-separable or inverted-residual block of timm, folded."""
     pairs = [("conv_dw", "bn1"), ("conv_pw", "bn2")]
     if hasattr(block, "conv_pwl"):

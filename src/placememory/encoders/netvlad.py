@@ -36,6 +36,7 @@ from placememory.encoders.vlad import NetVLADPool, residual_sums, start_assignme
 from placememory.errors import EncoderError, WeightsError
 from placememory.frames import Image, sample_evenly
 
+CHANNELS = 512
 WPCA_PREPROCESS = Preprocess(size=(480, 640))
 _VGG_MEAN = (123.68, 116.779, 103.939)
 _LAYERS = 35
@@ -72,7 +73,7 @@ def recipe(info: EncoderInfo, options: Options) -> Recipe:
 
 def load_netvlad(path: Path | None, dim: int) -> NetVLADNet:
     """The network of a MATLAB release with its mean colour; random for ``None``."""
-    network = NetVLADNet(dim=dim)
+    network = NetVLADNet(dim)
     if path is not None:
         state, network.mean = read_matlab(path)
         load_strictly(network, state, path)
@@ -122,17 +123,16 @@ class NetVLADNet(nn.Module):
         mean: Of the colours (RGB, 0..255) of the release.
     """
 
-    def __init__(self, words: int = 64, whitened: int = 4096, dim: int = 4096) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
         self.backbone = vgg16_trunk()
-        channels = 512
-        self.netvlad = Aggregation(channels, words)
-        self.whiten = nn.Linear(channels * words, whitened)
+        self.netvlad = Aggregation(CHANNELS, 64)
+        self.whiten = nn.Linear(64 * CHANNELS, 4096)
         self.mean = _VGG_MEAN
         self._dim = dim
 
     def vlad(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) to (N, 512 * words) of unit length, before whitening."""
+        """(N, 3, H, W) to (N, 64 * 512) of unit length, before whitening."""
         maps = self.backbone(x)
         result: Tensor = self.netvlad(normalize(maps.flatten(2), dim=1))
         return result
@@ -191,9 +191,6 @@ def _tensor(array: object) -> Tensor:
     return torch.from_numpy(values)
 
 
-CHANNELS = 512
-
-
 class NetVLADWPCANet(nn.Module):
     """(N, 3, H, W) normalised RGB to (N, dim) of unit length."""
 
@@ -231,11 +228,11 @@ class SeqNetNet(SequenceNet):
 
     dim = 4096
 
-    def __init__(self, width: int = 3) -> None:
+    def __init__(self) -> None:
         super().__init__()
         image = NetVLADWPCANet(dim=self.dim)
         self.encoder, self.pool, self.WPCA = image.encoder, image.pool, image.WPCA
-        self.seq_encoder = _TemporalConvolution(self.dim, width)
+        self.seq_encoder = _TemporalConvolution(self.dim, 3)
 
     def per_frame(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) to frame descriptors (N, 4096)."""
@@ -276,7 +273,7 @@ def fit_netvlad(
         device: Where to run.
         preprocess: Of the encoder.
         words: Clusters.
-        dim: Values that whitening keeps.
+        dim: Values after whitening.
         seed: Of the choice of features and of the clustering.
         progress: Called with images done and images in all, over both passes.
 
@@ -293,10 +290,10 @@ def fit_netvlad(
     chosen = [int(i) for i in sample_evenly(len(images), FIT_IMAGES)]
     total = len(chosen) + len(images)
     maps = _maps(network, (images[i] for i in chosen), device, preprocess)
-    features = _features(_counted(maps, 0, total, progress), seed)
+    features = _features(_count(maps, 0, total, progress), seed)
     network.pool.start(kmeans(features, words, seed=seed), features)
     maps = _maps(network, images, device, preprocess)
-    counted = _counted(maps, len(chosen), total, progress)
+    counted = _count(maps, len(chosen), total, progress)
     vlads = np.concatenate([device.run(network.pool, x).float().cpu().numpy() for x in counted])
     mean, directions, variances = principal_components(vlads, dim)
     matrix = directions / np.sqrt(variances + _SMALLEST_VARIANCE)[:, None]
@@ -350,7 +347,7 @@ def _features(maps: Iterable[Tensor], seed: int) -> Vectors:
     return features
 
 
-def _counted(
+def _count(
     maps: Iterable[Tensor], before: int, total: int, progress: Progress | None
 ) -> Iterable[Tensor]:
     for done, x in enumerate(maps, start=before + 1):

@@ -93,11 +93,11 @@ class OnnxEncoder:
 def open_onnx(
     path: Path, name: str, *, device: str, precision: str, options: dict[str, Option]
 ) -> OnnxEncoder:
-    """Open an exported encoder and check that it is the one asked for.
+    """Open an exported encoder and check its method and options.
 
     Raises:
-        EncoderError: It is of another method, or has other options than those asked for.
-        SettingError: A precision is asked for; the file has its own.
+        EncoderError: It is of another method, or has other options than those given.
+        SettingError: A precision is given; the file has its own.
         WeightsError: The file is missing or not one of ours.
     """
     if precision not in ("auto", "float32"):
@@ -189,7 +189,7 @@ def _input_size(encoder: TorchEncoder, image_size: tuple[int, int] | None) -> tu
     assert preprocess is not None
     if preprocess.size is None and image_size is None:
         raise EncoderError(
-            f"the input size of {encoder.card.name} follows from the image; say the size of the "
+            f"the input size of {encoder.card.name} follows from the image; give the size of the "
             "camera's images (--image-size 480x640)"
         )
     return preprocess.target(*(image_size or (1, 1)))

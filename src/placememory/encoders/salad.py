@@ -42,7 +42,7 @@ def recipe(info: EncoderInfo, options: Options) -> Recipe:
     )
 
 
-def transport(scores: Tensor, dust_bin: Tensor, iterations: int = _ITERATIONS) -> Tensor:
+def transport(scores: Tensor, dust_bin: Tensor, iterations: int) -> Tensor:
     """Share of each position in each cluster, by Sinkhorn's rounds in the log domain.
 
     Each of n positions hands out a mass of one; each of m clusters takes a mass of one; the dust

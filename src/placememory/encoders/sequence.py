@@ -177,7 +177,7 @@ class SequenceEncoder(TorchEncoder):
         if not self._module.reducible:
             raise EncoderError(f"{self.card.name} takes no PCA")
         arrays = check_projection(fitted, self._module.dim)
-        card = self.card.replaced(fitted=arrays, dim=len(arrays["components"]))
+        card = self.card.replace(fitted=arrays, dim=len(arrays["components"]))
         return SequenceEncoder(self._module, self._device, card, self._fast)
 
     def _states(self, x: torch.Tensor) -> torch.Tensor:

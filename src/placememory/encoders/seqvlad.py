@@ -234,9 +234,9 @@ class RelativeAttention(Attention):
     """Attention in a grid of times, rows and columns that knows how far apart two tokens are.
 
     To q k / sqrt(64) it adds q R_t + q R_h + q R_w, each R the row of a learned table for the
-    distance along one axis. That is one product of longer vectors: queries followed by what they
-    say to each time, row and column, and keys followed by ones where their own are. Therefore the
-    fused attention applies, and the L x L scores are never stored.
+    distance along one axis. That is one product of longer vectors: queries followed by their
+    biases for each time, row and column, and keys followed by ones where their own are.
+    Therefore the fused attention applies, and the L x L scores are never stored.
     """
 
     def __init__(self, grid: tuple[int, int, int]) -> None:
@@ -286,7 +286,7 @@ def _own_places(grid: tuple[int, int, int], like: Tensor) -> Tensor:
 class PatchAttention(RelativeAttention):
     """Attention within 6 x 6 tokens of all five frames, in 49 patches that overlap.
 
-    A token is in up to four patches, and what it is told in them is added up, not averaged.
+    A token is in up to four patches; its outputs are added up, not averaged.
     Queries, keys and values have no bias and are made before cutting, once for each token.
     """
 

@@ -29,7 +29,7 @@ class WeightsFile(BaseModel):
     Attributes:
         file: File name in the cache, or in the package.
         sha256: 64 hex digits; ``None`` where the publisher states none. Then the first download
-            is trusted and its hash kept beside it, so that a later change is noticed.
+            is trusted and its hash stored beside it, so that a later change is noticed.
         megabytes: Size, where known.
         licence: Of the weights.
         url: Where it is published; ``None`` where a package carries it.

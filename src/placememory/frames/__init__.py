@@ -1,4 +1,4 @@
-"""Frames and poses: what goes into a place memory, and what is asked of it."""
+"""Frames and poses: images with poses and stamps, from folders, videos, cameras and bags."""
 
 from placememory.frames.bags import BagInfo, list_bag, read_bag_info, read_bag_poses, stream_bag
 from placememory.frames.frame import Frame, FrameImages, Image

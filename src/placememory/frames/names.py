@@ -46,16 +46,16 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     return (*key, (1, 0, name))
 
 
-def facts_of_name(name: str) -> NameFacts:
+def parse_name(name: str) -> NameFacts:
     """Read vertex id, stamp, number or UTM pose off an image name.
 
     Args:
         name: POSIX path; only the last part is looked at.
 
     Example:
-        >>> facts_of_name("run/vertex_005_000034_1751340273862754844.png").vertex_id
+        >>> parse_name("run/vertex_005_000034_1751340273862754844.png").vertex_id
         5
-        >>> facts_of_name("@0543256.96@4178906.70@10@S@@@@@@@@@@.jpg").pose.x
+        >>> parse_name("@0543256.96@4178906.70@10@S@@@@@@@@@@.jpg").pose.x
         543256.96
     """
     file = PurePosixPath(name)

@@ -1,4 +1,4 @@
-"""What can be told of an image before it is described: whether it shows anything, and sharply."""
+"""Quality of an image before it is encoded: does it show anything, and is it blurred?"""
 
 from __future__ import annotations
 

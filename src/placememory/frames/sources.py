@@ -10,7 +10,7 @@ from placememory.errors import BagError, ImageError, InputError
 from placememory.frames.bags import is_bag, list_bag
 from placememory.frames.frame import Frame
 from placememory.frames.images import is_image, read_image
-from placememory.frames.names import facts_of_name, natural_key
+from placememory.frames.names import natural_key, parse_name
 from placememory.frames.poses import PoseTable, read_poses
 from placememory.frames.video import is_video, list_video
 
@@ -112,7 +112,7 @@ def read_name_list(path: Path) -> list[str]:
 
 
 def _frame(folder: Path, name: str, session: str, index: int, exif: bool) -> Frame:
-    facts = facts_of_name(name)
+    facts = parse_name(name)
     return Frame(
         name=name,
         session=session,

@@ -30,7 +30,7 @@ from placememory.encoders import (
 )
 from placememory.errors import EncoderError, InputError, SettingError
 from placememory.frames import Frame, PoseTable, resolve_frames, sample_evenly
-from placememory.frames.names import facts_of_name
+from placememory.frames.names import parse_name
 from placememory.maps import read_map
 from placememory.memory.features_h5 import FeatureReader
 from placememory.memory.place import Place
@@ -239,7 +239,7 @@ def feature_frames(features: Path | str | Sequence[Path | str], session: str) ->
         InputError: A file is missing or damaged.
     """
     with FeatureReader(features) as reader:
-        found = [(name, facts_of_name(name)) for name in reader.names]
+        found = [(name, parse_name(name)) for name in reader.names]
     return [
         Frame(name, session, i, stamp=f.stamp, pose=f.pose, vertex_id=f.vertex_id)
         for i, (name, f) in enumerate(found)
@@ -483,7 +483,7 @@ def _with_words_of(memory: PlaceMemory, encoder: Encoder) -> Encoder:
     """The encoder with the memory's vocabulary, where it needs one and has none."""
     if not isinstance(encoder, FittableEncoder) or encoder.is_fitted:
         return encoder
-    memory.check_encoder(encoder.card.replaced(fitted=memory.card.fitted))
+    memory.check_encoder(encoder.card.replace(fitted=memory.card.fitted))
     return encoder.with_fitted(memory.card.fitted)
 
 

@@ -2,9 +2,9 @@
 
 :func:`train` runs a configuration; its weights are used as ``weights=`` everywhere. The parts:
 ``data`` (windows of frames, and which show one place), ``sampling`` (which windows a step sees),
-``inputs`` (images or features for the network), ``network`` (what of an encoder is trained),
-``step`` (loss, gradient, optimiser), ``validation``, ``trainer`` (the loop) and ``run`` (what is on
-disk).
+``inputs`` (images or features for the network), ``network`` (which parameters are trained),
+``step`` (loss, gradient, optimiser), ``validation``, ``trainer`` (the loop) and ``run`` (the files
+of a run).
 """
 
 from placememory.training.config import Training, read_training

@@ -1,4 +1,4 @@
-"""What a training is: encoder, data, mining, loss, optimisation, and how it is judged."""
+"""The configuration of a training: encoder, data, mining, loss, optimisation, validation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class EncoderChoice(StrictModel):
             two blocks of the trunk, and the head; ``all``; or patterns of parameter names, such as
             ``pooling.*``.
         adapter_blocks: Of ``adapters``: those of the last so many blocks; ``None`` for all.
-        batchnorm: ``frozen`` keeps the running statistics of trained parts, too.
+        batchnorm: ``frozen`` leaves the running statistics of trained parts as they are, too.
         initialise: Whether clusters (NetVLAD, SeqVLAD, lite) start from the training images.
     """
 
@@ -84,7 +84,7 @@ class Source(StrictModel):
 
 
 class HeldOut(StrictModel):
-    """Places of the training data that are kept for validation.
+    """Places of the training data that are held out for validation.
 
     Attributes:
         share: Of the blocks.
@@ -195,7 +195,7 @@ class Mining(StrictModel):
 
 
 class Loss(StrictModel):
-    """What is made small.
+    """The loss.
 
     Attributes:
         kind: ``triplet`` needs cached mining, ``multi-similarity`` places; ``joint`` is
@@ -260,8 +260,8 @@ class Running(StrictModel):
     Attributes:
         workers: Threads that read images ahead.
         save_every: Steps between checkpoints within an epoch; ``None`` for epochs only.
-        keep_epochs: Whether the weights of every epoch are kept.
-        cache_trunk: Whether what a frozen trunk says of each image is kept on disk, so that only
+        keep_epochs: Whether the weights of every epoch are written.
+        cache_trunk: Whether the features of a frozen trunk are stored on disk, so that only
             the head runs in each step; images cannot be changed then.
         tensorboard: Whether to write TensorBoard events.
     """
@@ -281,11 +281,11 @@ class Training(StrictModel):
         output: Folder of all runs; relative to the configuration's file.
         seed: All that is random follows from it and from the number of the step.
         encoder: What is trained.
-        data: On what.
+        data: Training, validation and test data.
         augment: How images are changed.
         mining: How windows are chosen.
-        loss: What is made small.
-        optimization: How.
+        loss: The loss.
+        optimization: Optimiser and schedule.
         running: Workers, checkpoints, caches.
     """
 
@@ -307,7 +307,7 @@ class Training(StrictModel):
                 "the triplet loss goes with mining.kind cached, the others with places"
             )
         if self.running.cache_trunk and self.augment.changes_images:
-            raise ValueError("cache_trunk keeps one answer an image: set augment to nothing")
+            raise ValueError("cache_trunk needs images that do not change: leave augment out")
         if self.running.cache_trunk and self.encoder.train != "head":
             raise ValueError("cache_trunk needs a frozen trunk: set encoder.train to head")
         return self

@@ -1,4 +1,4 @@
-"""What is trained on: frames of all traverses, windows of them, and which show one place."""
+"""Training data: frames of all traverses, windows of them, and which show one place."""
 
 from __future__ import annotations
 
@@ -111,17 +111,17 @@ def read_training_set(data: Data) -> TrainingSet:
 
 
 def read_validation_sets(data: Data) -> list[TrainingSet]:
-    """Data sets to judge on (:func:`read_judged_sets`), or the held-out places."""
+    """Data sets to validate on (:func:`read_evaluation_sets`), or the held-out places."""
     if data.held_out is None:
-        return read_judged_sets(data.validation, data)
+        return read_evaluation_sets(data.validation, data)
     parts = [keep_held_out(part, data.held_out) for source in data.train for part in _read(source)]
     return _one_by_one(parts, data)
 
 
-def read_judged_sets(sources: Sequence[Source], data: Data) -> list[TrainingSet]:
-    """Data sets to judge on, one for each query traverse.
+def read_evaluation_sets(sources: Sequence[Source], data: Data) -> list[TrainingSet]:
+    """Data sets to validate or test on, one for each query traverse.
 
-    Where a data set does not say what is searched, its first traverse is.
+    Where a data set names no database, its first traverse is searched.
 
     Raises:
         DatasetError: A data set cannot be read.
@@ -143,17 +143,18 @@ def _one_by_one(parts: Sequence[Part], data: Data) -> list[TrainingSet]:
     return found
 
 
-def check_apart(training: TrainingSet, judged: Sequence[TrainingSet]) -> None:
-    """Refuse to judge on images that are trained on.
+def check_apart(training: TrainingSet, others: Sequence[TrainingSet]) -> None:
+    """Refuse to validate or test on images that are trained on.
 
     Raises:
         SettingError: An image is in a window of both.
     """
     known = training.files()
-    for part in judged:
+    for part in others:
         for path in part.files() & known:
             raise SettingError(
-                f"{path} is trained on and judged on; choose splits that share no image"
+                f"{path} is trained on and validated or tested on; choose splits without "
+                "common images"
             )
 
 

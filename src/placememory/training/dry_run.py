@@ -159,7 +159,7 @@ def _validation_seconds(trainer: Trainer) -> float:
     """Estimated from the first windows."""
     windows = trainer.validation[0].queries[:_JUDGED]
     started = time.perf_counter()
-    trainer.describe_judged(windows)
+    trainer.describe_validation(windows)
     a_window = (time.perf_counter() - started) / len(windows)
     return a_window * sum(len(part.queries) + len(part.database) for part in trainer.validation)
 

@@ -113,7 +113,7 @@ class Inputs(Protocol):
 
 
 class ImageInputs:
-    """Images of frames, prepared as the encoder's card says.
+    """Images of frames, prepared by the preprocessing of the encoder's card.
 
     Args:
         frames: N frames.
@@ -186,7 +186,7 @@ def read_ahead(jobs: Iterable[tuple[T, Rows]], inputs: Inputs) -> Iterator[tuple
     """Inputs of jobs in order, each prepared while the network runs on the one before.
 
     Args:
-        jobs: What to hand on, and windows.
+        jobs: Labels, and windows.
         inputs: Prepares, without changes.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="prepare") as pool:
@@ -201,7 +201,7 @@ def read_ahead(jobs: Iterable[tuple[T, Rows]], inputs: Inputs) -> Iterator[tuple
 
 
 class FeatureInputs:
-    """What a trunk says of each frame, as float16 in one file that is mapped into memory.
+    """Features of a frozen trunk for each frame, as float16 in a file mapped into memory.
 
     A pass that was cut off goes on where it stopped.
 
@@ -241,7 +241,7 @@ class FeatureInputs:
         """Nothing: the file is mapped."""
 
     def __call__(self, windows: Rows, seed: Seed | None = None, first: int = 0) -> Tensor:  # noqa: ARG002
-        """Windows (n, L) of rows to the trunk's answers (n, L, ...) float32."""
+        """Windows (n, L) of rows to the trunk's features (n, L, ...) float32."""
         found = torch.from_numpy(self._rows[windows.ravel()].astype(np.float32))
         return torch.unflatten(found.to(self._device), 0, windows.shape)
 

@@ -1,4 +1,4 @@
-"""A network that is trained: what of it is, how it is run, and how it is brought back to a file."""
+"""The network of a training: which parameters are trained, how it runs, its state."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class Parts:
         for child in module.children():
             self._set_mode(child, trained=trained)
 
-    def without_trunk(self) -> nn.Module:
+    def take_out_trunk(self) -> nn.Module:
         """Take the frozen trunk out: from now on the network is given the trunk's output."""
         trunk = self.trunk
         assert self.trunk_name is not None
@@ -166,7 +166,7 @@ class Parts:
         mine = self.network.state_dict()
         self.network.load_state_dict({name: state[name] for name in mine}, strict=True)
 
-    def named_trained(self) -> Iterator[tuple[str, nn.Parameter]]:
+    def trained_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Names and trained parameters."""
         for name, parameter in self.network.named_parameters():
             if parameter.requires_grad:
@@ -187,7 +187,7 @@ class Parts:
 
     def counts(self) -> tuple[int, int]:
         """Trained and frozen parameters."""
-        trained = sum(p.numel() for _, p in self.named_trained())
+        trained = sum(p.numel() for _, p in self.trained_parameters())
         whole = sum(p.numel() for p in self.network.parameters())
         if self._swapped is not None:
             whole += sum(p.numel() for p in self._swapped.parameters())

@@ -380,12 +380,12 @@ def read_trained(folder: Path) -> Trained:
     """The result of a run so far.
 
     Raises:
-        InputError: The folder holds no run that was judged.
+        InputError: The folder holds no run with a validation.
     """
     lines = read_log(folder)
     judged = [line for line in lines if "score" in line]
     if not judged:
-        raise InputError(f"{folder}: this training was never judged; resume it")
+        raise InputError(f"{folder}: this training has no validation yet; resume it")
     start, best = judged[0], max(judged, key=lambda line: (line["score"], -line["epoch"]))
     before, after = (_line(lines, name) for name in ("test at the start", "test"))
     seconds = [line["seconds"] for line in lines if "seconds" in line]

@@ -157,7 +157,7 @@ def create_optimizer(parts: Parts, settings: Optimization) -> torch.optim.Optimi
     Each group keeps its full rate as ``base_lr``.
     """
     groups: dict[tuple[float, float], dict[str, Any]] = {}
-    for name, parameter in parts.named_trained():
+    for name, parameter in parts.trained_parameters():
         rate = _rate(parts.depth_of(name), settings)
         decays = parameter.ndim > 1 and not name.endswith(_NO_DECAY)
         decay = settings.weight_decay if decays else 0.0
@@ -211,7 +211,7 @@ def set_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What a batch said.
+    """The result of a batch.
 
     Attributes:
         loss: Mean over the batch.
@@ -227,11 +227,11 @@ class Stepper:
     """Adds the gradient of a batch to the parameters.
 
     Triplets cost each for itself and pass one after another. Where every window costs with every
-    other, all are described first, the cost's gradient by descriptor is kept, and the windows pass
-    again (Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup",
-    2021). Either way ``micro`` and the number of processes change rounding only, as no layer sees
-    more than its own window; but where dropout is trained, what is dropped depends on the parts,
-    and ``batchnorm: trained`` normalises over a part.
+    other, all are described first, the cost's gradient by descriptor is stored, and the windows
+    pass again (Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited
+    Setup", 2021). Either way ``micro`` and the number of processes change rounding only, as no
+    layer sees more than its own window; but where dropout is trained, what is dropped depends on
+    the parts, and ``batchnorm: trained`` normalises over a part.
 
     Attributes:
         parts: The network.
@@ -346,7 +346,7 @@ class Stepper:
         """Gradients of all processes, added up."""
         if self.accelerator.num_processes == 1:
             return
-        for _, parameter in self.parts.named_trained():
+        for _, parameter in self.parts.trained_parameters():
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             parameter.grad = self._add_up(parameter.grad)

@@ -27,7 +27,7 @@ from placememory.training.config import Training
 from placememory.training.data import (
     TrainingSet,
     check_apart,
-    read_judged_sets,
+    read_evaluation_sets,
     read_training_set,
     read_validation_sets,
 )
@@ -125,7 +125,7 @@ def create_inputs(
     ]
     if not training.running.cache_trunk:
         return [*images]
-    trunk = _fast(parts.without_trunk()).to(accelerator.device).eval()
+    trunk = _fast(parts.take_out_trunk()).to(accelerator.device).eval()
     folder = training.output / "trunk_cache"
 
     def report(done: int, total: int) -> None:
@@ -181,10 +181,10 @@ class Trainer:
         self.parts = Parts(self.encoder, training.encoder)
         self.data = read_training_set(training.data)
         self.validation = read_validation_sets(training.data)
-        self.tests = read_judged_sets(training.data.test, training.data)
+        self.tests = read_evaluation_sets(training.data.test, training.data)
         check_apart(self.data, [*self.validation, *self.tests])
         sets = [self.data, *self.validation, *self.tests]
-        self.inputs, *self._judged_inputs = create_inputs(
+        self.inputs, *self._evaluation_inputs = create_inputs(
             training, self.encoder, self.parts, sets, self.accelerator, self._report
         )
         self.parts.net.to(self.accelerator.device)
@@ -236,7 +236,7 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def _begin(self, folder: RunFolder) -> TrainingState:
-        """As the newest checkpoint says; a new training is judged before its first step."""
+        """From the newest checkpoint; a new training is validated before its first step."""
         progress = self._restore(folder)
         if self.accelerator.is_main_process:
             folder.rewind(-1 if progress is None else progress.step)
@@ -263,7 +263,7 @@ class Trainer:
                 "smaller, or set optimization.clip"
             )
         if settings.clip is not None:
-            parameters = [parameter for _, parameter in self.parts.named_trained()]
+            parameters = [parameter for _, parameter in self.parts.trained_parameters()]
             self.accelerator.clip_grad_norm_(parameters, settings.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -277,8 +277,8 @@ class Trainer:
         self._report(f"epoch {progress.epoch + 1}", progress.position.step + 1, self.sampler.steps)
 
     def _validate(self, folder: RunFolder, progress: TrainingState) -> TrainingState:
-        """Validate, and keep the weights if they are the best so far."""
-        found = self.judge(self.validation, self._judged_inputs[: len(self.validation)])
+        """Validate, and write the weights if they are the best so far."""
+        found = self.evaluate(self.validation, self._evaluation_inputs[: len(self.validation)])
         better = progress.best is None or found.score > progress.best
         if self.accelerator.is_main_process:
             folder.log(progress.step, {"epoch": progress.epoch, **found.to_dict()})
@@ -291,8 +291,8 @@ class Trainer:
             return replace(progress, best=found.score, best_epoch=progress.epoch, waited=0)
         return replace(progress, waited=progress.waited + 1)
 
-    def judge(self, sets: Sequence[TrainingSet], inputs: Sequence[Inputs]) -> Validation:
-        """Judge the network as it is."""
+    def evaluate(self, sets: Sequence[TrainingSet], inputs: Sequence[Inputs]) -> Validation:
+        """Recall of the network as it is, on some sets."""
         described = []
         for part, own in zip(sets, inputs, strict=True):
             count = len(part.queries)
@@ -302,10 +302,10 @@ class Trainer:
         return validate(sets, described, self.training.data)
 
     def _test(self, folder: RunFolder, progress: TrainingState, name: str) -> None:
-        """Judge on the test sets: at the start and at the end; nothing is chosen by it."""
+        """Evaluate on the test sets, at the start and at the end; nothing is chosen by it."""
         if not self.tests:
             return
-        found = self.judge(self.tests, self._judged_inputs[len(self.validation) :])
+        found = self.evaluate(self.tests, self._evaluation_inputs[len(self.validation) :])
         if self.accelerator.is_main_process:
             folder.log(progress.step, {name: found.to_dict()})
 
@@ -348,9 +348,9 @@ class Trainer:
         """Windows (n, L) of the training set to descriptors (n, D), to mine with."""
         return self._describe(self.inputs, windows, "mining")
 
-    def describe_judged(self, windows: Rows) -> Descriptors:
+    def describe_validation(self, windows: Rows) -> Descriptors:
         """Windows (n, L) of the first validation set to descriptors (n, D)."""
-        return self._describe(self._judged_inputs[0], windows, "validating")
+        return self._describe(self._evaluation_inputs[0], windows, "validating")
 
     def _describe(self, inputs: Inputs, windows: Rows, label: str) -> Descriptors:
         return describe(

@@ -128,7 +128,7 @@ def validate(
     """Search the windows of each set's queries among its database.
 
     Args:
-        sets: To judge on.
+        sets: Validation or test sets.
         described: Descriptors of the queries (Q, D) and of the database (W, D) of each.
         data: Radius and strategy.
 

@@ -176,11 +176,11 @@ def is_static(topic: str) -> bool:
     return topic.rsplit("/", 1)[-1] == "tf_static"
 
 
-def with_static(topic: str, topics: Iterable[str]) -> list[str]:
+def add_static(topic: str, topics: Iterable[str]) -> list[str]:
     """A topic of transforms, and the static ones beside it.
 
     Example:
-        >>> with_static("/robot/tf", ["/robot/tf", "/robot/tf_static", "/tf_static"])
+        >>> add_static("/robot/tf", ["/robot/tf", "/robot/tf_static", "/tf_static"])
         ['/robot/tf', '/robot/tf_static']
     """
     folder = topic.rsplit("/", 1)[0]
@@ -232,7 +232,7 @@ def read_bag_poses(
         chosen = _chosen(bag.info, topic)
         source = f"{bag.path} ({chosen.name})"
         if chosen.type in _TREES:
-            names = with_static(chosen.name, [t.name for t in bag.info.topics if t.type in _TREES])
+            names = add_static(chosen.name, [t.name for t in bag.info.topics if t.type in _TREES])
             others = [] if child else _image_frames(bag)
             tree = TransformTree(_transforms(bag, names, on_damage), source)
             return tree.chain(parent, child, others)

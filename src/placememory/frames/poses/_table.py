@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from placememory.errors import PoseError, SettingError
 from placememory.frames.frame import Frame
-from placememory.frames.names import facts_of_name
+from placememory.frames.names import parse_name
 from placememory.frames.pose import Pose
 
 DEFAULT_MAX_GAP = 0.05
@@ -65,7 +65,7 @@ class JoinReport:
         how = ", ".join(f"{count} by {key}" for key, count in self.by.items())
         line = f"{found} of {self.total} frames have a pose" + (f" ({how})" if how else "")
         if self.without:
-            line += f"; kept without a pose, first {self.without[0]}"
+            line += f"; without a pose, first {self.without[0]}"
         return line
 
 
@@ -81,7 +81,7 @@ class PoseTable:
         >>> table = PoseTable([PoseRecord(Pose(1.0, 2.0), name="a.png")])
         >>> frames, report = table.join([Frame("a.png", "run", 0), Frame("b.png", "run", 1)])
         >>> frames[0].pose.y, str(report)
-        (2.0, '1 of 2 frames have a pose (1 by name); kept without a pose, first b.png')
+        (2.0, '1 of 2 frames have a pose (1 by name); without a pose, first b.png')
     """
 
     records: Sequence[PoseRecord]
@@ -177,7 +177,7 @@ class _Index:
             return "vertex id", self.vertices[frame.vertex_id]
         if frame.stamp is not None and (record := self._nearest(frame.stamp, max_gap)) is not None:
             return "stamp", record
-        number = facts_of_name(frame.name).number if self.numbers else None
+        number = parse_name(frame.name).number if self.numbers else None
         return "number", self.numbers.get(number) if number is not None else None
 
     def _named(self, name: str) -> PoseRecord | None:
