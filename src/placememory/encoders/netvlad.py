@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
+from scipy.io import loadmat
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from placememory._io import write_bytes
-from placememory._registry import require
 from placememory._types import Progress, Vectors
 from placememory.encoders.card import EncoderInfo, Options
 from placememory.encoders.catalogue import wpca_weights
@@ -148,11 +148,9 @@ def read_matlab(path: Path) -> tuple[State, tuple[float, float, float]]:
 
     Raises:
         WeightsError: The file is missing, truncated, of MATLAB 7.3, or another network's.
-        MissingExtraError: SciPy is not installed.
     """
-    scipy = require("scipy.io", extra="torch", purpose="NetVLAD's MATLAB files")
     try:
-        net = scipy.loadmat(path, struct_as_record=False, squeeze_me=True)["net"]
+        net = loadmat(path, struct_as_record=False, squeeze_me=True)["net"]
         state = _state(list(net.layers))
         mean = np.asarray(net.meta.normalization.averageImage, dtype=np.float64)
         red, green, blue = (float(value) for value in mean.reshape(-1, 3)[0])
