@@ -17,11 +17,13 @@ Descriptors = NDArray[np.float32]
 
 
 class Encoder(Protocol):
-    """Images to descriptors of unit norm; a class with these two is an encoder."""
+    """Images to descriptors of unit norm; a class with these two is an encoder.
 
-    @property
-    def card(self) -> EncoderCard:
-        """Identity of the encoder."""
+    Attributes:
+        card: Identity of the encoder.
+    """
+
+    card: EncoderCard
 
     def encode(self, images: Sequence[Image]) -> Descriptors:
         """Describe images.
