@@ -49,6 +49,17 @@ def test_every_public_name_is_there() -> None:
         _ = placememory.nothing
 
 
+def test_a_star_import_shadows_nothing_and_open_and_copy_are_there() -> None:
+    import builtins
+
+    names: dict[str, object] = {}
+    exec("from placememory import *", names)
+    assert not {name for name in names if hasattr(builtins, name)} - {"__builtins__", "__doc__"}
+    assert "copy" not in names
+    assert placememory.open is placememory.memory.open_memory
+    assert {"build", "localize", "evaluate", "train", "Odometry", "register_encoder"} <= set(names)
+
+
 def test_the_core_works_without_torch_milvus_or_drawing() -> None:
     blocked = {"torch", "timm", "torchvision", "pymilvus", "milvus_lite", "matplotlib", "av"}
     code = _WITHOUT.format(blocked=blocked) + (

@@ -3,9 +3,11 @@
 Images with poses become a place memory; the memory answers where on the map a camera is.
 
 Example:
-    >>> import placememory
-    >>> placememory.Pose(1.0, 2.0).distance_to(placememory.Pose(1.0, 3.0))
+    >>> import placememory as pm
+    >>> pm.Pose(1.0, 2.0).distance_to(pm.Pose(1.0, 3.0))
     1.0
+    >>> memory = pm.build("office.memory", "run1", poses="run1/poses.csv")  # doctest: +SKIP
+    >>> pm.localize(memory, "run2").to_frame()  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -19,24 +21,33 @@ if TYPE_CHECKING:
     from placememory.encoders import Encoder, EncoderCard, register_encoder
     from placememory.encoders import create as create_encoder
     from placememory.errors import PlaceMemoryError
+    from placememory.evaluation import Evaluation, EvaluationTable, evaluate
     from placememory.frames import Frame, Pose, list_frames, read_image, read_poses
-    from placememory.localization.estimate import Estimate
-    from placememory.localization.localizer import Localizer
-    from placememory.localization.run import LocalizedRun, localize
+    from placememory.fusion import Odometry
+    from placememory.localization import Estimate, LocalizedRun, Localizer, localize
     from placememory.maps import OccupancyGrid, read_map
-    from placememory.memory import Candidate, Place, PlaceMemory, Where, copy, merge
+    from placememory.memory import Candidate, Place, PlaceMemory, Where, merge
+    from placememory.memory import copy as copy
+    from placememory.memory import open_memory as open  # noqa: A004, F401
     from placememory.memory.build import BuildReport, build
+    from placememory.metrics import GroundTruth, Outcome
+    from placememory.training import train
 
 _HOMES = {
     "BuildReport": "memory.build",
     "Candidate": "memory",
     "Encoder": "encoders",
     "EncoderCard": "encoders",
-    "Estimate": "localization.estimate",
+    "Estimate": "localization",
+    "Evaluation": "evaluation",
+    "EvaluationTable": "evaluation",
     "Frame": "frames",
-    "LocalizedRun": "localization.run",
-    "Localizer": "localization.localizer",
+    "GroundTruth": "metrics",
+    "LocalizedRun": "localization",
+    "Localizer": "localization",
     "OccupancyGrid": "maps",
+    "Odometry": "fusion",
+    "Outcome": "metrics",
     "Place": "memory",
     "PlaceMemory": "memory",
     "PlaceMemoryError": "errors",
@@ -45,14 +56,19 @@ _HOMES = {
     "build": "memory.build",
     "copy": "memory",
     "create_encoder": "encoders:create",
+    "evaluate": "evaluation",
     "list_frames": "frames",
-    "localize": "localization.run",
+    "localize": "localization",
     "merge": "memory",
+    "open": "memory:open_memory",
     "read_image": "frames",
     "read_map": "maps",
     "read_poses": "frames",
     "register_encoder": "encoders",
+    "train": "training",
 }
+_HIDDEN = {"open", "copy"}
+"""Public names that ``from placememory import *`` leaves out, since they would shadow others."""
 
 __all__ = [
     "BuildReport",
@@ -60,10 +76,15 @@ __all__ = [
     "Encoder",
     "EncoderCard",
     "Estimate",
+    "Evaluation",
+    "EvaluationTable",
     "Frame",
+    "GroundTruth",
     "LocalizedRun",
     "Localizer",
     "OccupancyGrid",
+    "Odometry",
+    "Outcome",
     "Place",
     "PlaceMemory",
     "PlaceMemoryError",
@@ -71,8 +92,8 @@ __all__ = [
     "Where",
     "__version__",
     "build",
-    "copy",
     "create_encoder",
+    "evaluate",
     "list_frames",
     "localize",
     "merge",
@@ -80,6 +101,7 @@ __all__ = [
     "read_map",
     "read_poses",
     "register_encoder",
+    "train",
 ]
 
 
@@ -93,4 +115,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """The public names."""
-    return sorted(__all__)
+    return sorted({*__all__, *_HIDDEN})

@@ -19,7 +19,7 @@ from placememory._checks import check_whole
 from placememory._types import Vectors
 from placememory.encoders import Encoder, SequenceEncoder, SequenceStream, create, from_card
 from placememory.errors import DescriptorError, ImageError, InputError, SettingError
-from placememory.frames import Frame, Image, as_frame
+from placememory.frames import Frame, Image, as_frame, as_rgb
 from placememory.frames.quality import is_blurred, shows_something
 from placememory.fusion import Belief, Evidence, Fusion, Odometry, PlaceTable
 from placememory.geometry import (
@@ -267,7 +267,7 @@ class Localizer:
         note = ""
         if descriptor is None:
             try:
-                image = frame.image()
+                image = as_rgb(frame.image())
             except ImageError:
                 return self._skip(frame, "unreadable", odometry, clock)
             clock.lap("read")

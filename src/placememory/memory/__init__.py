@@ -14,6 +14,7 @@ from placememory.memory.place_memory import (
     IndexRecall,
     PlaceMemory,
     index_recall,
+    open_memory,
     use_index,
 )
 from placememory.memory.search import Where
@@ -37,6 +38,7 @@ __all__ = [
     "index_recall",
     "merge",
     "no_images",
+    "open_memory",
     "prune",
     "read_image",
     "use_index",

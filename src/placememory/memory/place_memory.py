@@ -490,6 +490,21 @@ class PlaceMemory:
         return results
 
 
+def open_memory(uri: str | Path, *, readonly: bool = False) -> PlaceMemory:
+    """Open a memory, as ``placememory.open``; see :meth:`PlaceMemory.open`.
+
+    Args:
+        uri: A path, ``milvus-lite:PATH`` or ``http://host:port/collection``.
+        readonly: Refuse to write.
+
+    Raises:
+        MemoryNotFoundError: There is none.
+        MemoryFormatError: It is no memory, or one of another version.
+        MemoryDamagedError: Count or checksum are wrong.
+    """
+    return PlaceMemory.open(uri, readonly=readonly)
+
+
 def _card(store: Store) -> EncoderCard:
     try:
         return EncoderCard.from_bytes(store.card)

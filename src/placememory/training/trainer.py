@@ -23,7 +23,7 @@ from placememory.encoders import Encoder, create, info
 from placememory.encoders.device import choose_device
 from placememory.encoders.lite0 import FoldedTrunk, Trunk
 from placememory.errors import SettingError
-from placememory.training.config import Training
+from placememory.training.config import Training, read_training
 from placememory.training.data import (
     TrainingSet,
     check_apart,
@@ -373,12 +373,15 @@ class Trainer:
 
 
 def train(
-    training: Training, *, device: str = "cpu", progress: TitledProgress | None = None
+    training: Training | Path | str,
+    *,
+    device: str = "cpu",
+    progress: TitledProgress | None = None,
 ) -> Trained:
     """Train from the beginning, in a new folder.
 
     Args:
-        training: What to do, from :func:`read_training`.
+        training: What to do, from :func:`read_training`, or its YAML file.
         device: Where.
         progress: Called with what is being done, how much is done and in all.
 
@@ -389,6 +392,8 @@ def train(
         PlaceMemoryError: Data or weights cannot be read, or settings do not fit them.
         MissingExtraError: A package of the extra ``train`` is not installed.
     """
+    if not isinstance(training, Training):
+        training = read_training(Path(training))
     trainer = Trainer(training, device=device, progress=progress)
     return _run(trainer, _shared_folder(trainer))
 
