@@ -7,7 +7,7 @@ import importlib
 import inspect
 import logging
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -28,6 +28,8 @@ class Registry:
         package: Dotted name of the package, which is also the entry-point group.
         kind: What a method is, for messages: ``matcher``.
         builtin: Methods by name, in place of the package's modules.
+        adapt: Called with a name and what was registered, or added by a package, under it; gives
+            the method.
         error: Raised for unknown names and settings.
 
     Example:
@@ -47,11 +49,13 @@ class Registry:
         kind: str,
         *,
         builtin: Mapping[str, Any] | None = None,
+        adapt: Callable[[str, Any], Any] | None = None,
         error: type[PlaceMemoryError] = SettingError,
     ) -> None:
         self.package = package
         self.kind = kind
         self._given = builtin
+        self._adapt = adapt or (lambda _name, method: method)
         self._error = error
         self._registered: dict[str, Any] = {}
 
@@ -97,7 +101,7 @@ class Registry:
                 if name
                 else f"a {self.kind} needs a name"
             )
-        self._registered[name] = method
+        self._registered[name] = self._adapt(name, method)
 
     def names(self) -> list[str]:
         """Names of all methods, sorted; nothing is imported."""
@@ -127,7 +131,7 @@ class Registry:
             return found if self._given is not None else importlib.import_module(found)
         point = self.plugins[name]
         try:
-            return point.load()
+            return self._adapt(name, point.load())
         except MissingExtraError:
             raise
         except Exception as error:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
+
 import numpy as np
 import pytest
+from PIL import Image as PillowImage
 
 import placememory
+import placememory._registry as registry
 from placememory import encoders
 from placememory.encoders import EncoderCard, resolve_encoder
 from placememory.encoders.registry import ENCODERS
@@ -66,6 +70,26 @@ def test_what_cannot_be_is_refused() -> None:
         encoders.create("none")
 
 
+def test_packages_add_classes_and_bad_ones_stay_apart(monkeypatch, caplog) -> None:
+    group = "placememory.encoders"
+    points = [
+        EntryPoint("bad", "json", group),
+        EntryPoint("salad", "json:dumps", group),
+        EntryPoint("toy", f"{__name__}:Toy", group),
+    ]
+    monkeypatch.setattr(registry, "entry_points", lambda *, group: points)
+    ENCODERS.refresh()
+    try:
+        listed = {info.name for info in encoders.infos()}
+        assert "toy" in listed
+        assert "bad" not in listed
+        assert "'bad' cannot be loaded from json (the encoder 'bad' is made by" in caplog.text
+        assert encoders.create("toy", gain=3.0).card.options["gain"] == 3.0
+        assert encoders.info("salad").dim == 8448
+    finally:
+        ENCODERS.refresh()
+
+
 def test_what_is_given_as_an_encoder() -> None:
     for wrong in (3, object(), Toy):
         with pytest.raises(EncoderError, match="an encoder is an object with card"):
@@ -73,3 +97,23 @@ def test_what_is_given_as_an_encoder() -> None:
     with pytest.raises(EncoderError, match="did you mean 'lite-vlad'"):
         resolve_encoder("lite-vald")
     assert resolve_encoder(None).card.name == encoders.DEFAULT_ENCODER
+
+
+def test_a_memory_of_a_registered_encoder_opens_while_it_is_registered(tmp_path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for i, shade in enumerate((20, 120, 220)):
+        colour = np.full((6, 8, 3), (shade, 20, 240 - shade), np.uint8)
+        PillowImage.fromarray(colour).save(run / f"{i}.png")
+    placememory.register_encoder("toy", Toy)
+    with placememory.build(tmp_path / "m", run, encoder="toy") as memory:
+        rows = memory.descriptors.copy()
+    with placememory.open(tmp_path / "m") as memory:
+        found = memory.encoder().encode([placememory.read_image(run / "1.png")])
+        np.testing.assert_allclose(found[0], rows[1], atol=1e-6)
+    ENCODERS._registered.clear()
+    with (
+        placememory.open(tmp_path / "m") as memory,
+        pytest.raises(EncoderError, match="no encoder is called 'toy'"),
+    ):
+        memory.encoder()

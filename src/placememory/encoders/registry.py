@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from placememory._registry import Registry
 from placememory.encoders.base import Encoder, check_encoder
@@ -19,46 +19,7 @@ from placememory.errors import EncoderError, EncoderMismatchError
 DEFAULT_ENCODER = "lite-vlad"
 """The encoder that is taken where none is named."""
 
-
-def _recipe_of(family: str) -> Callable[[EncoderInfo, Options], Recipe]:
-    """The function ``recipe`` of a family's module, which is imported when it is called."""
-
-    def recipe(info: EncoderInfo, options: Options) -> Recipe:
-        found: Recipe = import_module(f"placememory.encoders.{family}").recipe(info, options)
-        return found
-
-    return recipe
-
-
-ENCODERS = Registry(
-    "placememory.encoders",
-    "encoder",
-    builtin={
-        info.name: NetworkMethod(info, _recipe_of(family))
-        for family, infos in FAMILIES.items()
-        for info in infos
-    },
-    error=EncoderError,
-)
 _COMMON = ("weights", "device", "precision")
-
-
-class Method(Protocol):
-    """A method that makes encoders, with what is known of it before."""
-
-    @property
-    def info(self) -> EncoderInfo:
-        """What is known of it."""
-
-    def create(
-        self,
-        weights: str | Path | None,
-        *,
-        device: str,
-        precision: str,
-        options: Options,
-    ) -> Encoder:
-        """Make an encoder; see :func:`create`."""
 
 
 class _Factory:
@@ -113,6 +74,29 @@ class _Factory:
         return encoder
 
 
+def _recipe_of(family: str) -> Callable[[EncoderInfo, Options], Recipe]:
+    """The function ``recipe`` of a family's module, which is imported when it is called."""
+
+    def recipe(info: EncoderInfo, options: Options) -> Recipe:
+        found: Recipe = import_module(f"placememory.encoders.{family}").recipe(info, options)
+        return found
+
+    return recipe
+
+
+ENCODERS = Registry(
+    "placememory.encoders",
+    "encoder",
+    builtin={
+        info.name: NetworkMethod(info, _recipe_of(family))
+        for family, infos in FAMILIES.items()
+        for info in infos
+    },
+    adapt=lambda name, made: made if isinstance(made, NetworkMethod) else _Factory(name, made),
+    error=EncoderError,
+)
+
+
 def names() -> list[str]:
     """Names of all encoders: ours, those of installed packages, those registered.
 
@@ -129,12 +113,13 @@ def info(name: str) -> EncoderInfo:
     Raises:
         EncoderError: No encoder has this name.
     """
-    return _as_method(name, ENCODERS.load(name)).info
+    found: EncoderInfo = ENCODERS.load(name).info
+    return found
 
 
 def infos() -> list[EncoderInfo]:
     """What is known of all encoders; those that cannot be loaded are left out with a warning."""
-    return [_as_method(name, loaded).info for name, loaded in ENCODERS.load_all()]
+    return [method.info for _, method in ENCODERS.load_all()]
 
 
 def register(name: str, factory: Callable[..., Any]) -> None:
@@ -165,7 +150,7 @@ def register(name: str, factory: Callable[..., Any]) -> None:
         >>> create("mean-colour").encode([np.full((4, 4, 3), 9, np.uint8)]).shape
         (1, 3)
     """
-    ENCODERS.register(name, _Factory(name, factory))
+    ENCODERS.register(name, factory)
 
 
 def create(
@@ -193,14 +178,17 @@ def create(
             silently.
         MissingExtraError: torch is not installed.
     """
-    method = _as_method(name, ENCODERS.load(name))
+    method = ENCODERS.load(name)
     if is_exported(weights):
         return open_onnx(
             Path(str(weights)), name, device=device, precision=precision, options=options
         )
     known = method.info.options
     ENCODERS.check_settings(name, options, known)
-    return method.create(weights, device=device, precision=precision, options={**known, **options})
+    encoder: Encoder = method.create(
+        weights, device=device, precision=precision, options={**known, **options}
+    )
+    return encoder
 
 
 def from_card(
@@ -244,11 +232,3 @@ def resolve(encoder: Encoder | str | None) -> Encoder:
 def is_exported(weights: str | Path | None) -> bool:
     """Whether weights are an exported encoder."""
     return weights is not None and Path(weights).suffix.lower() == SUFFIX
-
-
-def _as_method(name: str, loaded: Any) -> Method:
-    """What the registry holds, as a method: an object that is one, or a factory."""
-    if hasattr(loaded, "info"):
-        method: Method = loaded
-        return method
-    return _Factory(name, loaded)
