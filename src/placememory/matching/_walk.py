@@ -76,6 +76,30 @@ def block_minima(distances: Distances, tops: Rows, height: int, first: int) -> t
     return rows[np.arange(len(tops)), place // width], first + place % width
 
 
+def line_offsets(length: int, span: int, slowest: float, fastest: float) -> Rows:
+    """Rows that lines of all speeds have moved on at each frame.
+
+    Speeds are the multiples of 1 / span from ``slowest`` to ``fastest``, and a frame k later a line
+    has moved by floor(k * speed) rows. Both are computed in whole numbers, so they do not hang on
+    rounding (5 / 13 * 13 may be 4.99...).
+
+    Args:
+        length: Frames of the window.
+        span: Frames in which speeds differ by one row.
+        slowest: Rows per frame.
+        fastest: Rows per frame.
+
+    Returns:
+        (V, length) int64, slowest first.
+
+    Example:
+        >>> line_offsets(length=5, span=5, slowest=0.8, fastest=1.0).tolist()
+        [[0, 0, 1, 2, 3], [0, 1, 2, 3, 4]]
+    """
+    moves = np.arange(int(slowest * span), int(fastest * span) + 1)
+    return np.arange(length) * moves[:, None] // max(span, 1)
+
+
 def greedy_walk(distances: Distances, rows: Rows, columns: Rows, search_width: int) -> Rows:
     """Walk from each start to both ends of the window, each step to the smallest distance in reach.
 

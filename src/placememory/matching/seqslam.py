@@ -16,8 +16,7 @@ from numpy.typing import ArrayLike
 from placememory._checks import check_whole
 from placememory.matching._base import ScoreKind, SequenceMatch
 from placememory.matching._checks import check_distances, check_speeds
-from placememory.matching._lines import line_offsets
-from placememory.matching._walk import ranked, smallest
+from placememory.matching._walk import line_offsets, ranked, smallest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
