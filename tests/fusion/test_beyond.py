@@ -54,7 +54,7 @@ def test_a_gap_has_two_ends_and_short_runs_have_none() -> None:
     short = Runs(unposed(np.arange(5)))
     assert len(short.end) == 0
     mass, beyond = np.arange(22.0), np.arange(float(len(runs.end)))
-    again = runs.parted(runs.joined(mass, beyond))
+    again = runs.split(runs.join(mass, beyond))
     assert again[0].tolist() == mass.tolist()
     assert again[1].tolist() == beyond.tolist()
     assert len(runs.leaving(0)) == 0
@@ -83,6 +83,8 @@ def test_without_positions_the_best_row_is_the_middle_of_its_mass() -> None:
 def test_a_given_level_holds_where_the_column_was_changed() -> None:
     column = np.r_[np.random.default_rng(0).normal(0.1, 0.02, 30), 0.4]
     plain = Evidence.from_column(column)
-    weighed = Evidence([30], [0.3], column=column - 0.1 * (column > 0.3), level=plain.usual())
-    assert weighed.usual() == plain.usual()
-    assert weighed.normalised(np.array([0.3]))[0] < plain.normalised(np.array([0.4]))[0]
+    weighed = Evidence(
+        [30], [0.3], column=column - 0.1 * (column > 0.3), level=plain.centre_and_spread()
+    )
+    assert weighed.centre_and_spread() == plain.centre_and_spread()
+    assert weighed.normalise(np.array([0.3]))[0] < plain.normalise(np.array([0.4]))[0]

@@ -103,7 +103,7 @@ def test_fitting_the_observation_helps_poor_descriptors(world) -> None:
     before, after = world.run(s, 1.8), world.run(s + 0.3, 1.8, (60, 85))
     apart = np.linalg.norm(world.table.positions[None] - before.poses[:, None, :2], axis=2)
     frames = [Evidence.from_column(column) for column in before.columns]
-    z = np.array([frame.normalised(frame.column) for frame in frames])
+    z = np.array([frame.normalise(frame.column) for frame in frames])
     fitted = ObservationModel().fit(np.where(apart <= RADIUS, z, -9).max(axis=1), z[apart > RADIUS])
     plain = score(lambda places: create("bayes", places), world, after, odometry=True)
     good = score(

@@ -91,13 +91,13 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 def test_a_camera_fits_images_of_its_aspect_only() -> None:
     camera = Camera(500.0, 510.0, 319.5, 239.5, (0.1, 0, 0, 0), 640, 480)
-    half = camera.fitted(320, 240)
+    half = camera.scale_to(320, 240)
     assert (half.fx, half.fy, half.cx, half.cy) == (250.0, 255.0, 159.5, 119.5)
     assert half.distortion == camera.distortion
-    assert camera.fitted(640, 480) is camera
+    assert camera.scale_to(640, 480) is camera
     unknown = Camera(500.0, 510.0, 319.5, 239.5)
-    assert unknown.fitted(3, 2) is unknown
+    assert unknown.scale_to(3, 2) is unknown
     with pytest.raises(SettingError, match="another aspect"):
-        camera.fitted(640, 400)
+        camera.scale_to(640, 400)
     with pytest.raises(SettingError, match="both, or neither"):
         Camera(1.0, 1.0, 0.0, 0.0, width=640)

@@ -8,8 +8,7 @@ settings by name, and gives a :class:`Fusion`. Methods are pure: NumPy in, NumPy
 from typing import Any
 
 from placememory._registry import Registry
-from placememory.fusion._base import Fusion
-from placememory.fusion._belief import Belief, Hypothesis, Verdict
+from placememory.fusion._belief import Belief, Fusion, Hypothesis, Verdict
 from placememory.fusion._evidence import Evidence, Odometry
 from placememory.fusion._observation import ObservationModel
 from placememory.fusion._places import PlaceTable

@@ -1,15 +1,16 @@
-"""Belief: what the fused frames say about where the robot is."""
+"""Belief: what the fused frames say about where the robot is; and who says it, a Fusion."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from placememory.frames import Pose
+from placememory.fusion._evidence import Evidence, Odometry
 from placememory.fusion._places import PlaceId
 
 Verdict = Literal["located", "ambiguous", "unknown", "warming-up"]
@@ -113,3 +114,29 @@ class Belief:
             "area_90": self.area_90,
             "entropy": self.entropy,
         }
+
+
+@runtime_checkable
+class Fusion(Protocol):
+    """Several frames' candidates -> one belief over the map. It keeps the state of one robot.
+
+    Its first argument is the :class:`PlaceTable`; its settings are the others.
+    """
+
+    def update(self, evidence: Evidence, odometry: Odometry | None = None) -> Belief:
+        """Take in the next frame.
+
+        Args:
+            evidence: Of the frame; without candidates only the motion is taken in.
+            odometry: Motion since the frame before; ``None`` if unknown.
+
+        Returns:
+            The belief after this frame.
+
+        Raises:
+            InputError: Rows are not of this map, or the stamp is before the last frame's. Nothing
+                has changed then. A repeated stamp is no motion.
+        """
+
+    def reset(self) -> None:
+        """Forget all frames."""

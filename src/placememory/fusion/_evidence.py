@@ -80,7 +80,7 @@ class Evidence:
         rows = rows[np.argsort(-values[rows], kind="stable")]
         return cls(rows, values[rows], column=values, stamp=stamp)
 
-    def usual(self) -> tuple[float, float]:
+    def centre_and_spread(self) -> tuple[float, float]:
         """Centre and spread of the bulk of this frame's similarities.
 
         The given level, if there is one. Else, of the column, the median and the geometric mean of
@@ -102,14 +102,14 @@ class Evidence:
         least = float(self.similarities.min())
         return least, float(self.similarities.mean()) - least
 
-    def normalised(self, values: Floats) -> Floats:
+    def normalise(self, values: Floats) -> Floats:
         """Similarities as spreads above the centre; 0 where the frame is equally like all."""
-        centre, spread = self.usual()
+        centre, spread = self.centre_and_spread()
         return (values - centre) / spread if spread > 1e-9 else np.zeros(len(values))
 
     def weights(self) -> Floats:
         """(K,) max(0, (s - centre) / spread) of the candidates."""
-        return np.maximum(0.0, self.normalised(self.similarities))
+        return np.maximum(0.0, self.normalise(self.similarities))
 
     def check_rows(self, count: int) -> None:
         """Refuse evidence that is not of a map with ``count`` places.

@@ -17,18 +17,18 @@ from placememory.fusion._places import NearIndex, PlaceTable, Runs
 _STEPS = 15  # whose median is the usual step: a burst or a gap does not change it
 
 
-def wrapped(angle: ArrayLike) -> Floats:
+def wrap_angle(angle: ArrayLike) -> Floats:
     """Angles in [-pi, pi), radians.
 
     Example:
-        >>> wrapped([0.0, 3.5 * np.pi]).round(3).tolist()
+        >>> wrap_angle([0.0, 3.5 * np.pi]).round(3).tolist()
         [0.0, -1.571]
     """
     result: Floats = (np.asarray(angle, dtype=np.float64) + np.pi) % (2 * np.pi) - np.pi
     return result
 
 
-def moved(positions: Floats, yaw: Floats, motion: Odometry) -> tuple[Floats, Floats]:
+def move_poses(positions: Floats, yaw: Floats, motion: Odometry) -> tuple[Floats, Floats]:
     """Poses after the robot at each of them made one and the same motion.
 
     Args:
@@ -40,7 +40,7 @@ def moved(positions: Floats, yaw: Floats, motion: Odometry) -> tuple[Floats, Flo
         New positions and yaws, of the same shapes.
 
     Example:
-        >>> there, heading = moved(np.array([[1.0, 0.0]]), np.array([np.pi / 2]),
+        >>> there, heading = move_poses(np.array([[1.0, 0.0]]), np.array([np.pi / 2]),
         ...                        Odometry(2.0, 0.0, 0.0))
         >>> there.round(6).tolist()
         [[1.0, 2.0]]
@@ -50,7 +50,7 @@ def moved(positions: Floats, yaw: Floats, motion: Odometry) -> tuple[Floats, Flo
     result = positions.copy()
     result[..., 0] += np.where(known, cosine * motion.dx - sine * motion.dy, 0.0)
     result[..., 1] += np.where(known, sine * motion.dx + cosine * motion.dy, 0.0)
-    return result, np.where(known, wrapped(yaw + motion.dyaw), np.nan)
+    return result, np.where(known, wrap_angle(yaw + motion.dyaw), np.nan)
 
 
 def mean_yaw(yaw: Floats, weights: Floats) -> tuple[float, float]:
@@ -69,8 +69,8 @@ def mean_yaw(yaw: Floats, weights: Floats) -> tuple[float, float]:
     agree = np.cos(yaw - yaw[np.argmax(weights)]) >= 0
     yaw, weights = yaw[agree], weights[agree]
     mean = np.arctan2(weights @ np.sin(yaw), weights @ np.cos(yaw))
-    spread = float(weights @ wrapped(yaw - mean) ** 2 / weights.sum())
-    return float(wrapped(mean)), spread
+    spread = float(weights @ wrap_angle(yaw - mean) ** 2 / weights.sum())
+    return float(wrap_angle(mean)), spread
 
 
 def pose_of(
@@ -95,7 +95,7 @@ def pose_of(
     covariance = np.full((3, 3), np.nan)
     covariance[:2, :2] = (offset * share[:, None]).T @ offset + floor_xy**2 * np.eye(2)
     if np.isfinite(heading):
-        turn = wrapped(yaw - heading)
+        turn = wrap_angle(yaw - heading)
         turn = np.where(np.abs(turn) <= np.pi / 2, turn, 0.0)  # unknown, or a view the other way
         covariance[2, :2] = covariance[:2, 2] = (share * turn) @ offset
         covariance[2, 2] = max(spread, float(share @ turn**2)) + floor_yaw**2
@@ -176,7 +176,7 @@ class OdometryMotion:
         source, _, _ = index.pairs(table.positions, _CUT * self._slack, 500 * len(table))
         self._crowd = np.bincount(source, minlength=len(table)) + 1
 
-    def enough(self, motion: Odometry) -> bool:
+    def is_enough(self, motion: Odometry) -> bool:
         """Whether a motion is long enough to change places: half a spacing, or 15 degrees."""
         return motion.distance >= 0.5 * self._spacing or abs(motion.dyaw) >= math.radians(15.0)
 
@@ -212,11 +212,11 @@ class OdometryMotion:
             at, row, metres = self._index.pairs(place, far + _CUT * sigma, 4 * _PAIRS)
             metres = metres - far
         else:
-            place, _ = moved(place, yaw, motion)
+            place, _ = move_poses(place, yaw, motion)
             at, row, metres = self._index.pairs(place, _CUT * sigma)
         weight = np.exp(-0.5 * (metres / sigma) ** 2)
         if self._turn is not None:
-            off = wrapped(self._table.yaw[row] - yaw[at] - motion.dyaw)
+            off = wrap_angle(self._table.yaw[row] - yaw[at] - motion.dyaw)
             spread = math.hypot(min(motion.std_yaw, math.pi), self._turn)
             weight *= np.where(np.isfinite(off), np.exp(-0.5 * (off / spread) ** 2), 1.0)
         total = np.bincount(at, weight, len(sources)) + _OFF
@@ -274,11 +274,11 @@ class OrderMotion:
 
     def predict(self, mass: Floats, beyond: Floats) -> tuple[Floats, Floats]:
         """Mass of places (N,) and beyond ends (B,) one usual step later; the rest left the map."""
-        whole = self.runs.joined(mass, beyond)
+        whole = self.runs.join(mass, beyond)
         moved = np.zeros(len(whole))
         for step, share, leaving in zip(self._steps, self.steps, self._leaving, strict=True):
             _shift(moved, share * whole, int(step), leaving)
-        result, past = self.runs.parted(moved)
+        result, past = self.runs.split(moved)
         source, target, share = self._links
         if len(source):
             over = self._cross * result[source] * share
@@ -334,7 +334,7 @@ def _links(table: PlaceTable, index: NearIndex, max_step: int) -> tuple[Rows, Ro
     if not math.isfinite(table.spacing):
         return none, none, np.zeros(0)
     source, target, metres = index.pairs(table.positions, 2.0 * table.spacing, 50 * len(table))
-    turn = np.abs(wrapped(table.yaw[source] - table.yaw[target]))
+    turn = np.abs(wrap_angle(table.yaw[source] - table.yaw[target]))
     reached = (table.session[source] == table.session[target]) & (
         np.abs(source - target) <= max_step
     )

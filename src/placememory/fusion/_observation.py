@@ -87,7 +87,7 @@ class ObservationModel:
 
     def _of_candidates(self, evidence: Evidence, count: int) -> Floats:
         known = evidence.similarities if evidence.column is None else evidence.column
-        z = evidence.normalised(known)
+        z = evidence.normalise(known)
         if not z.any():
             return np.zeros(count)
         found = self.log_ratio(z)
@@ -101,7 +101,7 @@ class ObservationModel:
         """Scale and offset by logistic regression, both kinds weighing the same.
 
         Args:
-            right: z of right places, see :meth:`Evidence.normalised`.
+            right: z of right places, see :meth:`Evidence.normalise`.
             wrong: z of wrong places.
 
         Raises:

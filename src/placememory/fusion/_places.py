@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import cKDTree
 
 from placememory._types import Floats, Rows
 from placememory.errors import InputError
@@ -138,7 +139,7 @@ class PlaceTable:
         """(N,) int64: rows by session and order, the order that decides ties."""
         return np.lexsort((self.order, self.session))
 
-    def taken(self, rows: Rows) -> PlaceTable:
+    def take(self, rows: Rows) -> PlaceTable:
         """The same places with some rows, in that order."""
         return replace(
             self,
@@ -209,13 +210,13 @@ class Runs:
         goal = np.arange(len(self._start)) + step
         return np.flatnonzero((goal < self._start) | (goal > self._stop))
 
-    def joined(self, mass: Floats, beyond: Floats) -> Floats:
+    def join(self, mass: Floats, beyond: Floats) -> Floats:
         """Mass of places (N,) and beyond ends (B,) in the order of the runs."""
         result = np.zeros(len(self._start))
         result[self._place], result[self._beyond] = mass, beyond
         return result
 
-    def parted(self, joined: Floats) -> tuple[Floats, Floats]:
+    def split(self, joined: Floats) -> tuple[Floats, Floats]:
         """The inverse."""
         return joined[self._place], joined[self._beyond]
 
@@ -240,43 +241,27 @@ def _run_ends(table: PlaceTable) -> NDArray[np.bool_]:
 
 
 class NearIndex:
-    """Places near points, found by cells; rows without position are never near.
+    """Places near points, found by a KD-tree; rows without position are never near.
 
     Args:
         positions: (N, 2) or (N, 3) metres, NaN where unknown.
-        cell: Side of a cell in metres; about the radius that will be asked for.
 
     Example:
-        >>> index = NearIndex(np.array([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]]), cell=1.0)
+        >>> index = NearIndex(np.array([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]]))
         >>> index.within(np.array([0.4, 0.0]), 1.0).tolist()
         [0, 1]
     """
 
-    def __init__(self, positions: Floats, cell: float) -> None:
-        self.positions = positions
-        known = np.flatnonzero(~np.isnan(positions[:, 0]))
-        flat = positions[known, :2]
-        self._low = flat.min(axis=0) if len(known) else np.zeros(2)
-        span = float(np.ptp(flat, axis=0).max()) if len(known) else 0.0
-        self._cell = max(cell if math.isfinite(cell) else 1.0, span / 1e6, 1e-9)
-        cells = np.floor((flat - self._low) / self._cell).astype(np.int64)
-        self._size = cells.max(axis=0) + 1 if len(known) else np.zeros(2, np.int64)
-        keys = cells[:, 0] * self._size[1] + cells[:, 1]
-        order = np.argsort(keys, kind="stable")
-        self._keys, self._rows = keys[order], known[order]
+    def __init__(self, positions: Floats) -> None:
+        self._known = np.flatnonzero(~np.isnan(positions[:, 0]))
+        self._tree = cKDTree(positions[self._known]) if len(self._known) else None
 
     def within(self, point: Floats, radius: float) -> Rows:
         """Rows within ``radius`` metres of one point (2,) or (3,), in their order."""
-        low, high = (point[:2] - self._low - radius, point[:2] - self._low + radius)
-        first = np.clip(np.floor(low / self._cell), 0, self._size).astype(np.int64).tolist()
-        last = np.clip(np.floor(high / self._cell), -1, self._size - 1).astype(np.int64).tolist()
-        column = np.arange(first[0], last[0] + 1) * self._size[1]
-        start = np.searchsorted(self._keys, column + first[1]).tolist()
-        stop = np.searchsorted(self._keys, column + last[1], side="right").tolist()
-        parts = [self._rows[a:b] for a, b in zip(start, stop, strict=True) if a < b]
-        rows = np.concatenate(parts) if parts else self._rows[:0]
-        near = rows[np.sqrt(((self.positions[rows] - point) ** 2).sum(axis=1)) <= radius]
-        return np.sort(near)
+        if self._tree is None:
+            return self._known
+        found: Rows = self._known[self._tree.query_ball_point(point, radius, return_sorted=True)]
+        return found
 
     def pairs(
         self, points: Floats, radius: float, most: int | None = None
@@ -289,41 +274,23 @@ class NearIndex:
             most: Pairs to look at; points that would exceed it are left out, from the end.
 
         Returns:
-            Three arrays (P,): number of the point, row of the place, metres between them.
+            Three arrays (P,): number of the point, row of the place, metres between them, in the
+            order of points and rows.
         """
-        start, stop = self._ranges(points, radius)
-        counts = (stop - start).sum(axis=1)
+        asked = np.flatnonzero(~np.isnan(points[:, 0]))
+        if self._tree is None or not len(asked):
+            return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
         if most is not None:
-            counts = np.where(np.cumsum(counts) <= most, counts, 0)
-            stop = np.where(counts[:, None] > 0, stop, start)
-        lengths = (stop - start).ravel()
-        total = int(lengths.sum())
-        first = np.repeat(start.ravel() - (np.cumsum(lengths) - lengths), lengths)
-        rows = self._rows[first + np.arange(total)]
-        source = np.repeat(np.arange(len(points)), counts)
-        apart = np.sqrt(((self.positions[rows] - points[source]) ** 2).sum(axis=1))
-        kept = apart <= radius
-        return source[kept], rows[kept], apart[kept]
-
-    def _ranges(self, points: Floats, radius: float) -> tuple[Rows, Rows]:
-        """(M, C) first and last+1 of the sorted cells, one range for each column of cells."""
-        known = ~np.isnan(points[:, 0])
-        at = np.where(known[:, None], points[:, :2] - self._low, 0.0) / self._cell
-        reach = radius / self._cell
-        low = np.clip(np.floor(at - reach), 0, self._size).astype(np.int64)
-        high = np.clip(np.floor(at + reach), -1, self._size - 1).astype(np.int64)
-        width = int((high[:, 0] - low[:, 0]).max(initial=-1)) + 1
-        column = low[:, :1] + np.arange(width)
-        valid: NDArray[np.bool_] = (
-            (column <= high[:, :1]) & (low[:, 1:] <= high[:, 1:]) & known[:, None]
+            counts = self._tree.query_ball_point(points[asked], radius, return_length=True)
+            asked = asked[np.cumsum(counts) <= most]
+        found = cKDTree(points[asked]).sparse_distance_matrix(
+            self._tree, radius, output_type="ndarray"
         )
-        key = column * self._size[1]
-        start = np.searchsorted(self._keys, key + low[:, 1:])
-        stop = np.searchsorted(self._keys, key + high[:, 1:], side="right")
-        return start, np.where(valid, np.maximum(stop, start), start)
+        found = found[np.lexsort((found["j"], found["i"]))]
+        return asked[found["i"]], self._known[found["j"]], found["v"]
 
 
-def evenly(table: PlaceTable, index: NearIndex) -> Floats:
+def spread_evenly(table: PlaceTable, index: NearIndex) -> Floats:
     """(N,) the same for every spot of the map, however often it was passed; sums to 1."""
     count = np.ones(len(table))
     if math.isfinite(table.spacing):

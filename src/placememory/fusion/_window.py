@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from placememory._types import Bools, Floats, Rows
 from placememory.fusion._belief import Belief, Hypothesis, Verdict
 from placememory.fusion._evidence import Evidence, Odometry
-from placememory.fusion._motion import Clock, moved
+from placememory.fusion._motion import Clock, move_poses
 from placememory.fusion._places import PlaceTable
 
 
@@ -36,7 +36,7 @@ class Votes:
     yaw: Floats
     trust: Floats
 
-    def taken(self, use: NDArray[np.bool_]) -> Votes:
+    def take(self, use: NDArray[np.bool_]) -> Votes:
         """Some of the votes."""
         return Votes(
             self.rows[use],
@@ -78,7 +78,7 @@ class VoteWindow:
         still = self._clock.tick(evidence.stamp) == 0
         for i, votes in enumerate(self.frames):
             if odometry is not None:
-                there, yaw = moved(votes.positions, votes.yaw, odometry)
+                there, yaw = move_poses(votes.positions, votes.yaw, odometry)
                 self.frames[i] = replace(votes, positions=there, yaw=yaw)
             elif not still:
                 self.frames[i] = replace(votes, trust=0.5 * votes.trust)
@@ -195,7 +195,7 @@ class Cluster(NamedTuple):
     members: Floats
 
 
-def clusters(
+def find_clusters(
     near: Bools,
     alike: Bools,
     weights: Floats,
@@ -218,7 +218,7 @@ def clusters(
 
     Example:
         >>> same = np.eye(3, dtype=bool) | np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0]], dtype=bool)
-        >>> found = clusters(same, same, np.array([1.0, 2.0, 2.5]), np.array([0, 1, 1]),
+        >>> found = find_clusters(same, same, np.array([1.0, 2.0, 2.5]), np.array([0, 1, 1]),
         ...                  by_support=False, tie=np.arange(3))
         >>> [(c.score, c.support) for c in found]
         [(3.0, 2), (2.5, 1)]

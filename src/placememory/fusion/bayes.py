@@ -11,9 +11,9 @@ from placememory._types import Floats, Rows
 from placememory.fusion._belief import Belief, Hypothesis, Verdict
 from placememory.fusion._evidence import Evidence, Odometry
 from placememory.fusion._modes import Modes
-from placememory.fusion._motion import Clock, OdometryMotion, OrderMotion, moved, pose_of
+from placememory.fusion._motion import Clock, OdometryMotion, OrderMotion, move_poses, pose_of
 from placememory.fusion._observation import ObservationModel
-from placememory.fusion._places import NearIndex, PlaceTable, evenly
+from placememory.fusion._places import NearIndex, PlaceTable, spread_evenly
 
 _STILL = Odometry(0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -94,8 +94,8 @@ class Bayes:
         self.places = places
         self.observation = observation or ObservationModel()
         self._chain = places.chain()
-        table = places.taken(self._chain)
-        index = NearIndex(table.positions, radius)
+        table = places.take(self._chain)
+        index = NearIndex(table.positions)
         self._table = table
         self._posed = table.posed
         self._modes = Modes(table, index, radius, reach)
@@ -103,7 +103,7 @@ class Bayes:
         self._odometry = OdometryMotion(table, index, slack=slack, turn=turn)
         steps = int(radius / table.spacing) if math.isfinite(table.spacing) else reach
         self._close = self._order.runs.depth <= steps
-        self._anywhere = evenly(table, index)
+        self._anywhere = spread_evenly(table, index)
         self._rates = (leave, enter, kidnap)
         self._start, self._still = start_off_map, still
         self._confident, self._ratio, self._warm_up = confident, ratio, warm_up
@@ -166,7 +166,7 @@ class Bayes:
         self._pending = self._pending.then(odometry)
         share = self._odometry.share_moved(odometry)
         self._moved += share
-        if self._odometry.enough(self._pending):
+        if self._odometry.is_enough(self._pending):
             total = self._on()
             posed = np.where(self._posed, self._mass, 0.0)
             rest = self._mass - posed
@@ -240,7 +240,7 @@ class Bayes:
         mean, yaw, covariance = pose_of(
             self._table.positions[members], self._table.yaw[members], weight, floor_xy=floor
         )
-        there, heading = moved(mean[None], np.array([yaw]), self._pending)
+        there, heading = move_poses(mean[None], np.array([yaw]), self._pending)
         now = float(heading[0]) if math.isfinite(yaw) else None
         return tuple(there[0].tolist()), now, covariance
 

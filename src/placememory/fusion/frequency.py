@@ -12,7 +12,7 @@ from placememory.fusion._belief import Belief, Hypothesis
 from placememory.fusion._evidence import Evidence, Odometry
 from placememory.fusion._motion import pose_of
 from placememory.fusion._places import NearIndex, PlaceTable
-from placememory.fusion._window import Cluster, Rule, VoteWindow, believe, clusters
+from placememory.fusion._window import Cluster, Rule, VoteWindow, believe, find_clusters
 
 
 class Frequency:
@@ -66,7 +66,7 @@ class Frequency:
         self._window = VoteWindow(places, window, candidates)
         self._rule = Rule(min(warm_up, window), support, ratio, level)
         self._find = radius or (2 * places.spacing if math.isfinite(places.spacing) else 1.0)
-        self._index = NearIndex(places.positions, self._find)
+        self._index = NearIndex(places.positions)
         self._rank = np.argsort(places.chain())
 
     def reset(self) -> None:
@@ -90,7 +90,7 @@ class Frequency:
             posed = np.isfinite(metres)
             near = np.where(posed, metres <= self.radius, near)
             alike = np.where(posed, metres <= 2 * self.radius, alike)
-        found = clusters(near, alike, weights, frame, by_support=True, tie=self._rank[rows])
+        found = find_clusters(near, alike, weights, frame, by_support=True, tie=self._rank[rows])
         hypotheses = [
             self._hypothesis(self._newest(c, rows, frame, votes.trust[kept]), c.support)
             for c in found

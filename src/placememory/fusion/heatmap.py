@@ -243,7 +243,7 @@ class Heatmap:
         self._window.push(evidence, odometry)
         votes, frame = self._window.flat()
         use = np.isfinite(votes.positions[:, 0]) & (votes.weights > 0)
-        votes = votes.taken(use)
+        votes = votes.take(use)
         frame = frame[use]
         if not len(frame):
             return believe(self._rule, self._window, [], [], [])

@@ -10,9 +10,9 @@ from placememory._checks import check_positive, check_share, check_whole
 from placememory._types import Floats
 from placememory.fusion._belief import Belief, Hypothesis
 from placememory.fusion._evidence import Evidence, Odometry
-from placememory.fusion._motion import pose_of, wrapped
+from placememory.fusion._motion import pose_of, wrap_angle
 from placememory.fusion._places import PlaceTable
-from placememory.fusion._window import Cluster, Rule, Votes, VoteWindow, believe, clusters
+from placememory.fusion._window import Cluster, Rule, Votes, VoteWindow, believe, find_clusters
 
 
 class Spatial:
@@ -82,14 +82,14 @@ class Spatial:
         self._window.push(evidence, odometry)
         votes, frame = self._window.flat()
         posed = np.isfinite(votes.positions[:, 0])
-        votes = votes.taken(posed)
+        votes = votes.take(posed)
         place = votes.positions
         metres = np.sqrt(((place[:, None] - place) ** 2).sum(axis=-1)).round(9)
         facing = np.ones(metres.shape, dtype=np.bool_)
         if self.heading is not None:
-            turn = np.abs(wrapped(votes.yaw[:, None] - votes.yaw))
+            turn = np.abs(wrap_angle(votes.yaw[:, None] - votes.yaw))
             facing = ~(turn > math.radians(self.heading) + 1e-9)  # an unknown yaw fits any
-        found = clusters(
+        found = find_clusters(
             facing & (metres <= self.radius),
             facing & (metres <= 2 * self.radius),
             votes.weights,

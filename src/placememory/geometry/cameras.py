@@ -79,7 +79,7 @@ class Camera:
         found = opencv().undistortPoints(points.reshape(-1, 1, 2), self.matrix, bent)
         return np.asarray(found, np.float64).reshape(-1, 2)
 
-    def fitted(self, width: int, height: int) -> Camera:
+    def scale_to(self, width: int, height: int) -> Camera:
         """This camera for images of another size, scaled but not cropped.
 
         A camera of unknown size is taken as it is.
@@ -92,7 +92,7 @@ class Camera:
             SettingError: The images have another aspect.
 
         Example:
-            >>> Camera(500.0, 500.0, 319.5, 239.5, width=640, height=480).fitted(320, 240).cx
+            >>> Camera(500.0, 500.0, 319.5, 239.5, width=640, height=480).scale_to(320, 240).cx
             159.5
         """
         if not self.width or (self.width, self.height) == (width, height):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Generic, NamedTuple, TypeVar
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -87,9 +87,6 @@ def _camera(model: PosedModel, name: str) -> Floats:
     return result
 
 
-T = TypeVar("T")
-
-
 class Poser:
     """The pose of a query's camera, from the places it may be at and a model with their poses.
 
@@ -147,8 +144,8 @@ class Poser:
         self.extractor = extractor or XFeat()
         self.places, self.neighbours, self.least = places, neighbours, least
         self.cosine, self.pixels, self.parallax, self.spread = cosine, pixels, parallax, spread
-        self._views: _Kept[View] = _Kept(self._view, kept)
-        self._points: _Kept[PlacePoints] = _Kept(self._triangulated, kept)
+        self._views = lru_cache(kept)(self._read_view)
+        self._points = lru_cache(kept)(self._triangulate)
 
     def pose(self, image: Image, names: Sequence[str]) -> CameraPose | None:
         """The pose of a query.
@@ -166,11 +163,11 @@ class Poser:
             SettingError: An image has another aspect than its camera.
             MissingExtraError: The extra ``colmap`` or ``verify`` is not installed.
         """
-        camera = self.camera.fitted(image.shape[1], image.shape[0])
+        camera = self.camera.scale_to(image.shape[1], image.shape[0])
         query = self.extractor.extract(image)
         rows, points = [np.zeros(0, np.int64)], [np.zeros((0, 3))]
         for name in list(dict.fromkeys(names))[: self.places]:
-            place = self._points[name]
+            place = self._points(name)
             pairs = mutual(query.descriptors, place.descriptors, self.cosine)
             pairs = pairs[place.known[pairs[:, 1]]]
             rows.append(pairs[:, 0])
@@ -188,36 +185,19 @@ class Poser:
             return None
         return replace(found, covariance=self.spread**2 * found.covariance)
 
-    def _view(self, name: str) -> View:
+    def _read_view(self, name: str) -> View:
         image, pixels = self.model[name], self.model.pixels(name)
-        camera = image.camera.fitted(pixels.shape[1], pixels.shape[0])
+        camera = image.camera.scale_to(pixels.shape[1], pixels.shape[0])
         return View(self.extractor.extract(pixels), camera, image.rotation, image.position)
 
-    def _triangulated(self, name: str) -> PlacePoints:
+    def _triangulate(self, name: str) -> PlacePoints:
         return place_points(
-            self._views[name],
-            [self._views[other] for other in self.model.neighbours(name, self.neighbours)],
+            self._views(name),
+            [self._views(other) for other in self.model.neighbours(name, self.neighbours)],
             cosine=self.cosine,
             pixels=self.pixels,
             parallax=self.parallax,
         )
-
-
-class _Kept(Generic[T]):
-    """What a function makes of names; those used last are kept."""
-
-    def __init__(self, make: Callable[[str], T], most: int) -> None:
-        self._make, self._most = make, most
-        self._found: OrderedDict[str, T] = OrderedDict()
-
-    def __getitem__(self, name: str) -> T:
-        if name not in self._found:
-            self._found[name] = self._make(name)
-        self._found.move_to_end(name)
-        found = self._found[name]
-        if len(self._found) > self._most:
-            self._found.popitem(last=False)
-        return found
 
 
 REACH = 3.0

@@ -67,7 +67,7 @@ def triangulate(rays: Floats, seen: Bools, rotations: Floats, positions: Floats)
     points = _nearest(directions, seen, centres)
     for _ in range(_STEPS):
         points = points + _step(points, rays, seen, rotations, centres)
-    local, off = _projected(points, rays, rotations, centres)
+    local, off = _project(points, rays, rotations, centres)
     errors = np.where(seen, np.linalg.norm(off, axis=2), 0.0)
     depths = np.where(seen, local[..., 2], np.inf).min(axis=0)
     return Triangulated(points + middle, depths, _parallax(directions, seen), errors)
@@ -78,12 +78,12 @@ def _nearest(directions: Floats, seen: Bools, centres: Floats) -> Floats:
     across = np.eye(3) - directions[..., :, None] * directions[..., None, :]
     across *= seen[..., None, None]
     right = np.einsum("vnij,vj->ni", across, centres)
-    return _solved(across.sum(axis=0), right)
+    return _solve(across.sum(axis=0), right)
 
 
 def _step(points: Floats, rays: Floats, seen: Bools, rotations: Floats, centres: Floats) -> Floats:
     """(N, 3) the step of Gauss-Newton on the reprojection error; none where it has no depth."""
-    local, off = _projected(points, rays, rotations, centres)
+    local, off = _project(points, rays, rotations, centres)
     depth = local[..., 2]
     usable = seen & (np.abs(depth) > _DAMPING)
     inverse = np.where(usable, 1.0 / np.where(usable, depth, 1.0), 0.0)
@@ -93,10 +93,10 @@ def _step(points: Floats, rays: Floats, seen: Bools, rotations: Floats, centres:
     slopes = np.einsum("vnij,vkj->vnik", slopes, rotations)  # camera from world is the transpose
     normal = np.einsum("vnij,vnik->njk", slopes, slopes)
     right = np.einsum("vnij,vni->nj", slopes, np.where(usable[..., None], off, 0.0))
-    return -_solved(normal, right)
+    return -_solve(normal, right)
 
 
-def _projected(
+def _project(
     points: Floats, rays: Floats, rotations: Floats, centres: Floats
 ) -> tuple[Floats, Floats]:
     """(V, N, 3) the points in each camera's frame, and (V, N, 2) how far beside the rays."""
@@ -106,7 +106,7 @@ def _projected(
     return local, local[..., :2] / safe - rays
 
 
-def _solved(normal: Floats, right: Floats) -> Floats:
+def _solve(normal: Floats, right: Floats) -> Floats:
     """(N, 3) solutions of (N, 3, 3) normal equations, damped where they are singular."""
     scale = np.trace(normal, axis1=1, axis2=2)[:, None, None]
     damped = normal + (_DAMPING * scale + np.finfo(float).tiny) * np.eye(3)
@@ -169,7 +169,7 @@ def place_points(
         parallax: Degrees, the least angle between two rays of a point.
     """
     views = (place, *others)
-    rays, seen = _matched(place, others, cosine)
+    rays, seen = _match_views(place, others, cosine)
     unit = max(view.features.pixel / view.camera.focal for view in views)
     rotations = np.stack([view.rotation for view in views])
     positions = np.stack([view.position for view in views])
@@ -190,7 +190,7 @@ def place_points(
     return PlacePoints(place.features.descriptors, known, points)
 
 
-def _matched(place: View, others: Sequence[View], cosine: float) -> tuple[Floats, Bools]:
+def _match_views(place: View, others: Sequence[View], cosine: float) -> tuple[Floats, Bools]:
     """(V, N, 2) rays of the place's features in every view, and (V, N) where they were found."""
     count = len(place.features)
     rays = np.zeros((1 + len(others), count, 2))

@@ -68,18 +68,18 @@ def relate(
         return Geometry()
     cv2 = opencv()
     options = {"maxIters": _DRAWS, "confidence": _CONFIDENCE}
-    plane, planar = _tried(
+    plane, planar = _try(
         cv2, cv2.findHomography, first, second, cv2.USAC_MAGSAC, 3 * threshold, **options
     )
     views = (first, second) if camera is None else (camera.rays(first), camera.rays(second))
     if camera is None:
-        epipolar, kept = _tried(
+        epipolar, kept = _try(
             cv2, cv2.findFundamentalMat, *views, cv2.USAC_MAGSAC, threshold, _CONFIDENCE, _DRAWS
         )
     else:
         near = threshold / camera.focal
         settings = (np.eye(3), cv2.USAC_MAGSAC, _CONFIDENCE, near)
-        epipolar, kept = _tried(cv2, cv2.findEssentialMat, *views, *settings)
+        epipolar, kept = _try(cv2, cv2.findEssentialMat, *views, *settings)
     count, flat = int(kept.sum()), int(planar.sum())
     if max(count, flat) < LEAST:
         return Geometry()
@@ -93,7 +93,7 @@ def relate(
     return Geometry("essential", count, epipolar, rotation, direction.ravel())
 
 
-def _tried(
+def _try(
     cv2: Any, estimate: Any, first: Floats, second: Floats, *settings: Any, **named: Any
 ) -> tuple[Floats | None, NDArray[np.bool_]]:
     """Matrix and inliers (M,); none where the points are degenerate."""

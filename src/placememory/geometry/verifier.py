@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from placememory.geometry.cameras import Camera
 from placememory.geometry.features import Extractor, Features, XFeat, mutual
 from placememory.geometry.two_view import relate
 from placememory.memory import Candidate, ImageOf, Place
-from placememory.memory.place import PlaceId
 
 FLOOR = 20
 """Inliers below which a pair says nothing: 95 % of pairs that cannot match have fewer."""
@@ -251,7 +250,7 @@ def weigh(
         return evidence
     if max(row.candidate.rank for row in checked) > len(evidence.rows):
         raise InputError("the candidates have ranks that the rows of the evidence have not")
-    spread = evidence.usual()[1]
+    spread = evidence.centre_and_spread()[1]
     similarities = evidence.similarities.copy()
     column = None if evidence.column is None else evidence.column.copy()
     for row in checked:
@@ -260,7 +259,7 @@ def weigh(
         similarities[at] -= cost
         if column is not None:
             column[evidence.rows[at]] -= cost
-    level = evidence.level if evidence.column is None else evidence.usual()
+    level = evidence.level if evidence.column is None else evidence.centre_and_spread()
     return replace(evidence, similarities=similarities, column=column, level=level)
 
 
@@ -335,12 +334,12 @@ class Verifier:
         self.extractor = extractor or XFeat()
         self.camera, self.policy = camera, policy or Policy()
         self.cosine, self.pixels = cosine, pixels
-        self._image_of, self._kept = image_of, kept
-        self._features: OrderedDict[PlaceId, Features] = OrderedDict()
+        self._image_of = image_of
+        self._features_of = lru_cache(kept)(self._extract)
 
     def __len__(self) -> int:
         """Places whose features are kept."""
-        return len(self._features)
+        return self._features_of.cache_info().currsize
 
     def verify(self, query: Image, candidates: Sequence[Candidate]) -> list[Verified]:
         """Candidates re-ranked by geometry, best first; see :func:`rerank`.
@@ -373,7 +372,7 @@ class Verifier:
         found: list[Verified] = []
         features = self.extractor.extract(query) if due > 0 else None
         height, width = query.shape[:2]
-        camera = None if self.camera is None else self.camera.fitted(width, height)
+        camera = None if self.camera is None else self.camera.scale_to(width, height)
         stopped = False
         for place, candidate in enumerate(candidates):
             if features is None or place >= due:
@@ -383,7 +382,7 @@ class Verifier:
             if stopped:
                 found.append(Verified(candidate, unchecked="budget"))
             else:
-                found.append(self._compared(features, candidate, camera))
+                found.append(self._compare(features, candidate, camera))
         return Verification(
             tuple(rerank(found, self.policy.min_inliers)),
             sum(row.checked for row in found),
@@ -391,8 +390,8 @@ class Verifier:
             stopped,
         )
 
-    def _compared(self, query: Features, candidate: Candidate, camera: Camera | None) -> Verified:
-        there = self._of(candidate.place)
+    def _compare(self, query: Features, candidate: Candidate, camera: Camera | None) -> Verified:
+        there = self._features_of(candidate.place)
         if there is None:
             return Verified(candidate, unchecked="no image")
         pairs = mutual(query.descriptors, there.descriptors, self.cosine)
@@ -412,17 +411,6 @@ class Verifier:
             geometry.direction,
         )
 
-    def _of(self, place: Place) -> Features | None:
-        """Features of a place, from those kept where it is among them."""
-        known = self._features.get(place.id)
-        if known is not None:
-            self._features.move_to_end(place.id)
-            return known
+    def _extract(self, place: Place) -> Features | None:
         image = self._image_of(place)
-        if image is None:
-            return None
-        found = self.extractor.extract(image)
-        self._features[place.id] = found
-        if len(self._features) > self._kept:
-            self._features.popitem(last=False)
-        return found
+        return None if image is None else self.extractor.extract(image)

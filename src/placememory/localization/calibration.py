@@ -185,7 +185,7 @@ def _with_hole(
     away = _apart(places, centre[None])[0]
     gone = np.argsort(np.where(np.isnan(away), np.inf, away))[: int(LEFT_OUT * len(places))]
     kept = np.setdiff1d(np.arange(len(places)), gone)
-    return _Replay(places.taken(kept), columns[:, kept], truth, stamps)
+    return _Replay(places.take(kept), columns[:, kept], truth, stamps)
 
 
 def _score(
@@ -218,7 +218,7 @@ def _right_and_wrong(
     right: list[float] = []
     wrong: list[float] = []
     for column, distances in zip(columns, apart, strict=True):
-        z = Evidence.from_column(column).normalised(column)
+        z = Evidence.from_column(column).normalise(column)
         near = distances <= radius
         if near.any():
             right.append(float(z[near].max()))
