@@ -39,6 +39,7 @@ _PAGE_DPI = 110
 _LARGEST, _SMALLEST, _CROWD = 300, 120, 126  # pixels of a thumbnail; frames that fit at the largest
 _WINDOW_PIXELS = 200
 _QUALITY = 68
+_WINDOW_OUTCOMES = (Outcome.WRONG, Outcome.OFF_MAP, Outcome.CORRECT)
 
 Judged = tuple[Estimate, Outcome]
 
@@ -171,13 +172,14 @@ def write_sequence_page(
         PlaceMemoryError: The page cannot be written there.
     """
     ordered = sorted(windows, key=lambda window: (window.outcome.rank, window.distance))
+    found = Counter(window.outcome for window in windows)
     return _render(
         path,
         "windows.html",
         title=title,
         summary=summary,
         notes=notes,
-        counts=_counts([window.outcome for window in windows]),
+        counts=[(outcome, found[outcome]) for outcome in _WINDOW_OUTCOMES],
         words=ALONE_WORDS | {Outcome.OFF_MAP: "without a correct window"},
         total=len(windows),
         windows=ordered[:limit],
