@@ -440,7 +440,7 @@ def test_opening(tmp_path: Path) -> None:
         open_dataset("nordland", tmp_path / "nothing")
     with pytest.raises(DatasetError, match="there is no such folder"):
         find_layout(tmp_path / "nothing")
-    with pytest.raises(DatasetError, match="no known layout fits; say which one"):
+    with pytest.raises(DatasetError, match="no known layout fits; give the layout"):
         find_layout(tmp_path)
     nordland(tmp_path, "fall")
     pair(tmp_path)

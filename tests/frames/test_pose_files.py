@@ -161,7 +161,7 @@ def test_files_that_hold_no_poses(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("content", [b"", b"hello\n", b"1 2 3\n", b"a,b,c\n1,2,3\n"])
 def test_files_of_no_known_format(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "poses.dat").write_bytes(content)
-    with pytest.raises(PoseError, match=r"poses\.dat: no known pose format; say .*tum"):
+    with pytest.raises(PoseError, match=r"poses\.dat: no known pose format fits; give .*tum"):
         read_poses(tmp_path / "poses.dat")
 
 

@@ -67,6 +67,6 @@ def find_layout(root: Path | str) -> str:
         return found[0]
     what = f"the layouts {' and '.join(found)} both fit" if found else "no known layout fits"
     raise DatasetError(
-        f"{path}: {what}; say which one it is, out of {', '.join(found or layouts())} "
+        f"{path}: {what}; give the layout, one of {', '.join(found or layouts())} "
         "(docs/concepts/datasets.md draws them)"
     )

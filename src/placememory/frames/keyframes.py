@@ -23,15 +23,15 @@ def select_keyframes(
     *,
     without_pose: Literal["drop", "keep"] = "drop",
 ) -> list[Frame]:
-    """Keep a frame when the robot has moved, or turned, far enough since the last one kept.
+    """Choose a frame when the robot has moved, or turned, far enough since the last key frame.
 
-    The first frame with a pose of each session and floor is kept. Turns count where both
+    The first frame with a pose of each session and floor is chosen. Turns count where both
     rotations are known.
 
     Args:
         frames: In the order they were taken; their indices are not changed.
         distance: Metres; ``None``: distance does not matter.
-        angle: Degrees; ``None``: turns do not matter. Where both are ``None``, all are kept.
+        angle: Degrees; ``None``: turns do not matter. Where both are ``None``, all are chosen.
         without_pose: Whether frames without a pose are kept or dropped.
 
     Raises:
@@ -53,13 +53,13 @@ def select_keyframes(
                 chosen.append(frame)
             continue
         track = (frame.session, frame.floor)
-        if track not in last or _moved(last[track], frame.pose, distance, angle):
+        if track not in last or _has_moved(last[track], frame.pose, distance, angle):
             last[track] = frame.pose
             chosen.append(frame)
     return chosen
 
 
-def _moved(before: Pose, now: Pose, distance: float | None, angle: float | None) -> bool:
+def _has_moved(before: Pose, now: Pose, distance: float | None, angle: float | None) -> bool:
     if distance is None and angle is None:
         return True
     far = distance is not None and now.distance_to(before) >= distance - _SLACK

@@ -51,7 +51,7 @@ def sharpness(image: Image) -> float:
         >>> sharpness(ramp)
         0.0
     """
-    grey = _reduced(image)
+    grey = _reduce(image)
     if min(grey.shape) < 3:
         return float("inf")
     across, down = np.diff(grey, axis=1), np.diff(grey, axis=0)
@@ -80,7 +80,7 @@ def is_blurred(image: Image) -> bool:
     return sharpness(image) < LEAST_SHARPNESS
 
 
-def _reduced(image: Image) -> NDArray[np.float32]:
+def _reduce(image: Image) -> NDArray[np.float32]:
     """Green channel, about 160 pixels along its longer side: means of square blocks."""
     block = max(1, round(max(image.shape[:2]) / _WIDTH))
     height, width = (size // block for size in image.shape[:2])

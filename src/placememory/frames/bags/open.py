@@ -1,4 +1,4 @@
-"""What is in a bag: topics, types, counts, and the time it spans."""
+"""Open a bag of ROS 1 or ROS 2: its topics, types, counts and time span, and its messages."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class BagInfo:
         """The topics with one of these types that have messages."""
         return [topic for topic in self.topics if topic.type in types and topic.count]
 
-    def named(self, name: str, types: tuple[str, ...], what: str) -> BagTopic:
+    def find_topic(self, name: str, types: tuple[str, ...], what: str) -> BagTopic:
         """A topic by its name; a missing slash in front is forgiven.
 
         Raises:
@@ -90,7 +90,7 @@ class BagInfo:
             BagError: There is none of this name, or none or several to choose from; lists them.
         """
         if name is not None:
-            return self.named(name, IMAGE_TYPES, "images")
+            return self.find_topic(name, IMAGE_TYPES, "images")
         topics = self.of_types(IMAGE_TYPES)
         if len(topics) != 1:
             count = len(topics) or "no"
@@ -386,7 +386,7 @@ class OpenBag:
         except Exception as error:
             raise BagError(
                 f"{self.path}: a message of {message.topic} is no {message.type} ({error}); "
-                "if the bag carries no definitions, say its ROS distribution (distro=)"
+                "if the bag carries no definitions, give its ROS distribution (distro=)"
             ) from error
 
     def _open(self, parts: list[Path], store: Any) -> Any:

@@ -169,7 +169,7 @@ def rgb_of_message(message: Any, where: str) -> Image:
         ImageError: The encoding is unknown, or the data is not what it says.
     """
     if hasattr(message, "format"):
-        return _unpacked(message.data, message.format, where)
+        return _decompress(message.data, message.format, where)
     encoding = message.encoding
     if not message.width or not message.height:
         raise ImageError(f"{where}: the image is empty ({message.width}x{message.height})")
@@ -177,7 +177,7 @@ def rgb_of_message(message: Any, where: str) -> Image:
         channels, size, order = _PLAIN[encoding]
         rows = _rows(message, message.width * channels, size, where)
         pixels = _upper(rows).reshape(message.height, message.width, channels)
-        return _ordered(pixels, order)
+        return _reorder(pixels, order)
     if encoding in _BAYER:
         pattern, size = _BAYER[encoding]
         return demosaic(_rows(message, message.width, size, where), pattern)
@@ -217,7 +217,7 @@ def _upper(samples: _Samples) -> NDArray[np.uint8]:
     return (samples >> 8).astype(np.uint8)
 
 
-def _ordered(pixels: NDArray[np.uint8], order: slice) -> Image:
+def _reorder(pixels: NDArray[np.uint8], order: slice) -> Image:
     """A copy with red, green and blue; channel by channel, which is four times as fast."""
     if pixels.shape[2] == 1:
         return np.repeat(pixels, 3, axis=2)
@@ -258,7 +258,7 @@ class _Chroma:
         self.step, self.is_bigendian = step, 0
 
 
-def _unpacked(data: Any, text: str, where: str) -> Image:
+def _decompress(data: Any, text: str, where: str) -> Image:
     """A JPEG or PNG inside a message; ``format`` only tells whether its grey is a Bayer mosaic."""
     kind = text.split("compressed")[-1].strip()
     try:

@@ -1,4 +1,4 @@
-"""The tree of coordinate frames in a bag's transforms, and the pose of one frame in another."""
+"""Poses of a bag: tracks of poses, and the tree of coordinate frames in its transforms."""
 
 from __future__ import annotations
 
@@ -156,11 +156,11 @@ class TransformTree:
         )
 
 
-def plain(frame_id: str) -> str:
+def strip_slash(frame_id: str) -> str:
     """Name of a frame without the slash that old bags put before it.
 
     Example:
-        >>> plain("/base_link")
+        >>> strip_slash("/base_link")
         'base_link'
     """
     return frame_id.lstrip("/")
@@ -229,7 +229,7 @@ def read_bag_poses(
         MissingExtraError: The package ``rosbags`` is not installed.
     """
     with OpenBag(path) as bag:
-        chosen = _chosen(bag.info, topic)
+        chosen = _choose_topic(bag.info, topic)
         source = f"{bag.path} ({chosen.name})"
         if chosen.type in _TREES:
             names = add_static(chosen.name, [t.name for t in bag.info.topics if t.type in _TREES])
@@ -275,7 +275,7 @@ def bag_to_join(
         if not topics:
             return None
         if len(topics) > 1:
-            raise _several(Path(path), topics, "one, or none,")
+            raise _several_topics(Path(path), topics, "one, or none,")
         topic = topics[0].name
     return read_bag_poses(
         path, topic, parent=parent or None, child=child or None, on_damage=on_damage
@@ -288,24 +288,24 @@ def _transforms(bag: OpenBag, topics: list[str], on_damage: OnDamage | None) -> 
             pose = _transform(transform)
             if pose is not None:
                 stamp = stamp_of(transform, raw.received)
-                child = plain(transform.child_frame_id)
+                child = strip_slash(transform.child_frame_id)
                 yield Transform(stamp, child, pose, is_static(raw.topic))
 
 
-def _chosen(info: BagInfo, topic: str | None) -> BagTopic:
+def _choose_topic(info: BagInfo, topic: str | None) -> BagTopic:
     if topic is not None:
-        return info.named(topic, _TYPES, "poses")
+        return info.find_topic(topic, _TYPES, "poses")
     topics = pose_topics(info)
     if not topics:
         raise BagError(
             f"{info.path}: there are no poses (Odometry, PoseStamped, TransformStamped or tf)"
         )
     if len(topics) > 1:
-        raise _several(info.path, topics, "one")
+        raise _several_topics(info.path, topics, "one")
     return topics[0]
 
 
-def _several(path: Path, topics: list[BagTopic], what: str) -> BagError:
+def _several_topics(path: Path, topics: list[BagTopic], what: str) -> BagError:
     return BagError(
         f"{path}: {len(topics)} topics with poses: {', '.join(map(str, topics))}; choose {what} "
         "with --pose-topic (topic=)"
@@ -315,7 +315,7 @@ def _several(path: Path, topics: list[BagTopic], what: str) -> BagError:
 def _messages(
     bag: OpenBag, topics: list[str], on_damage: OnDamage | None
 ) -> Iterator[tuple[RawMessage, Any]]:
-    told = False
+    reported = False
     found = bag.messages(topics)
     while True:
         try:
@@ -326,9 +326,9 @@ def _messages(
         except BagError as error:
             if on_damage is None:
                 raise
-            if not told:
+            if not reported:
                 on_damage(error)
-            told = True
+            reported = True
             continue
         yield raw, message
 
@@ -339,7 +339,7 @@ def _image_frames(bag: OpenBag) -> list[str]:
     if len(topics) != 1:
         return []
     first = next(iter(bag.messages([topics[0].name])), None)
-    return [] if first is None else [plain(bag.decode(first).header.frame_id)]
+    return [] if first is None else [strip_slash(bag.decode(first).header.frame_id)]
 
 
 def _pose(message: Any, kind: str) -> Pose | None:
@@ -366,6 +366,6 @@ def _valid(
     if quaternion == (0.0, 0.0, 0.0, 0.0):
         quaternion = None
     try:
-        return Pose(place.x, place.y, place.z, quaternion, plain(frame_id), covariance)
+        return Pose(place.x, place.y, place.z, quaternion, strip_slash(frame_id), covariance)
     except PoseError:
         return None

@@ -68,5 +68,5 @@ def _find_format(path: Path, text: str) -> str:
         if reader.matches(path, head):
             return name
     raise PoseError(
-        f"{path}: no known pose format; say which one it is, out of {', '.join(formats())}"
+        f"{path}: no known pose format fits; give the format, one of {', '.join(formats())}"
     )
