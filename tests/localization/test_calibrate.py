@@ -84,7 +84,7 @@ def test_the_command(office: Path, building: Building, tmp_path: Path) -> None:
         "--out", tmp_path / "out",
     )  # fmt: skip
     assert "expected calibration error" in shown.out
-    assert "kept with the memory" in shown.err
+    assert "stored with the memory" in shown.err
     assert (tmp_path / "out/reliability.png").stat().st_size > 5000
     numbers = json.loads((tmp_path / "out/calibration.json").read_text())
     assert set(numbers) == {"before", "after"}

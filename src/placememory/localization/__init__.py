@@ -4,6 +4,7 @@ from placememory.localization.calibration import (
     Calibration,
     CalibrationReport,
     calibrate,
+    calibrate_on_run,
     calibrate_on_session,
 )
 from placememory.localization.estimate import Estimate, FrameMatch
@@ -29,6 +30,7 @@ __all__ = [
     "Stream",
     "Summary",
     "calibrate",
+    "calibrate_on_run",
     "calibrate_on_session",
     "follow",
     "localize",

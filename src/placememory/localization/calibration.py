@@ -9,6 +9,7 @@ the precision asked for over both replays.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from placememory._types import Floats
 from placememory.errors import InputError, SettingError
 from placememory.fusion import Belief, Evidence, ObservationModel, PlaceTable
 from placememory.fusion.bayes import Bayes
+from placememory.localization.estimate import Estimate
 from placememory.memory import PlaceMemory
 from placememory.metrics import GroundTruth, LocatedFrames, LocatedResult
 
@@ -133,6 +135,41 @@ def calibrate(
                 best = (key, made, found)
     assert best is not None
     return CalibrationReport(best[1], before, best[2], precision, reached=best[0][0])
+
+
+def calibrate_on_run(
+    memory: PlaceMemory,
+    estimates: Iterable[Estimate],
+    *,
+    radius: float = 2.0,
+    precision: float = 0.98,
+) -> CalibrationReport:
+    """Calibrate on a localised run with true poses; only its descriptors are used.
+
+    Args:
+        memory: The memory that was asked.
+        estimates: In the order of the frames; those without descriptor or true pose are left out.
+        radius: Metres within which an answer is correct.
+        precision: Share of located frames that shall be correct.
+
+    Raises:
+        InputError: No frame has both a descriptor and a true pose, or no place has a pose.
+    """
+    used = [(e.descriptor, e.frame.pose, e.frame.stamp) for e in estimates]
+    known = [
+        (row, pose, stamp) for row, pose, stamp in used if row is not None and pose is not None
+    ]
+    if not known:
+        raise InputError("no frame of the run has a true pose; there is nothing to calibrate on")
+    rows, poses, stamps = zip(*known, strict=True)
+    return calibrate(
+        PlaceTable.from_places(memory.places),
+        np.stack(rows).astype(np.float64) @ memory.descriptors.T,
+        np.array([pose.position for pose in poses]),
+        radius=radius,
+        precision=precision,
+        stamps=None if None in stamps else np.array(stamps, np.float64) * 1e-9,
+    )
 
 
 def calibrate_on_session(

@@ -8,14 +8,12 @@ from placememory.memory.images import (
     no_images,
     read_image,
 )
+from placememory.memory.index import IndexRecall, index_recall, use_index
 from placememory.memory.place import Candidate, Candidates, Place, PlaceId
 from placememory.memory.place_memory import (
     UNKNOWN_ENCODER,
-    IndexRecall,
     PlaceMemory,
-    index_recall,
     open_memory,
-    use_index,
 )
 from placememory.memory.search import Where
 from placememory.memory.transfer import PruneReport, copy, merge, prune
