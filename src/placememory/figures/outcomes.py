@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from placememory import localization
 from placememory.frames import Pose
 from placememory.localization.estimate import Estimate
 from placememory.memory import Place
@@ -34,14 +35,11 @@ def judge(
 
     Args:
         estimates: With the true pose in ``frame.pose``, where known.
-        places: All places of the memory, which tell whether a frame is on the map; without any,
-            every frame counts as on it.
+        places: All places of the memory, which tell whether a frame is on the map; where none has
+            a pose, every frame counts as on it.
         radius: Metres within which an answer is correct; ``None`` judges nothing.
-        heading: Degrees within which the rotation of a candidate must be, too.
+        heading: Degrees within which its rotation must be, too.
         alone: Judge the first candidate of every estimate.
-
-    Returns:
-        One outcome an estimate.
 
     Example:
         >>> from placememory.frames import Frame
@@ -51,47 +49,17 @@ def judge(
         >>> judge([far], [place], 2.0), judge([far], [], 2.0)
         ([<Outcome.OFF_MAP: 'off the map'>], [<Outcome.WRONG: 'wrong'>])
     """
-    if radius is None:
-        rows = [(_is_answered(e, alone), None, None) for e in estimates]
-        return [Outcome.of(answered=a, correct=c, on_map=m) for a, c, m in rows]
     known = [place.pose for place in places if place.pose is not None]
-    gate = heading if alone or all(e.belief is None for e in estimates) else None
-    truth = GroundTruth.from_poses([e.frame.pose for e in estimates], known, radius, heading=gate)
-    outcomes = []
-    for query, (estimate, near) in enumerate(zip(estimates, truth.on_map(), strict=True)):
-        on_map = None if estimate.frame.pose is None else bool(near) or not known
-        correct = truth.is_pose_correct(query, _answer(estimate, alone))
-        outcomes.append(
-            Outcome.of(
-                answered=_is_answered(estimate, alone),
-                correct=None if correct is None else correct and on_map,
-                on_map=on_map,
-            )
-        )
-    return outcomes
+    true = [None if radius is None else estimate.frame.pose for estimate in estimates]
+    truth = GroundTruth.from_poses(true, known, 1.0 if radius is None else radius, heading=heading)
+    return localization.judge(estimates, truth, alone=alone)
 
 
 def judge_candidates(
     estimate: Estimate, radius: float | None, heading: float | None = None
 ) -> list[bool | None]:
-    """Whether each candidate is correct; ``None`` where a pose is missing on either side."""
-    poses = [candidate.place.pose for candidate in estimate.candidates]
-    if radius is None:
-        return [None] * len(poses)
-    truth = GroundTruth.from_poses([estimate.frame.pose], poses, radius, heading=heading)
-    return [truth.is_pose_correct(0, pose) for pose in poses]
-
-
-def _is_answered(estimate: Estimate, alone: bool) -> bool:
-    if alone or estimate.belief is None:
-        return bool(estimate.candidates)
-    return estimate.verdict == "located"
-
-
-def _answer(estimate: Estimate, alone: bool) -> Pose | None:
-    if alone or estimate.belief is None:
-        return None if estimate.best is None else estimate.best.place.pose
-    return estimate.likely_pose
+    """Whether each candidate is correct; ``None`` where that cannot be told."""
+    return [None] * len(estimate.candidates) if radius is None else estimate.rights(radius, heading)
 
 
 def error(true: Pose | None, found: Pose | None) -> float | None:

@@ -11,7 +11,7 @@ from placememory.localization.estimate import Estimate, FrameMatch
 from placememory.localization.files import RunWriter, record
 from placememory.localization.localizer import Localizer, Step
 from placememory.localization.odometry import MotionLimits, Motions, odometry_of
-from placememory.localization.run import LocalizedRun, RunScore, Summary, follow, localize
+from placememory.localization.run import LocalizedRun, RunScore, Summary, follow, judge, localize
 from placememory.localization.stream import OdometrySource, Stream, open_stream
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "calibrate_on_run",
     "calibrate_on_session",
     "follow",
+    "judge",
     "localize",
     "odometry_of",
     "open_stream",

@@ -215,26 +215,19 @@ class LocalizedRun:
         located = LocatedFrames(truth.rule)
         on_map = truth.on_map()
         ranked = np.full((len(self), max(recall.ks)), -1)
-        outcomes = []
         for i, estimate in enumerate(self.estimates):
             found = [rows[c.place.id] for c in estimate.candidates[: ranked.shape[1]]]
             ranked[i, : len(found)] = found
-            answered = estimate.verdict == "located" or (
-                estimate.verdict is None and bool(estimate.candidates)
-            )
-            correct = truth.is_pose_correct(i, estimate.likely_pose)
-            known = bool(on_map[i]) if truth.known[i] else None
-            outcomes.append(Outcome.of(answered=answered, correct=correct, on_map=known))
-            if known is None:
+            if not truth.known[i]:
                 continue
             if estimate.frame.pose is not None:
                 errors.update(estimate.frame.pose, estimate.pose)
             if estimate.belief is not None:
                 located.update(
-                    located=answered,
+                    located=estimate.verdict == "located",
                     probability=estimate.belief.probability,
-                    correct=bool(correct),
-                    on_map=known,
+                    correct=bool(truth.is_pose_correct(i, estimate.likely_pose)),
+                    on_map=bool(on_map[i]),
                     error=truth.error(i, estimate.likely_pose),
                 )
         recall.update(ranked, truth)
@@ -244,7 +237,7 @@ class LocalizedRun:
             located.compute() if fused else None,
             errors.compute(),
             _check_map_frames(self.estimates, radius),
-            tuple(outcomes),
+            tuple(judge(self.estimates, truth)),
         )
 
     def to_dict(self, score: RunScore | None = None) -> dict[str, Any]:
@@ -298,6 +291,45 @@ class LocalizedRun:
         ax.set(xlabel="x [m]", ylabel="y [m]", aspect="equal")
         ax.legend()
         return ax
+
+
+def judge(
+    estimates: Sequence[Estimate], truth: GroundTruth, *, alone: bool = False
+) -> list[Outcome]:
+    """Outcome of each estimate: of its verdict or, where it has none, of its first candidate.
+
+    Args:
+        estimates: The queries of the truth.
+        truth: Which places are correct; over a map without places, every frame counts as on it.
+        alone: Judge the first candidate of every estimate.
+
+    Example:
+        >>> from placememory.frames import Pose
+        >>> from placememory.memory import Candidate
+        >>> place = Place("run1", 0, "a.png", pose=Pose(0.0, 0.0))
+        >>> far = Estimate(Frame("q.png", "run2", 0, pose=Pose(9, 0)), (Candidate(place, 0.9, 1),))
+        >>> judge([far], GroundTruth.from_poses([far.frame.pose], [place.pose], radius=2.0))
+        [<Outcome.OFF_MAP: 'off the map'>]
+    """
+    on_map = truth.on_map() if truth.places else np.ones(len(estimates), np.bool_)
+    outcomes = []
+    for query, estimate in enumerate(estimates):
+        by_candidate = alone or estimate.belief is None
+        pose = estimate.likely_pose
+        if alone:
+            pose = None if estimate.best is None else estimate.best.place.pose
+        near = bool(on_map[query]) if truth.known[query] else None
+        correct = truth.is_pose_correct(query, pose)
+        outcomes.append(
+            Outcome.of(
+                answered=bool(estimate.candidates)
+                if by_candidate
+                else estimate.verdict == "located",
+                correct=None if correct is None else correct and near,
+                on_map=near,
+            )
+        )
+    return outcomes
 
 
 def localize(
