@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     from placememory.memory import Candidate, Place, PlaceMemory, Where, merge
     from placememory.memory import copy as copy
     from placememory.memory import open_memory as open  # noqa: A004, F401
-    from placememory.memory.build import BuildReport, build
+    from placememory.memory.build import build
+    from placememory.memory.report import BuildReport
     from placememory.metrics import GroundTruth, Outcome
     from placememory.training import train
 
 _HOMES = {
-    "BuildReport": "memory.build",
+    "BuildReport": "memory.report",
     "Candidate": "memory",
     "Encoder": "encoders",
     "EncoderCard": "encoders",

@@ -20,8 +20,9 @@ from placememory.encoders import Encoder, Preprocess
 from placememory.errors import EncoderMismatchError, ImageError, InputError
 from placememory.frames import Pose, list_frames
 from placememory.memory import PlaceMemory
-from placememory.memory.build import BuildReport, build, build_from_features, feature_frames
+from placememory.memory.build import build, build_from_features, feature_frames
 from placememory.memory.features_h5 import FeatureWriter
+from placememory.memory.report import BuildReport
 from tests.conftest import make_card, make_descriptors
 
 

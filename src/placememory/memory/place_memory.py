@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,7 @@ from placememory.errors import (
 )
 from placememory.frames import Frame, Image, as_frame
 from placememory.memory.place import Candidate, Candidates, Place, PlaceId
+from placememory.memory.report import BuildReport
 from placememory.memory.rows import PlaceRows, unit_rows
 from placememory.memory.search import Where, top_k
 from placememory.memory.stores import (
@@ -33,9 +34,6 @@ from placememory.memory.stores import (
     open_store,
     store_exists,
 )
-
-if TYPE_CHECKING:
-    from placememory.memory.build import BuildReport
 
 Search = Literal["exact", "store"]
 
