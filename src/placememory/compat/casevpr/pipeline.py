@@ -79,7 +79,7 @@ class PublishedTraverse:
         InputError: There are more sequences than frames, or not as many positions.
 
     Example:
-        >>> run = TraverseDescriptors(np.eye(3), sequences=np.ones((1, 4)))
+        >>> run = PublishedTraverse(np.eye(3), sequences=np.ones((1, 4)))
         >>> [sequence is not None for _, sequence in run]
         [False, False, True]
     """
@@ -505,7 +505,7 @@ def play(
 
     Example:
         >>> places = np.arange(80.0).reshape(40, 2)
-        >>> walk = TraverseDescriptors(np.eye(40), positions=places)
+        >>> walk = PublishedTraverse(np.eye(40), positions=places)
         >>> play(walk, walk, "seqslam", radius=1, block=2, window=3).precision
         1.0
     """
