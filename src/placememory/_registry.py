@@ -61,7 +61,7 @@ class Registry:
 
     @cached_property
     def builtin(self) -> dict[str, Any]:
-        """Built-in methods: by name what was given, or the import path of a module."""
+        """Built-in methods by name: the given object, or the import path of a module."""
         if self._given is not None:
             return dict(self._given)
         folder = importlib.import_module(self.package)
@@ -117,7 +117,7 @@ class Registry:
             raise self._error(unknown_name(f"no {self.kind} is called", name, self.names()))
 
     def load(self, name: str) -> Any:
-        """A method: what was registered, or the module or object that is imported.
+        """A method: the registered object, or the module or object that is imported.
 
         Raises:
             PlaceMemoryError: No method has this name, or the package that adds it cannot be

@@ -31,7 +31,7 @@ class PlaceMemoryError(Exception):
 
 
 class InputError(PlaceMemoryError):
-    """What the user gave cannot be used."""
+    """An input of the user is invalid."""
 
 
 class ImageError(InputError):

@@ -150,7 +150,7 @@ def read_map(path: Path | str) -> OccupancyGrid:
     """
     path = Path(path)
     values = _read_yaml(path)
-    file = path.parent / str(_needed(values, "image", path))
+    file = path.parent / str(_require_key(values, "image", path))
     image, alpha = _read_lightness(file, with_alpha=values.get("mode", "trinary"))
     free = _threshold(values, "free_thresh", 0.25, path)
     occupied = _threshold(values, "occupied_thresh", 0.65, path)
@@ -197,21 +197,21 @@ def _read_lightness(
     return channels.mean(axis=-1), pixels[..., 3]
 
 
-def _needed(values: dict[str, Any], key: str, path: Path) -> Any:
+def _require_key(values: dict[str, Any], key: str, path: Path) -> Any:
     if key not in values:
         raise MapError(f"{path}: the key {key!r} is missing")
     return values[key]
 
 
 def _positive(values: dict[str, Any], path: Path) -> float:
-    value = _number(_needed(values, "resolution", path), "resolution", path)
+    value = _number(_require_key(values, "resolution", path), "resolution", path)
     if value <= 0:
         raise MapError(f"{path}: resolution must be positive (metres per pixel), not {value}")
     return value
 
 
 def _origin(values: dict[str, Any], path: Path) -> tuple[float, float, float]:
-    items = _needed(values, "origin", path)
+    items = _require_key(values, "origin", path)
     if not isinstance(items, list) or len(items) != 3:
         raise MapError(f"{path}: origin must be [x, y, yaw], not {items!r}")
     x, y, yaw = (_number(item, "origin", path) for item in items)

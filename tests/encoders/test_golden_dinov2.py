@@ -179,7 +179,7 @@ class TestCricaVPR:
             regions = network.regions(*network.backbone.maps(recorded.input(kind)))
             for output, context in (
                 ("batch", network.correlate(regions)),
-                ("single", network.apart(regions)),
+                ("single", network.correlate_each(regions)),
                 ("first_two", network.correlate(regions[:2])),
             ):
                 found = normalize(context.flatten(1), dim=-1)

@@ -92,5 +92,5 @@ def test_too_few_images_are_refused() -> None:
             vgg16_trunk(), _images(24), choose_device("cpu", "float32"),
             Preprocess(size=(96, 128)), words=4, dim=24,
         )  # fmt: skip
-    with pytest.raises(EncoderError, match="cannot be told apart"):
+    with pytest.raises(EncoderError, match="cannot be distinguished"):
         vlad.start_assignment(np.ones((3, 4), np.float32), np.ones((5, 4), np.float32))

@@ -58,7 +58,7 @@ def office(tmp_path: Path) -> Path:
 
 def test_every_spot_keeps_a_place_and_the_recall(office: Path, tmp_path: Path) -> None:
     report = prune(office, tmp_path / "small.memory", places=26)
-    assert (report.before, report.kept) == (106, 26)
+    assert (report.before, report.after) == (106, 26)
     with PlaceMemory.open(tmp_path / "small.memory", readonly=True) as small:
         spots = {place.pose.x for place in small.places if place.pose is not None}
         assert len(spots) == 20
@@ -72,8 +72,8 @@ def test_every_spot_keeps_a_place_and_the_recall(office: Path, tmp_path: Path) -
 
 def test_a_budget_in_megabytes(office: Path, tmp_path: Path) -> None:
     report = prune(office, tmp_path / "small.memory", megabytes=30 * 16 * 4 / 1e6)
-    assert report.kept == 30
-    assert prune(office, tmp_path / "same.memory", places=1000).kept == 106
+    assert report.after == 30
+    assert prune(office, tmp_path / "same.memory", places=1000).after == 106
 
 
 def test_what_is_refused(office: Path, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_resampled_points_keep_the_ends_and_never_lengthen(path: np.ndarray, cou
     assert points.shape == (count, 2)
     np.testing.assert_allclose(points[[0, -1]], path[[0, -1]], atol=1e-9)
     steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
-    total = route.travelled(path)[-1]
+    total = route.arc_lengths(path)[-1]
     assert (steps <= total / (count - 1) + 1e-9).all()
 
 

@@ -1,7 +1,7 @@
 """Data sets: traverses with images and true positions, one file per layout.
 
 A layout is a module in this folder (or one named by an entry point in the group
-``placememory.datasets``) with ``matches(root)``, which tells whether a folder looks like it, and
+``placememory.datasets``) with ``matches(root)``, which says whether a folder looks like it, and
 ``create(root, **options)``, which gives a :class:`Dataset`.
 """
 
@@ -54,7 +54,7 @@ def open_dataset(layout: str | None, root: Path | str, **options: Any) -> Datase
 
 
 def find_layout(root: Path | str) -> str:
-    """Tell the layout of a folder from the names in it.
+    """Find the layout of a folder from the names in it.
 
     Raises:
         DatasetError: There is no such folder, or none or several of the layouts fit.

@@ -1,4 +1,4 @@
-"""What the layouts share: folders of images, tables and ground-truth files."""
+"""Shared by the layouts: folders of images, tables and ground-truth files."""
 
 from __future__ import annotations
 
@@ -133,11 +133,11 @@ def read_table(path: Path, columns: Iterable[str]) -> list[tuple[int, dict[str, 
         raise DatasetError(f"{path}: cannot read the table ({error})") from error
     if not rows:
         raise DatasetError(f"{path}: the table is empty; a header and a row an image are expected")
-    need(path, list(rows[0][1]), columns)
+    check_columns(path, list(rows[0][1]), columns)
     return rows
 
 
-def need(path: Path, header: Sequence[str], columns: Iterable[str]) -> None:
+def check_columns(path: Path, header: Sequence[str], columns: Iterable[str]) -> None:
     """Check that a table has columns.
 
     Raises:

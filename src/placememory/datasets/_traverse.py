@@ -116,6 +116,6 @@ class Dataset(ABC):
                 file and, where it has lines, the line.
         """
 
-    def _no_split(self, split: str) -> DatasetError:
+    def _unknown_split(self, split: str) -> DatasetError:
         what = f"{self.root}: no split is called"
         return DatasetError(unknown_name(what, split, self.splits(), "there are"))

@@ -88,10 +88,10 @@ class FolderPair(Dataset):
     def traverse(self, split: str) -> Traverse:
         """One of the two folders."""
         if split not in self.folders:
-            raise self._no_split(split)
+            raise self._unknown_split(split)
         images = images_in(self.folders[split])
         if self.correspondences is None:
-            return self._posed(split, images)
+            return self._traverse_with_poses(split, images)
         count = len(images)
         if split == "reference":
             positions, tolerances = _timeline(np.arange(count)), None
@@ -116,7 +116,7 @@ class FolderPair(Dataset):
             )
         return found[0]
 
-    def _posed(self, split: str, images: list[Path]) -> Traverse:
+    def _traverse_with_poses(self, split: str, images: list[Path]) -> Traverse:
         path = self.poses[split]
         frames = [frame_of(image, self.root, split, i) for i, image in enumerate(images)]
         with as_dataset_error():
@@ -126,12 +126,12 @@ class FolderPair(Dataset):
                 f"{path}: {len(report.without)} of {len(frames)} images have no pose, first "
                 f"{report.without[0]}; complete the file, or give without_pose='drop'"
             )
-        kept = [i for i, frame in enumerate(joined) if frame.pose is not None]
-        if not kept:
+        with_pose = [i for i, frame in enumerate(joined) if frame.pose is not None]
+        if not with_pose:
             raise DatasetError(f"{path}: no image of {self.folders[split]} has a pose")
-        found = [joined[i] for i in kept]
+        found = [joined[i] for i in with_pose]
         positions = np.array([frame.pose.position for frame in found if frame.pose is not None])
-        return Traverse(split, tuple(found), positions, "m", np.array(kept))
+        return Traverse(split, tuple(found), positions, "m", np.array(with_pose))
 
 
 def _timeline(places: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64]:

@@ -83,7 +83,7 @@ class Manifest(Dataset):
     def traverse(self, split: str) -> Traverse:
         """The rows of one traverse, in their order."""
         if split not in self._rows:
-            raise self._no_split(split)
+            raise self._unknown_split(split)
         rows = self._rows[split]
         counts: dict[str, int] = {}
         frames = []

@@ -22,9 +22,9 @@ import numpy as np
 
 from placememory.datasets._files import (
     as_dataset_error,
+    check_columns,
     frame_of,
     images_in,
-    need,
     numbers,
     read_table,
     subfolders,
@@ -87,12 +87,14 @@ class Msls(Dataset):
         """The images of one side of a city."""
         folder = _folders(self.root).get(split)
         if folder is None:
-            raise self._no_split(split)
+            raise self._unknown_split(split)
         places = _by_key(folder / "postprocessed.csv", ["easting", "northing"])
         order = _order(folder / "seq_info.csv", places)
         raw = _by_key(folder / "raw.csv", []) if (folder / "raw.csv").is_file() else {}
         allowed = self._subtask_keys(folder, places)
-        keys = [key for key in order if key in allowed and self._wanted(folder, key, places, raw)]
+        keys = [
+            key for key in order if key in allowed and self._is_selected(folder, key, places, raw)
+        ]
         if not keys:
             raise DatasetError(f"{folder}: no image is left; the filters are {self._filters()}")
         _check_images(folder, keys)
@@ -107,18 +109,18 @@ class Msls(Dataset):
         numbered = np.array([order[key][1] for key in keys])
         return Traverse(split, tuple(frames), np.array(positions), "m", numbered)
 
-    def _wanted(self, folder: Path, key: str, places: _Table, raw: _Table) -> bool:
+    def _is_selected(self, folder: Path, key: str, places: _Table, raw: _Table) -> bool:
         line, row = places[key]
         path = folder / "postprocessed.csv"
         raw_line, raw_row = raw.get(key, (0, {}))
         if not self.panoramas and _truth(folder / "raw.csv", raw_line, raw_row.get("pano", "")):
             return False
         if self.night is not None:
-            need(path, list(row), ["night"])
+            check_columns(path, list(row), ["night"])
             if _truth(path, line, row["night"]) != self.night:
                 return False
         if self.view_direction is not None:
-            need(path, list(row), ["view_direction"])
+            check_columns(path, list(row), ["view_direction"])
             return row["view_direction"] == self.view_direction
         return True
 
@@ -161,7 +163,7 @@ def _order(path: Path, places: _Table) -> dict[str, tuple[str, int]]:
     table = _by_key(path, ["frame_number"])
     header = list(next(iter(table.values()))[1])
     column = "sequence_key" if "sequence_key" in header else "sequence_id"
-    need(path, header, [column])
+    check_columns(path, header, [column])
     missing = [key for key in places if key not in table]
     if missing:
         raise DatasetError(f"{path}: {len(missing)} keys have no row, first {missing[0]!r}")

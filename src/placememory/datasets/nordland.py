@@ -32,7 +32,7 @@ class Nordland(Dataset):
     def traverse(self, split: str) -> Traverse:
         """A season."""
         if split not in self.splits():
-            raise self._no_split(split)
+            raise self._unknown_split(split)
         folder = self.root / f"{_FOLDER}{split}"
         images = numbered_images(folder, first=0)
         path = self.root / f"gt_{_FOLDER}{split}.json"

@@ -59,7 +59,7 @@ class RobotCar(Dataset):
         known = self.splits()
         name = split if split in known else "/".join(split.rsplit("_", 1))
         if name not in known:
-            raise self._no_split(split)
+            raise self._unknown_split(split)
         folders = _folders(self.root / name)
         frames: list[Frame] = []
         facts: list[_Facts] = []
@@ -114,7 +114,7 @@ def _facts(path: Path) -> _Facts:
 
 
 def _nanoseconds(stamp: int) -> int:
-    """Stamp in seconds, milli-, micro- or nanoseconds since 1970, told apart by its size."""
+    """Stamp in seconds, milli-, micro- or nanoseconds since 1970, distinguished by its size."""
     while 0 < stamp < 10**17:
         stamp *= 1000
     return stamp

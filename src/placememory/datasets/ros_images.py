@@ -33,7 +33,7 @@ class RosImages(Dataset):
     def traverse(self, split: str) -> Traverse:
         """A run."""
         if split not in self.splits():
-            raise self._no_split(split)
+            raise self._unknown_split(split)
         folder, path = self.root / split, self.root / f"{split}.json"
         images = numbered_images(folder, first=1)
         entries = read_json_list(path, len(images), folder)

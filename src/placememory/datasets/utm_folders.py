@@ -43,7 +43,7 @@ class UtmFolders(Dataset):
         """The images of one folder."""
         folder = _folders(self.root).get(split)
         if folder is None:
-            raise self._no_split(split)
+            raise self._unknown_split(split)
         frames, positions = [], []
         for i, path in enumerate(images_in(folder)):
             pose = parse_name(path.name).pose

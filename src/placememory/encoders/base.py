@@ -90,7 +90,7 @@ class FittableEncoder(ABC):
 
 
 def check_encoder(encoder: Any) -> Encoder:
-    """Refuse what is no encoder.
+    """Check that an object is an encoder.
 
     Raises:
         EncoderError: It has no ``card``, or no ``encode``.

@@ -1,4 +1,4 @@
-"""Encode a stream of frames: read ahead, encode in batches, count what cannot be read."""
+"""Encode a stream of frames: read ahead, encode in batches, count unreadable images."""
 
 from __future__ import annotations
 
@@ -87,10 +87,10 @@ def encode_windows(
         ImageError: An image cannot be read and ``bad`` does not skip.
     """
     length = encoder.sequence_length
-    asked = set(range(len(frames)) if wanted is None else wanted)
+    selected = set(range(len(frames)) if wanted is None else wanted)
     needed = {
         j
-        for i in asked
+        for i in selected
         for j in range(max(0, i - length + 1), i + 1)
         if frames[j].session == frames[i].session
     }
@@ -103,7 +103,7 @@ def encode_windows(
         if i != before + 1 or frames[i].session != frames[before].session:
             stream = encoder.stream()
         found, before = stream.push(image), i
-        if i in asked:
+        if i in selected:
             yield i, found
 
 

@@ -1,4 +1,4 @@
-"""Encoder card: what makes two encoders the same, and where an encoder comes from."""
+"""Encoder card: identity and origin of an encoder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Options = dict[str, Option]
 
 
 class EncoderInfo(BaseModel):
-    """What is known of a method before any weights are loaded; shown by ``placememory encoders``.
+    """Facts of a method before any weights are loaded; shown by ``placememory encoders``.
 
     Attributes:
         name: The method.

@@ -1,4 +1,4 @@
-"""What is published: the built-in encoders, family by family, with their files of weights.
+"""The built-in encoders, family by family, with their files of weights.
 
 It is data, read without torch. The network of a family is in the module of its name.
 """

@@ -88,7 +88,7 @@ def rename_keys(state: Mapping[str, Tensor], rename: Callable[[str], str]) -> St
 
 
 class _Placeholder:
-    """Stands for a class or function of another library: makes an empty table of anything.
+    """Placeholder for a class or function of another library; calling it gives an empty table.
 
     A plain ``OrderedDict`` is what the restricted reader lets be filled, whatever it stands for.
     """

@@ -151,8 +151,8 @@ class RegionContext(nn.Module):
         context: Tensor = self.encoder(regions)
         return context
 
-    def apart(self, regions: Tensor) -> Tensor:
-        """(N, 14, 768) to the same, each image on its own: attention over a single element."""
+    def correlate_each(self, regions: Tensor) -> Tensor:
+        """(N, 14, 768) to the same, each image alone: attention over a single element."""
         context = self.correlate(regions.flatten(0, 1)[None])[0]
         return torch.unflatten(context, 0, regions.shape[:2])
 
@@ -189,7 +189,7 @@ class CricaVPRNet(RegionContext):
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, S, S) normalised RGB to (N, 10752)."""
         regions = self.regions(*square_maps(self.backbone, x))
-        context = self.correlate(regions) if self.together else self.apart(regions)
+        context = self.correlate(regions) if self.together else self.correlate_each(regions)
         return normalize(context.flatten(1), dim=-1)
 
 
@@ -242,7 +242,7 @@ class CaseNet(SequenceNet):
 
     def alone(self, states: Tensor) -> Tensor:
         """Regions (N, 14, 768) to (N, 10752), each frame without the others."""
-        return normalize(self.pooling.apart(states).flatten(1), dim=-1)
+        return normalize(self.pooling.correlate_each(states).flatten(1), dim=-1)
 
     def _context(self, states: Tensor) -> Tensor:
         """(B, L, 14, 768) to the same; the axis along which attention runs comes first."""
@@ -258,7 +258,9 @@ class CaseNet(SequenceNet):
             return torch.unflatten(mixed, 1, (count, regions)).transpose(0, 1)
         if self.mixes_sequences:
             return torch.unflatten(correlate(states.flatten(1, 2)), 1, (frames, regions))
-        return torch.unflatten(self.pooling.apart(states.flatten(0, 1)), 0, (count, frames))
+        return torch.unflatten(
+            self.pooling.correlate_each(states.flatten(0, 1)), 0, (count, frames)
+        )
 
 
 def casenet_layout(state: State) -> State:

@@ -30,7 +30,7 @@ def recipe(info: EncoderInfo, options: Options) -> Recipe:
 
 
 class _SeqGeM(nn.Module):
-    """Generalised mean over the frames; what is negative counts as almost nothing."""
+    """Generalised mean over the frames; negative values are clamped to almost zero."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -177,7 +177,7 @@ class NetworkMethod:
 
 @contextmanager
 def seed_weights() -> Iterator[None]:
-    """Random weights that are the same every time, so that a card stands for one network.
+    """Random weights that are the same every time, so that a card identifies one network.
 
     The generator of the caller is left as it was.
     """

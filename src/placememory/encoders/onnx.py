@@ -135,7 +135,7 @@ _TRIALS = 3
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What was exported.
+    """The result of an export.
 
     Attributes:
         path: The file.

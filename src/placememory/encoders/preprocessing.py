@@ -43,13 +43,17 @@ def resampling_weights(old: int, new: int, interpolation: str) -> NDArray[np.flo
         >>> [round(float(share), 3) for share in resampling_weights(4, 2, "bilinear")[0]]
         [0.429, 0.429, 0.143, 0.0]
     """
-    shares = _covered(old, new) if interpolation == "area" else _filtered(old, new, interpolation)
+    shares = (
+        _area_weights(old, new)
+        if interpolation == "area"
+        else _filter_weights(old, new, interpolation)
+    )
     rows: NDArray[np.float32] = (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
     rows.setflags(write=False)
     return rows
 
 
-def _covered(old: int, new: int) -> _Floats:
+def _area_weights(old: int, new: int) -> _Floats:
     edges = np.arange(new + 1) * (old / new)
     starts, ends = edges[:-1, None], edges[1:, None]
     pixels = np.arange(old)
@@ -70,7 +74,7 @@ def resample(
     return result
 
 
-def _filtered(old: int, new: int, interpolation: str) -> _Floats:
+def _filter_weights(old: int, new: int, interpolation: str) -> _Floats:
     """A filter around the centre of each new pixel, as wide as the reduction asks.
 
     In float32, as torch computes it: at hundreds of pixels its rounding shows in the weights.

@@ -108,7 +108,7 @@ def names() -> list[str]:
 
 
 def info(name: str) -> EncoderInfo:
-    """What is known of an encoder without loading its weights.
+    """Facts of an encoder, without loading its weights.
 
     Raises:
         EncoderError: No encoder has this name.
@@ -118,7 +118,7 @@ def info(name: str) -> EncoderInfo:
 
 
 def infos() -> list[EncoderInfo]:
-    """What is known of all encoders; those that cannot be loaded are left out with a warning."""
+    """Facts of all encoders; those that cannot be loaded are left out with a warning."""
     return [method.info for _, method in ENCODERS.load_all()]
 
 

@@ -202,7 +202,7 @@ class SequenceEncoder(TorchEncoder):
 
 
 class SequenceStream:
-    """A stream of frames through a sequence encoder; what a frame needs is computed once.
+    """A stream of frames through a sequence encoder; each frame is computed once.
 
     Args:
         encoder: Any sequence encoder; several streams may share one.

@@ -22,7 +22,7 @@ _SHARE = 0.01  # of the second-nearest word in the first soft assignment
 
 
 def residual_sums(features: Tensor, shares: Tensor, words: Tensor) -> Tensor:
-    """For each word the sum of the residuals of the features, weighed by their shares in it.
+    """For each word the sum of the residuals of the features, weighted by their shares in it.
 
     The sum of a (x - c) over positions is a x^T - (sum of a) c, so memory grows with words x
     channels only, not with positions as well. The sums of several images add up to the sums of
@@ -84,7 +84,7 @@ def start_assignment(words: Vectors, features: Vectors) -> tuple[float, Vectors]
     nearness = np.sort(features @ units.T, axis=1)
     gap = float((nearness[:, -1] - nearness[:, -2]).mean())
     if not gap > 0:
-        raise EncoderError("the clusters cannot be told apart on these images; give more images")
+        raise EncoderError("the clusters cannot be distinguished on these images; give more images")
     alpha = -math.log(_SHARE) / gap
     return alpha, (alpha * units).astype(np.float32)
 

@@ -77,7 +77,7 @@ def find_weights(weights: WeightsFile, *, progress: Progress | None = None) -> P
     path = _expected_path(weights)
     if not path.is_file():
         _download(weights, path, progress)
-    found, expected = sha256_of(path), weights.sha256 or _trusted(path)
+    found, expected = sha256_of(path), weights.sha256 or _read_hash(path)
     if expected is None:
         write_text(_hash_file(path), found + "\n")
     elif found != expected:
@@ -92,8 +92,8 @@ def _hash_file(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
-def _trusted(path: Path) -> str | None:
-    """The hash of the first download, where there was one."""
+def _read_hash(path: Path) -> str | None:
+    """Read the hash of the first download; ``None`` if there was none."""
     file = _hash_file(path)
     return file.read_text(encoding="utf-8").strip() if file.is_file() else None
 

@@ -145,7 +145,7 @@ class Camera:
             reader.join(_CLOSING)
             self.dropped = slot.dropped
 
-    def _next(self, slot: _Slot, stop: Callable[[], bool]) -> _Taken | None:
+    def _next(self, slot: _Slot, stop: Callable[[], bool]) -> _CameraImage | None:
         """The newest image; ``None`` to stop."""
         last = time.monotonic() + self._patience
         while not stop():
@@ -159,7 +159,7 @@ class Camera:
         return None
 
 
-class _Taken(NamedTuple):
+class _CameraImage(NamedTuple):
     """A decoded image with its number and stamp."""
 
     number: int
@@ -174,7 +174,7 @@ class _Slot:
         self.dropped = 0
         self.ended: str | None = None
         self.closed = False
-        self._held: _Taken | None = None
+        self._held: _CameraImage | None = None
         self._count = 0
         self._changed = threading.Condition()
         self._epoch = time.time_ns() - time.monotonic_ns()
@@ -183,11 +183,11 @@ class _Slot:
         """Hold an image in place of the one before."""
         with self._changed:
             self.dropped += self._held is not None
-            self._held = _Taken(self._count, self._epoch + time.monotonic_ns(), decoded)
+            self._held = _CameraImage(self._count, self._epoch + time.monotonic_ns(), decoded)
             self._count += 1
             self._changed.notify()
 
-    def take(self, timeout: float) -> _Taken | None:
+    def take(self, timeout: float) -> _CameraImage | None:
         """The image held, or the next one; ``None`` if none comes in time, or any more."""
         with self._changed:
             self._changed.wait_for(lambda: self._held is not None or self.ended, timeout)

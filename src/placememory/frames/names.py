@@ -1,4 +1,4 @@
-"""What a file name tells: vertex id, stamp, frame number, or a UTM position.
+"""Facts in a file name: vertex id, stamp, frame number, or a UTM position.
 
 Three habits of the field are understood:
 
@@ -26,7 +26,7 @@ _UTM_HEADING_FIELD = 9
 
 @dataclass(frozen=True, slots=True)
 class NameFacts:
-    """What was read off a file name; everything may be ``None``."""
+    """Facts read from a file name; each may be ``None``."""
 
     vertex_id: int | None = None
     stamp: int | None = None

@@ -44,7 +44,7 @@ def sharpness(image: Image) -> float:
         image: (H, W, 3) uint8 RGB.
 
     Returns:
-        0 or more; infinite where there is no gradient, or too little image to tell.
+        0 or more; infinite where there is no gradient, or too little image.
 
     Example:
         >>> ramp = np.tile(np.arange(160, dtype=np.uint8)[None, :, None], (120, 1, 3))
@@ -67,7 +67,7 @@ def is_blurred(image: Image) -> bool:
 
     Of real images (corridor, office loop, tower) none is, and after a Gaussian of 8 pixels at a
     width of 640 more than 97 % are. A blurred image still says where it was taken far better than
-    chance, so this is worth a note, not a refusal; see ``docs/guide.md``.
+    chance, so such a frame gets a note and is not refused; see ``docs/guide.md``.
 
     Args:
         image: (H, W, 3) uint8 RGB.

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FrameSelection:
-    """Which frames of a source to take, and where their poses are; logs what it finds.
+    """Which frames of a source to take, and where their poses are; logs the result.
 
     Attributes:
         poses: Pose file or bag.
@@ -120,7 +120,7 @@ class FrameSelection:
 
     @property
     def on_damage(self) -> OnDamage | None:
-        """Log the damage of a bag and use what was read, if bad images are skipped."""
+        """Log the damage of a bag and use the messages before it, if bad images are skipped."""
         return (lambda error: _log.warning("%s", error)) if self.skip_bad else None
 
     def _select_keyframes(self, frames: list[Frame]) -> list[Frame]:

@@ -66,7 +66,7 @@ def list_frames(
     elif path.is_file():
         frames = [_frame(path.parent, path.name, label, 0, exif)]
     else:
-        chosen = _named(path, names) if names is not None else _found(path, globs)
+        chosen = _check_names(path, names) if names is not None else _find_images(path, globs)
         frames = [_frame(path, name, label, index, exif) for index, name in enumerate(chosen)]
     if not frames:
         wanted = f" that match {', '.join(globs)}" if globs else ""
@@ -74,7 +74,7 @@ def list_frames(
     return frames[::every]
 
 
-def _found(folder: Path, globs: Sequence[str]) -> list[str]:
+def _find_images(folder: Path, globs: Sequence[str]) -> list[str]:
     """Image names below a folder, relative, in natural order; hidden files are left out."""
     try:
         paths = {path for glob in globs or ["**/*"] for path in folder.glob(glob)}
@@ -85,7 +85,7 @@ def _found(folder: Path, globs: Sequence[str]) -> list[str]:
     return sorted(visible, key=natural_key)
 
 
-def _named(folder: Path, names: Path | str | Iterable[str]) -> list[str]:
+def _check_names(folder: Path, names: Path | str | Iterable[str]) -> list[str]:
     if isinstance(names, str | Path):
         names = read_name_list(Path(names))
     chosen = [PurePosixPath(name).as_posix() for name in names]
@@ -130,7 +130,7 @@ def resolve_frames(
     *,
     session: str | None = None,
 ) -> list[Frame]:
-    """Frames of whatever stands for them, with their poses.
+    """Frames of a source, or of frames that are given, with their poses.
 
     Args:
         images: A folder, video, bag or image, or frames, which are taken as they are.

@@ -66,7 +66,7 @@ class Trajectory(ABC):
     def join(
         self, frames: Iterable[Frame], *, max_gap: float = DEFAULT_POSE_GAP
     ) -> tuple[list[Frame], JoinReport]:
-        """Give each frame the pose at its stamp; a frame without one keeps what it had.
+        """Give each frame the pose at its stamp; a frame without one stays as it is.
 
         Raises:
             SettingError: The gap is negative or not finite.
@@ -80,7 +80,11 @@ class Trajectory(ABC):
             found += pose is not None
             joined.append(frame if pose is None else replace(frame, pose=pose))
         without = tuple(frame.name for frame in joined if frame.pose is None)
-        warnings = () if found or not stamps else (self._apart(min(stamps), max(stamps), max_gap),)
+        warnings = (
+            ()
+            if found or not stamps
+            else (self._explain_no_match(min(stamps), max(stamps), max_gap),)
+        )
         by = {"interpolation": found} if found else {}
         return joined, JoinReport(len(joined), by, without, warnings)
 
@@ -102,7 +106,7 @@ class Trajectory(ABC):
             before = now
         return motions
 
-    def _apart(self, first: int, last: int, max_gap: float) -> str:
+    def _explain_no_match(self, first: int, last: int, max_gap: float) -> str:
         if self.span is None:
             return f"{self.source}: there are no poses"
         start, end = self.span

@@ -58,7 +58,7 @@ def build(
     batch: int = BATCH,
     progress: Progress | None = None,
 ) -> PlaceMemory:
-    """Write frames into a memory; what is there already is not done again.
+    """Write frames into a memory; those that are there already are skipped.
 
     A memory that does not exist is made. An encoder that needs a vocabulary has it fitted on the
     frames, at an even spacing; a memory that exists keeps its own, so runs added later fit in. A
@@ -183,7 +183,7 @@ def build_from_features(
             job = _Build(frames, BadFrames(), None)
             moved = job.update_known(memory)
             missing = job.missing()
-            _check_same_images(memory, frames, lambda some: _described(reader, some))
+            _check_same_images(memory, frames, lambda some: _read_descriptors(reader, some))
             for start in range(0, len(missing), _FEATURE_BATCH):
                 part = missing[start : start + _FEATURE_BATCH]
                 job.add(memory, part, reader.read([frame.name for frame in part]))
@@ -241,7 +241,7 @@ class _Build:
                     "--session, or remove this one first"
                 )
             self._keep_poses += place.pose is None and old.pose is not None
-            place = _updated(old, place)
+            place = _update_place(old, place)
             if old != place:
                 moved.append((place, row))
             self._done.add(place.id)
@@ -270,7 +270,7 @@ class _Build:
             self._progress(done, len(self._frames))
 
     def report(self, moved: int, *, fitted_on: int, started: float) -> BuildReport:
-        """What was done."""
+        """Make the report."""
         bad = {name for name, _ in self._bad.names}
         return BuildReport(
             added=self.added,
@@ -337,8 +337,8 @@ def _add_sequences(
             progress(done, len(wanted))
 
 
-def _updated(old: Place, new: Place) -> Place:
-    """A place with what is newly known of it."""
+def _update_place(old: Place, new: Place) -> Place:
+    """The old place with the new stamp, vertex id, pose and floor, where known."""
     facts = {name: getattr(new, name) for name in ("stamp", "vertex_id", "pose", "floor")}
     return replace(old, **{name: value for name, value in facts.items() if value is not None})
 
@@ -382,7 +382,7 @@ def _check_same_images(
         )
 
 
-def _described(
+def _read_descriptors(
     reader: FeatureReader, frames: list[Frame]
 ) -> Iterator[tuple[list[Frame], Descriptors]]:
     if frames:

@@ -18,7 +18,7 @@ from placememory.memory.features_h5 import FeatureReader, FeatureWriter
 
 @dataclass(frozen=True, slots=True)
 class ExtractReport:
-    """What an extraction did.
+    """The result of an extraction.
 
     Attributes:
         added: Images described now.
@@ -40,7 +40,7 @@ def extract(
     skip_bad: bool = False,
     progress: Progress | None = None,
 ) -> ExtractReport:
-    """Describe images into a feature file; what is there already is not done again.
+    """Describe images into a feature file; those that are there already are skipped.
 
     Args:
         frames: With images; an encoder that needs a vocabulary has it fitted on them.

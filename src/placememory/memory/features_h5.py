@@ -72,11 +72,11 @@ def _complete_links(file: Any) -> list[bytes]:
     """Paths of all descriptors whose values were written (a killed writer leaves empty ones)."""
     links: list[bytes] = []
 
-    def keep(link: bytes) -> None:
+    def collect(link: bytes) -> None:
         if link.endswith(_TAIL):
             links.append(link)
 
-    file.id.links.visit(keep)
+    file.id.links.visit(collect)
     return [link for link in links if _is_complete(file, link)]
 
 
@@ -259,7 +259,7 @@ CREATE TABLE IF NOT EXISTS images (
 """
 
 
-class Described(NamedTuple):
+class FeatureRow(NamedTuple):
     """One image: its name, its descriptor (D,) and its width and height, where they are known."""
 
     name: str
@@ -294,16 +294,16 @@ class Journal:
         with self._errors():
             return [name for (name,) in self._connection.execute("SELECT name FROM images")]
 
-    def rows(self) -> Iterator[Described]:
+    def rows(self) -> Iterator[FeatureRow]:
         """All rows in the order of their names."""
         with self._errors():
             for name, width, height, dtype, blob in self._connection.execute(
                 "SELECT name, width, height, dtype, descriptor FROM images ORDER BY name"
             ):
                 size = None if width is None else (width, height)
-                yield Described(name, np.frombuffer(blob, dtype=dtype), size)
+                yield FeatureRow(name, np.frombuffer(blob, dtype=dtype), size)
 
-    def add(self, rows: Iterable[Described]) -> None:
+    def add(self, rows: Iterable[FeatureRow]) -> None:
         """Write rows: they are all safe when this returns, or none is."""
         values = [
             (name, *(size or (None, None)), descriptor.dtype.str, descriptor.tobytes())
@@ -422,14 +422,16 @@ class FeatureWriter:
         if self._journal is None:
             raise MemoryStoreError(f"{self._path}: this writer is closed")
         rows = unit_rows(descriptors, self._card.dim, names).astype(self._dtype)
-        kept = [None] * len(names) if sizes is None else list(sizes)
-        if not len(rows) == len(names) == len(kept):
-            raise DescriptorError(f"{len(names)} names, {len(rows)} descriptors, {len(kept)} sizes")
+        all_sizes = [None] * len(names) if sizes is None else list(sizes)
+        if not len(rows) == len(names) == len(all_sizes):
+            raise DescriptorError(
+                f"{len(names)} names, {len(rows)} descriptors, {len(all_sizes)} sizes"
+            )
         if len(set(names)) != len(names):
             raise InputError("a name occurs twice among the images of one call")
         for name in names:
             _check_name(name)
-        self._journal.add(map(Described, names, rows, kept))
+        self._journal.add(map(FeatureRow, names, rows, all_sizes))
         self.names.update(names)
 
     def close(self) -> None:
@@ -474,7 +476,7 @@ class FeatureWriter:
             new.unlink(missing_ok=True)
 
 
-def _put(file: Any, row: Described) -> None:
+def _put(file: Any, row: FeatureRow) -> None:
     group = file.require_group(row.name)
     for key in (DESCRIPTOR, IMAGE_SIZE):
         if key in group:

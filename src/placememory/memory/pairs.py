@@ -70,15 +70,19 @@ def pairs_from_features(
     if k < 1:
         raise SettingError(f"k must be at least 1, not {k}")
     with ExitStack() as stack:
-        asked = stack.enter_context(FeatureReader(queries))
-        known = asked if database is None else stack.enter_context(FeatureReader(database))
-        _check_alike(asked, known)
-        query_names = _select_names(asked, query_prefix, query_list, "query")
+        query_reader = stack.enter_context(FeatureReader(queries))
+        database_reader = (
+            query_reader if database is None else stack.enter_context(FeatureReader(database))
+        )
+        _check_alike(query_reader, database_reader)
+        query_names = _select_names(query_reader, query_prefix, query_list, "query")
         # In natural order, so that ties are broken by name.
-        chosen = set(_select_names(known, db_prefix, db_list, "database"))
-        db_names = [name for name in known.names if name in chosen]
+        chosen = set(_select_names(database_reader, db_prefix, db_list, "database"))
+        db_names = [name for name in database_reader.names if name in chosen]
         _check_writable([*query_names, *db_names])
-        return _search(asked, query_names, known, db_names, k, max(1, chunk), progress)
+        return _search(
+            query_reader, query_names, database_reader, db_names, k, max(1, chunk), progress
+        )
 
 
 def write_pairs(path: Path | str, pairs: Pairs, *, scores: bool = True) -> None:
@@ -114,14 +118,14 @@ def write_pairs(path: Path | str, pairs: Pairs, *, scores: bool = True) -> None:
 
 
 def _select_names(
-    features: FeatureReader, prefix: str | Sequence[str] | None, listed: Names | None, what: str
+    features: FeatureReader, prefix: str | Sequence[str] | None, name_list: Names | None, what: str
 ) -> list[str]:
     """Names by prefix, else of a list, else all; each once.
 
     Args:
         features: The files.
         prefix: One prefix, several, or none.
-        listed: Names, a list file, a pattern of list files, or none.
+        name_list: Names, a list file, a pattern of list files, or none.
         what: What the images are, for messages.
 
     Raises:
@@ -133,9 +137,9 @@ def _select_names(
         if not names:
             raise InputError(f"no {what} image has a name that begins with {' or '.join(prefixes)}")
         return names
-    if listed is None:
+    if name_list is None:
         return features.names
-    names = list(dict.fromkeys(_read_names(listed)))
+    names = list(dict.fromkeys(_read_names(name_list)))
     if not names:
         raise InputError(f"the list of {what} images is empty")
     features.check_names(names)
@@ -180,22 +184,22 @@ def _is_utf8(name: str) -> bool:
 
 
 def _search(
-    asked: FeatureReader,
+    query_reader: FeatureReader,
     query_names: Sequence[str],
-    known: FeatureReader,
+    database_reader: FeatureReader,
     db_names: Sequence[str],
     k: int,
     chunk: int,
     progress: Progress | None,
 ) -> Pairs:
-    matrix = _finite(known, db_names)
+    matrix = _finite(database_reader, db_names)
     row_of = {name: row for row, name in enumerate(db_names)}
     scale = 2 * ROUNDING * _largest_norm(matrix)
     pairs: Pairs = []
     step = max(1, chunk // len(db_names))
     for start in range(0, len(query_names), step):
         names = query_names[start : start + step]
-        vectors = _finite(asked, names)
+        vectors = _finite(query_reader, names)
         for name, vector, scores in zip(names, vectors, vectors @ matrix.T, strict=True):
             if name in row_of:
                 scores[row_of[name]] = -np.inf
@@ -223,13 +227,14 @@ def _best(
     return zip(near[order].tolist(), exact[order].tolist(), strict=True)
 
 
-def _check_alike(asked: FeatureReader, known: FeatureReader) -> None:
-    if asked.dim != known.dim:
+def _check_alike(query_reader: FeatureReader, database_reader: FeatureReader) -> None:
+    if query_reader.dim != database_reader.dim:
         raise DescriptorError(
-            f"query descriptors have length {asked.dim}, those of the database {known.dim}"
+            f"query descriptors have length {query_reader.dim}, those of the database "
+            f"{database_reader.dim}"
         )
-    if asked.card is not None and known.card is not None:
-        check_encoder(Path("database"), known.card, asked.card)
+    if query_reader.card is not None and database_reader.card is not None:
+        check_encoder(Path("database"), database_reader.card, query_reader.card)
 
 
 def _finite(features: FeatureReader, names: Sequence[str]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Place: what a memory keeps of a reference frame. Candidate: a place with its similarity."""
+"""Place: what a memory stores of a reference frame. Candidate: a place with its similarity."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a memory keeps of a reference frame, beside its descriptors.
+    """What a memory stores of a reference frame, beside its descriptors.
 
     Attributes:
         session: The traverse the frame belongs to.
@@ -75,7 +75,7 @@ class Place:
 
     @classmethod
     def from_frame(cls, frame: Frame) -> Place:
-        """What a memory keeps of a frame."""
+        """Make the place of a frame."""
         return cls(
             session=frame.session,
             index=frame.index,

@@ -113,7 +113,7 @@ class PlaceMemory:
             dtype=dtype,
             frame_id=frame_id,
             card_hash=encoder.hash,
-            map_yaml=_shown(map_yaml) if map_yaml is not None else None,
+            map_yaml=_path_text(map_yaml) if map_yaml is not None else None,
         )
         return cls(create_store(uri, manifest, encoder.to_bytes()))
 
@@ -156,7 +156,7 @@ class PlaceMemory:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON: what is in the memory and what made it."""
+        """Plain values, for JSON: contents and encoder of the memory."""
         manifest, positions = self.manifest, self.rows.positions
         posed = positions[~np.isnan(positions[:, 0])]
         extent = None
@@ -187,7 +187,7 @@ class PlaceMemory:
 
     @property
     def manifest(self) -> Manifest:
-        """What the store knows about its places."""
+        """The manifest of the store."""
         return self._store.manifest
 
     @property
@@ -362,7 +362,7 @@ class PlaceMemory:
                 f"of length {manifest.sequence_dim}, not {dims[0]} and {dims[1]}"
             )
         if len(rows):
-            self._write(rows.rounded(manifest.dtype))
+            self._write(rows.round_to(manifest.dtype))
 
     def search(
         self,
@@ -429,12 +429,12 @@ class PlaceMemory:
 
     def set_map(self, map_yaml: Path | str) -> None:
         """Store the path of the ROS map under the places, for figures."""
-        self._store.update(map_yaml=_shown(map_yaml))
+        self._store.update(map_yaml=_path_text(map_yaml))
 
     def set_sources(self, folders: Mapping[str, Path | str]) -> None:
         """Store the folders of the sessions' images, by session, for figures."""
         known = self.manifest.sources
-        sources = {**known, **{name: _shown(folder) for name, folder in folders.items()}}
+        sources = {**known, **{name: _path_text(folder) for name, folder in folders.items()}}
         if sources != known:
             self._store.update(sources=sources)
 
@@ -467,8 +467,8 @@ class PlaceMemory:
         if len({place.id for place in places}) != len(places):
             raise DescriptorError("two frames of one call have the same session and index")
         manifest = self.manifest
-        kept = _sequence_rows(sequences, len(places), manifest.sequence_dim, names)
-        return PlaceRows(places, unit, kept).rounded(manifest.dtype)
+        sequence_rows = _sequence_rows(sequences, len(places), manifest.sequence_dim, names)
+        return PlaceRows(places, unit, sequence_rows).round_to(manifest.dtype)
 
     def _write(self, rows: PlaceRows) -> None:
         self._rows = None
@@ -513,7 +513,7 @@ def _card_text(card: EncoderCard) -> str:
     return base64.b64encode(card.to_bytes()).decode()
 
 
-def _shown(path: Path | str) -> str:
+def _path_text(path: Path | str) -> str:
     """A path as text that any store can keep; bytes that are no UTF-8 are replaced."""
     return str(path).encode(errors="surrogateescape").decode(errors="replace")
 

@@ -1,4 +1,4 @@
-"""What a build did."""
+"""The result of a build."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What a build did.
+    """The result of a build.
 
     Attributes:
         added: Places written now.

@@ -44,14 +44,14 @@ class PlaceRows:
         sequences = None if self.sequences is None else self.sequences[chosen]
         return PlaceRows([self.places[i] for i in indices], self.descriptors[chosen], sequences)
 
-    def rounded(self, dtype: str) -> PlaceRows:
-        """The rows as a memory that stores ``float32`` or ``float16`` keeps them."""
+    def round_to(self, dtype: str) -> PlaceRows:
+        """The rows rounded to ``float32`` or ``float16``, as a memory stores them."""
         if dtype == "float32":
             return self
-        sequences = None if self.sequences is None else _rounded(self.sequences, dtype)
-        return PlaceRows(self.places, _rounded(self.descriptors, dtype), sequences)
+        sequences = None if self.sequences is None else _round(self.sequences, dtype)
+        return PlaceRows(self.places, _round(self.descriptors, dtype), sequences)
 
-    def sorted(self) -> PlaceRows:
+    def sort_by_id(self) -> PlaceRows:
         """The rows in the order of their place ids."""
         order = sorted(range(len(self)), key=lambda i: self.places[i].id)
         return self if order == list(range(len(self))) else self.take(order)
@@ -81,7 +81,7 @@ class PlaceRows:
         return crc
 
 
-def _rounded(array: NDArray[np.float32], dtype: str) -> NDArray[np.float32]:
+def _round(array: NDArray[np.float32], dtype: str) -> NDArray[np.float32]:
     return array.astype(dtype).astype(np.float32)
 
 

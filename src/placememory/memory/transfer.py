@@ -114,7 +114,7 @@ def open_or_create(target: str | Path, like: PlaceMemory) -> PlaceMemory:
 
 def _add_missing(target: PlaceMemory, source: PlaceMemory, progress: Progress | None) -> None:
     """Write the rows that the target lacks, or has in another state."""
-    rows = source.rows.rounded(target.manifest.dtype)
+    rows = source.rows.round_to(target.manifest.dtype)
     have, wanted = _states(target.rows), _states(rows)
     missing = [i for i, place in enumerate(rows.places) if have.get(place.id) != wanted[place.id]]
     done = len(rows) - len(missing)
@@ -172,7 +172,7 @@ def _check_mergeable(memories: Sequence[PlaceMemory]) -> None:
 
 def _sessions_beyond(first: PlaceMemory, second: PlaceMemory) -> set[str]:
     """Sessions of the first whose places are not all in the second, as after a cut-off merge."""
-    theirs = _states(second.rows.rounded(first.manifest.dtype))
+    theirs = _states(second.rows.round_to(first.manifest.dtype))
     return {key[0] for key, crc in _states(first.rows).items() if theirs.get(key) != crc}
 
 
@@ -181,20 +181,20 @@ _BYTES = {"float32": 4, "float16": 2}
 
 @dataclass(frozen=True, slots=True)
 class PruneReport:
-    """What a pruning kept, and what it cost.
+    """How many places a pruning left, and what it cost in recall.
 
     Attributes:
-        before: Places there were.
-        kept: Places there are.
+        before: Places of the memory.
+        after: Places of the pruned memory.
         radius: Metres within which places stand for each other.
-        recall_before: Share of the places that went for which another place within the radius is
-            found first, where all others may answer.
-        recall_after: The same where only the kept places may answer.
-        queries: Places that went and have another place within the radius.
+        recall_before: Share of the removed places for which another place within the radius is
+            found first, among all others.
+        recall_after: The same among the places of the pruned memory.
+        queries: Removed places that have another place within the radius.
     """
 
     before: int
-    kept: int
+    after: int
     radius: float
     recall_before: float
     recall_after: float
@@ -203,7 +203,7 @@ class PruneReport:
     def __str__(self) -> str:
         """A line."""
         return (
-            f"{self.kept} of {self.before} places kept; for the {self.queries} that went, a place "
+            f"{self.after} of {self.before} places kept; for {self.queries} removed ones, a place "
             f"within {self.radius:g} m is found first in {100 * self.recall_before:.1f} % among "
             f"all others, in {100 * self.recall_after:.1f} % among those kept"
         )
@@ -217,7 +217,7 @@ def prune(
     megabytes: float | None = None,
     radius: float = 2.0,
 ) -> PruneReport:
-    """Write the places worth keeping into a new memory; the source stays as it is.
+    """Write the most useful places into a new memory; the source stays as it is.
 
     Places stand for each other within the radius (in the order of their session where a pose is
     missing), so no corner of the map is given up for a well-seen one as long as the budget allows.
@@ -241,12 +241,12 @@ def prune(
         if budget < 1 or not radius > 0:
             raise SettingError("the budget is at least one place, the radius above zero")
         positions = _positions(memory)
-        kept = choose(memory.descriptors, positions, budget, radius)
+        chosen = choose(memory.descriptors, positions, budget, radius)
         with open_or_create(target, memory) as pruned:
-            for start in range(0, len(kept), BATCH):
-                pruned.add_rows(memory.rows.take(kept[start : start + BATCH].tolist()))
+            for start in range(0, len(chosen), BATCH):
+                pruned.add_rows(memory.rows.take(chosen[start : start + BATCH].tolist()))
             pruned.set_sources(memory.manifest.sources)
-        return _report(memory.descriptors, positions, kept, radius)
+        return _report(memory.descriptors, positions, chosen, radius)
 
 
 def choose(
@@ -272,16 +272,16 @@ def choose(
     covered = np.zeros(total)
     heap = [(-float(values.sum()), row, -1) for row, values in enumerate(similar)]
     heapq.heapify(heap)
-    kept: list[int] = []
-    while len(kept) < count:
+    chosen: list[int] = []
+    while len(chosen) < count:
         gain, row, seen = heapq.heappop(heap)
-        if seen == len(kept):  # nothing was kept since this gain was counted
-            kept.append(row)
+        if seen == len(chosen):  # nothing was kept since this gain was counted
+            chosen.append(row)
             covered[near[row]] = np.maximum(covered[near[row]], similar[row])
             continue
         gain = float(np.maximum(similar[row] - covered[near[row]], 0.0).sum())
-        heapq.heappush(heap, (-gain, row, len(kept)))
-    return np.sort(np.array(kept, np.int64))
+        heapq.heappush(heap, (-gain, row, len(chosen)))
+    return np.sort(np.array(chosen, np.int64))
 
 
 def _neighbours(
@@ -318,24 +318,24 @@ def _places_in(memory: PlaceMemory, megabytes: float) -> int:
 def _report(
     descriptors: NDArray[np.float32],
     positions: NDArray[np.float64],
-    kept: NDArray[np.int64],
+    chosen: NDArray[np.int64],
     radius: float,
 ) -> PruneReport:
-    asked, before, after = 0, 0, 0
-    keeps = np.zeros(len(descriptors), np.bool_)
-    keeps[kept] = True
-    for row in np.flatnonzero(~keeps):
+    queries, before, after = 0, 0, 0
+    is_chosen = np.zeros(len(descriptors), np.bool_)
+    is_chosen[chosen] = True
+    for row in np.flatnonzero(~is_chosen):
         apart = np.linalg.norm(positions - positions[row], axis=1)
         others = np.flatnonzero(np.arange(len(descriptors)) != row)
         if not (apart[others] <= radius).any():
             continue
-        asked += 1
-        for rows, tally in ((others, 0), (others[keeps[others]], 1)):
+        queries += 1
+        for rows, tally in ((others, 0), (others[is_chosen[others]], 1)):
             found = top_k(descriptors, descriptors[row : row + 1], 1, rows)[0][0]
             right = len(found) and apart[found[0]] <= radius
             before += int(right and tally == 0)
             after += int(right and tally == 1)
-    counted = max(1, asked)
+    counted = max(1, queries)
     return PruneReport(
-        len(descriptors), len(kept), radius, before / counted, after / counted, asked
+        len(descriptors), len(chosen), radius, before / counted, after / counted, queries
     )

@@ -1,4 +1,4 @@
-"""Do two sessions share one map frame? Confident matches tell.
+"""Find out from confident matches whether two sessions share one map frame.
 
 The place-memory tutorial compared poses of two sessions whose coordinates differ by a rigid
 transform: its own answer is 50 m from its printed truth although the photographs show one room.
@@ -65,7 +65,7 @@ def check_frames(
     Returns:
         The transform with the largest agreement, found by drawing pairs of matches (RANSAC) and
         refined by least squares (Umeyama 1991, without scale); ``None`` if there are too few
-        matches, or they lie too close together, to tell.
+        matches, or they lie too close together.
 
     Example:
         >>> walk = np.stack([np.arange(20.0), np.sin(np.arange(20.0))], axis=1)
@@ -79,7 +79,7 @@ def check_frames(
     before = np.linalg.norm(true - matched, axis=1) <= radius
     inliers = _largest_agreement(true, matched, radius, np.random.default_rng(seed))
     yaw, translation = rigid_fit(true[inliers], matched[inliers])
-    after = _agreeing(true, matched, yaw, translation, radius)
+    after = _find_inliers(true, matched, yaw, translation, radius)
     share_before, share_after = float(before.mean()), float(after.mean())
     return FrameCheck(
         yaw=yaw,
@@ -105,7 +105,7 @@ def rigid_fit(
     centre, goal = source.mean(axis=0), target.mean(axis=0)
     a, b = source - centre, target - goal
     yaw = math.atan2(float((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum()), float((a * b).sum()))
-    return yaw, goal - _rotated(centre[None], yaw)[0]
+    return yaw, goal - _rotate(centre[None], yaw)[0]
 
 
 def _largest_agreement(
@@ -120,25 +120,25 @@ def _largest_agreement(
         pair = rng.choice(len(true), size=2, replace=False)
         if np.linalg.norm(true[pair[0]] - true[pair[1]]) < radius:
             continue
-        agreeing = _agreeing(true, matched, *rigid_fit(true[pair], matched[pair]), radius)
+        agreeing = _find_inliers(true, matched, *rigid_fit(true[pair], matched[pair]), radius)
         if agreeing.sum() > most:
             best, most = agreeing, int(agreeing.sum())
     return best
 
 
-def _agreeing(
+def _find_inliers(
     true: NDArray[np.float64],
     matched: NDArray[np.float64],
     yaw: float,
     translation: NDArray[np.float64],
     radius: float,
 ) -> NDArray[np.bool_]:
-    moved = _rotated(true, yaw) + translation
+    moved = _rotate(true, yaw) + translation
     close: NDArray[np.bool_] = np.linalg.norm(moved - matched, axis=1) <= radius
     return close
 
 
-def _rotated(points: NDArray[np.float64], yaw: float) -> NDArray[np.float64]:
+def _rotate(points: NDArray[np.float64], yaw: float) -> NDArray[np.float64]:
     cosine, sine = math.cos(yaw), math.sin(yaw)
     turned: NDArray[np.float64] = points @ np.array([[cosine, sine], [-sine, cosine]])
     return turned

@@ -13,7 +13,7 @@ from placememory._checks import check_choice
 from placememory.errors import InputError
 from placememory.metrics.bootstrap import Interval, block_bootstrap
 from placememory.metrics.inputs import check_flags, check_lengths
-from placememory.metrics.result import INTERVALS, MetricResult, known
+from placememory.metrics.result import INTERVALS, MetricResult, finite_or_none
 
 RecallOver = Literal["matchable", "right"]
 _RECALL_OVER = {
@@ -82,8 +82,8 @@ class PrecisionRecallResult(MetricResult):
         return {
             "protocol": self.protocol,
             "average_precision": self.average_precision.to_dict(),
-            "recall_at_full_precision": known(self.recall_at_full_precision),
-            "threshold_at_full_precision": known(self.threshold_at_full_precision),
+            "recall_at_full_precision": finite_or_none(self.recall_at_full_precision),
+            "threshold_at_full_precision": finite_or_none(self.threshold_at_full_precision),
             "queries": self.queries,
             "right": self.right,
             "positives": self.positives,

@@ -12,7 +12,7 @@ from placememory._checks import check_choice
 from placememory._types import Protocol
 from placememory.errors import InputError
 from placememory.metrics.inputs import PROTOCOLS, check_flags, check_lengths
-from placememory.metrics.result import MetricResult, known, share
+from placememory.metrics.result import MetricResult, finite_or_none, share
 
 _RULES = {
     "default": (
@@ -88,7 +88,7 @@ class MatchDecisionsResult(MetricResult):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is not known is ``None``."""
-        shares = {name: known(value) for name, value in self._shares().items()}
+        shares = {name: finite_or_none(value) for name, value in self._shares().items()}
         return {"protocol": self.protocol, "rule": self.rule, **self._counts(), **shares}
 
     def _share(self, part: int, whole: int) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placememory.metrics.bootstrap import Interval, block_bootstrap
-from placememory.metrics.result import INTERVALS, MetricResult, known
+from placememory.metrics.result import INTERVALS, MetricResult, finite_or_none
 
 BINS = 10
 
@@ -49,7 +49,7 @@ class LocatedResult(MetricResult):
         false_locations: Share of the off-map frames that were located.
         off_map: Frames off the map.
         calibration_error: Expected calibration error: mean distance of probability and share right
-            over ten bins, weighed by their frames.
+            over ten bins, weighted by their frames.
         bins: The bins, those with frames.
     """
 
@@ -103,9 +103,9 @@ class LocatedResult(MetricResult):
             "located": self.located.to_dict(),
             "precision": self.precision.to_dict(),
             "located_and_right": self.recall.to_dict(),
-            "median_error_m": known(self.median_error),
-            "false_locations": known(self.false_locations),
-            "expected_calibration_error": known(self.calibration_error),
+            "median_error_m": finite_or_none(self.median_error),
+            "false_locations": finite_or_none(self.false_locations),
+            "expected_calibration_error": finite_or_none(self.calibration_error),
             "reliability": self.rows(),
         }
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from placememory.errors import InputError
 from placememory.metrics.bootstrap import Interval, Statistic, block_bootstrap
 from placememory.metrics.inputs import check_lengths
-from placememory.metrics.result import MetricResult, known
+from placememory.metrics.result import MetricResult, finite_or_none
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class PairedDifferenceResult(MetricResult):
         """Plain values for JSON; what is not known is ``None``."""
         return {
             "protocol": self.protocol,
-            "values": {n: known(v) for n, v in zip(self.names, self.values, strict=True)},
+            "values": {n: finite_or_none(v) for n, v in zip(self.names, self.values, strict=True)},
             "difference": self.difference.to_dict(),
             "differs": self.differs,
             "first_higher": self.first_higher,

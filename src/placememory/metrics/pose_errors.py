@@ -13,7 +13,7 @@ from placememory._checks import check_positive
 from placememory.errors import SettingError
 from placememory.frames.pose import Pose
 from placememory.metrics.bootstrap import Interval, block_bootstrap
-from placememory.metrics.result import INTERVALS, MetricResult, known
+from placememory.metrics.result import INTERVALS, MetricResult, finite_or_none
 
 DEFAULT_THRESHOLDS = ((0.25, 2.0), (0.5, 5.0), (5.0, 10.0))
 DEFAULT_QUANTILES = (0.25, 0.5, 0.75, 0.95)
@@ -84,7 +84,9 @@ class PoseErrorsResult(MetricResult):
             "queries": self.queries,
             "answered": self.answered,
             "position_error_m": {f"{q:g}": e.to_dict() for q, e in self.quantiles.items()},
-            "heading_error_deg": {f"{q:g}": known(e) for q, e in self.heading_quantiles.items()},
+            "heading_error_deg": {
+                f"{q:g}": finite_or_none(e) for q, e in self.heading_quantiles.items()
+            },
             "within": {f"{m:g} m, {d:g} deg": e.to_dict() for (m, d), e in self.within.items()},
         }
 

@@ -14,7 +14,7 @@ from placememory._checks import check_choice
 from placememory._types import Bools, Floats
 from placememory.errors import InputError, SettingError
 from placememory.metrics.bootstrap import Interval, block_bootstrap
-from placememory.metrics.result import INTERVALS, MetricResult, known
+from placememory.metrics.result import INTERVALS, MetricResult, finite_or_none
 from placememory.metrics.truth import GroundTruth
 
 DEFAULT_KS = (1, 5, 10)
@@ -96,7 +96,7 @@ class RecallResult(MetricResult):
             **{f"recall@{k}": value.to_dict() for k, value in self.recalls.items()},
             "unit": self.unit,
             "median_error": self.median_error.to_dict(),
-            "median_error_of_all_queries": known(self.median_error_all),
+            "median_error_of_all_queries": finite_or_none(self.median_error_all),
         }
 
     def _draw(self, ax: Any) -> None:
@@ -157,17 +157,17 @@ class Recall:
                 there are fewer candidates than the largest k although the map has more places.
         """
         rows = np.atleast_2d(np.asarray(ranked))
-        asked = np.arange(len(truth)) if queries is None else np.asarray(queries, np.int64)
+        query_rows = np.arange(len(truth)) if queries is None else np.asarray(queries, np.int64)
         if rows.shape[1] < min(self.ks[-1], truth.places):
             raise InputError(
                 f"recall@{self.ks[-1]} needs {min(self.ks[-1], truth.places)} candidates a query, "
                 f"not {rows.shape[1]}; search for more, or leave out large ks"
             )
-        correct, apart = truth.correct(rows, asked), truth.distance(rows, asked)
-        used = truth.known[asked]
+        correct, apart = truth.correct(rows, query_rows), truth.distance(rows, query_rows)
+        used = truth.known[query_rows]
         first = np.argmax(correct, axis=1) + 1.0 if rows.shape[1] else np.ones(len(rows))
         self._ranks.append(np.where(correct.any(axis=1), first, np.inf)[used])
-        self._matched.append(truth.on_map()[asked][used])
+        self._matched.append(truth.on_map()[query_rows][used])
         errors = apart[:, 0] if rows.shape[1] else np.full(len(rows), math.nan)
         self._errors.append(errors[used])
         self._rule, self._unit = truth.rule, truth.unit

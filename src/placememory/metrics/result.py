@@ -69,11 +69,11 @@ class MetricResult(ABC):
         return ax
 
 
-def known(value: float) -> float | None:
-    """``None`` for NaN and infinity, which JSON has not.
+def finite_or_none(value: float) -> float | None:
+    """The value, or ``None`` for NaN and infinity, which JSON does not have.
 
     Example:
-        >>> known(1.5), known(math.nan)
+        >>> finite_or_none(1.5), finite_or_none(math.nan)
         (1.5, None)
     """
     return value if math.isfinite(value) else None

@@ -32,7 +32,7 @@ _SLACK = 1e-9
 
 
 class Outcome(Enum):
-    """What an answer, or its absence, is worth; worst first.
+    """Outcome of an answer, or of its absence; worst first.
 
     A frame is *answered* where the system gives a place: it is located, its match is accepted, or
     it is asked for the most similar place alone.
@@ -73,7 +73,7 @@ class Outcome(Enum):
 
     @property
     def mark(self) -> str:
-        """A sign that tells the outcome without its colour."""
+        """A sign that shows the outcome without its colour."""
         return _MARKS[self]
 
     @property
@@ -267,7 +267,7 @@ class GroundTruth:
         return found
 
     def correct(self, rows: ArrayLike, queries: ArrayLike | None = None) -> Bools:
-        """Whether places are correct; never where the row is -1, which stands for no answer.
+        """Whether places are correct; never where the row is -1, which means no answer.
 
         Args:
             rows: (Q, K) or (Q,) rows of the map.
@@ -276,11 +276,11 @@ class GroundTruth:
         Raises:
             InputError: A row is not in the map, or there is not one row for each query.
         """
-        answers, asked = self._pairs(rows, queries)
+        answers, query_rows = self._pairs(rows, queries)
         counts = np.array([len(rows) for rows in self.positives], np.int64)
         keys = np.repeat(np.arange(len(self)), counts) * (self._places + 1)
         known = keys + np.concatenate([np.empty(0, np.int64), *self.positives])
-        found: Bools = np.isin(asked * (self._places + 1) + answers, known)
+        found: Bools = np.isin(query_rows * (self._places + 1) + answers, known)
         return found & (answers >= 0)
 
     def distance(self, rows: ArrayLike, queries: ArrayLike | None = None) -> Floats:
@@ -290,12 +290,12 @@ class GroundTruth:
             rows: As for :meth:`correct`.
             queries: As for :meth:`correct`.
         """
-        answers, asked = self._pairs(rows, queries)
+        answers, query_rows = self._pairs(rows, queries)
         apart = np.full(answers.shape, math.nan)
         if self._true is None or self._at is None:
             return apart
         given = answers >= 0
-        difference = self._at[answers[given]] - self._true[asked[given]]
+        difference = self._at[answers[given]] - self._true[query_rows[given]]
         apart[given] = _length(difference, self.unit)
         return apart
 
@@ -324,7 +324,7 @@ class GroundTruth:
         return float(np.linalg.norm(np.array(pose.position[: len(flat)]) - flat))
 
     def is_pose_correct(self, query: int, pose: Pose | None) -> bool | None:
-        """Whether a pose is correct for a query; ``None`` where that cannot be told."""
+        """Whether a pose is correct for a query; ``None`` where it is not known."""
         if math.isnan(self.radius):
             return None
         true = None if self._poses is None else self._poses[query]
@@ -378,12 +378,14 @@ class GroundTruth:
                 f"rows run from {answers.min()} to {answers.max()}; the map has {self._places} "
                 "places (-1 stands for no answer)"
             )
-        asked = np.arange(len(self)) if queries is None else np.asarray(queries, np.int64)
-        if asked.ndim < answers.ndim:
-            asked = asked.reshape(asked.shape + (1,) * (answers.ndim - asked.ndim))
-        if asked.shape[0] != answers.shape[0]:
-            raise InputError(f"{len(answers)} answers for {len(asked)} queries")
-        return answers, np.broadcast_to(asked, answers.shape)
+        query_rows = np.arange(len(self)) if queries is None else np.asarray(queries, np.int64)
+        if query_rows.ndim < answers.ndim:
+            query_rows = query_rows.reshape(
+                query_rows.shape + (1,) * (answers.ndim - query_rows.ndim)
+            )
+        if query_rows.shape[0] != answers.shape[0]:
+            raise InputError(f"{len(answers)} answers for {len(query_rows)} queries")
+        return answers, np.broadcast_to(query_rows, answers.shape)
 
 
 def _positions(poses: Sequence[Pose | None]) -> Floats:
@@ -399,13 +401,13 @@ def _within(true: Floats, at: Floats, radii: Floats, unit: Unit) -> list[Rows]:
     found = [empty] * len(true)
     if not len(placed):
         return found
-    asked = np.flatnonzero(known)
+    query_rows = np.flatnonzero(known)
     if unit == "deg":
-        near = [np.arange(len(placed))] * len(asked)
+        near = [np.arange(len(placed))] * len(query_rows)
     else:  # the tree may round at the border, so it looks a little further
-        reach = radii[asked] * (1.0 + _SLACK) + _SLACK
-        near = cKDTree(at[placed]).query_ball_point(true[asked], reach)
-    for query, rows in zip(asked.tolist(), near, strict=True):
+        reach = radii[query_rows] * (1.0 + _SLACK) + _SLACK
+        near = cKDTree(at[placed]).query_ball_point(true[query_rows], reach)
+    for query, rows in zip(query_rows.tolist(), near, strict=True):
         candidates = np.sort(placed[np.asarray(rows, np.int64)])
         apart = _length(at[candidates] - true[query], unit)
         found[query] = candidates[apart <= radii[query]]

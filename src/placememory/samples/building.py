@@ -19,9 +19,9 @@ from placememory.samples.files import (
     Vertex,
     add_velocities,
     between,
+    find_reusable,
     image_name,
     publish,
-    reusable,
     write_map,
     write_vertices,
 )
@@ -112,7 +112,7 @@ def render_building(
     _check(frames, [seed])
     target = Path(folder).absolute()
     wanted = {"recipe": _BUILDING, "seed": seed, "frames": frames, "size": list(size)}
-    record = reusable(target, wanted)
+    record = find_reusable(target, wanted)
     if record is None:
         mapping, query, off_map = plan_demonstration(seed, frames)
         count = _counter(progress, len(mapping.poses) + len(query.poses))
@@ -198,7 +198,7 @@ def render_traverses(
         target = Path(folder).absolute() / f"building-{seed:03d}"
         wanted: dict[str, Any] = {"recipe": _TRAVERSES, "seed": seed, "traverses": traverses}
         wanted |= {"frames": frames, "size": list(size)}
-        if reusable(target, wanted) is None:
+        if find_reusable(target, wanted) is None:
             rng = np.random.default_rng(seed)
             floor = random_floor(rng)
             drives = plan_traverses(rng, floor, traverses, frames)
@@ -245,7 +245,7 @@ def _counter(progress: Progress | None, total: int) -> Callable[..., None]:
 def _views(
     floor: Floor, drive: Drive, start: tuple[float, float], seed: int, size: Size
 ) -> Iterator[View]:
-    """What the camera of a drive sees, pose by pose, with its white balance and noise."""
+    """Images of the camera of a drive, pose by pose, with its white balance and noise."""
     level = wad(textmap(floor.areas, floor.things, start, drive.light))
     rng = np.random.default_rng(drive.stamps_ns[0])
     with World(level, size=size, seed=seed, gamma=drive.gamma) as world:

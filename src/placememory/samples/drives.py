@@ -38,7 +38,7 @@ _DAY = 1.15  # gamma of the picture by day
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """What is rendered of one run through a building.
+    """One run through a building, to be rendered.
 
     Attributes:
         name: Of its folder.
@@ -181,13 +181,13 @@ def _inside(
 
 def _even_out(path: route.Path2d) -> route.Path2d:
     """Even out a path of cell centres: a point every 0.1 m, corners rounded over 0.8 m."""
-    count = max(2, round(float(route.travelled(path)[-1]) / _FINE))
+    count = max(2, round(float(route.arc_lengths(path)[-1]) / _FINE))
     return route.smooth(route.resample(path, count), 0.8 / _FINE)
 
 
 def _wave(rng: np.random.Generator, path: route.Path2d, length: float) -> Floats:
     """A slow swing between -1 and 1 along a path: two sines of random phase."""
-    s = route.travelled(path)
+    s = route.arc_lengths(path)
     phases = rng.uniform(0, 2 * math.pi, 2)
     lengths = (length, 2.3 * length)
     waves = [np.sin(2 * math.pi * s / w + p) for w, p in zip(lengths, phases, strict=True)]
@@ -198,7 +198,7 @@ def _sample(
     rng: np.random.Generator, path: route.Path2d, yaw: Floats, count: int
 ) -> tuple[Floats, Rows]:
     """Evenly spaced poses (count, 3), and their nanoseconds from the start."""
-    s = route.travelled(path)
+    s = route.arc_lengths(path)
     at = np.linspace(0.0, s[-1], count)
     columns = [np.interp(at, s, values) for values in (path[:, 0], path[:, 1], yaw)]
     seconds = at / _SPEED + rng.uniform(0, 0.02, count)

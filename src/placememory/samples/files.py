@@ -20,7 +20,7 @@ from placememory.samples.grid import BoolGrid, Grid, clearance
 _RECORD = "building.json"
 
 
-def reusable(target: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
+def find_reusable(target: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
     """The record of a complete building with the wanted arguments, or ``None``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a floor plan is made of: rectangles in metres, painted one over the other.
+"""Parts of a floor plan: rectangles in metres, painted one over the other.
 
 A plan is data. ``level`` makes a level of it and ``grid`` an occupancy map, so the pictures and the
 map cannot disagree. Textures are names of Freedoom 2, which ViZDoom carries.

@@ -77,7 +77,7 @@ def _draw_floor(rng: np.random.Generator) -> Floor:
     rooms = _rooms(rng, _cut(rng, (0.0, 0.0, width, depth), first=True))
     doors = _doors(rng, [room.rect for room in rooms])
     windows = _windows(rng, rooms, width, depth)
-    kept_free = [door.rect for door in doors] + windows
+    reserved = [door.rect for door in doors] + windows
     side = str(rng.choice(style.DOORS))
     ground = garden((-_OUTSIDE, -_OUTSIDE, width + _OUTSIDE, depth + _OUTSIDE))
     shell = Area((-WALL, -WALL, width + WALL, depth + WALL), 0, 0, "CEMENT3", "FLAT19", "FLAT19", 0)
@@ -87,7 +87,7 @@ def _draw_floor(rng: np.random.Generator) -> Floor:
     things: list[Thing] = []
     look = random_look(rng)
     for number, room in enumerate(rooms):
-        pieces, standing = furnish(rng, room, look, kept_free)
+        pieces, standing = furnish(rng, room, look, reserved)
         areas += [(number, area) for area in [*room_lamps(rng, room, look), *pieces]]
         things += standing
     owners, painted = zip(*areas, strict=True)
@@ -244,12 +244,12 @@ def random_look(rng: np.random.Generator) -> Look:
     )
 
 
-def _some(rng: np.random.Generator, known: Sequence[T], count: int) -> list[T]:
-    return [known[int(i)] for i in rng.choice(len(known), count, replace=False)]
+def _some(rng: np.random.Generator, choices: Sequence[T], count: int) -> list[T]:
+    return [choices[int(i)] for i in rng.choice(len(choices), count, replace=False)]
 
 
 def furnish(
-    rng: np.random.Generator, room: Area, look: Look, kept_free: Sequence[Rect]
+    rng: np.random.Generator, room: Area, look: Look, reserved: Sequence[Rect]
 ) -> tuple[list[Area], list[Thing]]:
     """Furniture along the walls, in the middle of large rooms and in the corners.
 
@@ -257,13 +257,13 @@ def furnish(
         rng: Of kinds, sizes and places.
         room: The room.
         look: The kinds there are.
-        kept_free: Doors and windows, before which nothing stands.
+        reserved: Doors and windows, before which nothing stands.
 
     Returns:
         What is part of the plan, and what stands free.
     """
     x0, y0, x1, y1 = room.rect
-    busy = [_grow(rect, _APPROACH) for rect in kept_free]
+    busy = [_grow(rect, _APPROACH) for rect in reserved]
     pieces: list[Area] = []
     for horizontal in (True, False):
         for near in (True, False):
@@ -288,11 +288,11 @@ def room_lamps(rng: np.random.Generator, room: Area, look: Look) -> list[Area]:
     size = float(rng.choice([0.5, 0.75, 1.0, 1.5]))
     gap = float(rng.uniform(2.5, 4.5))
     columns, rows = (max(1, int((side - 1) // gap)) for side in (x1 - x0, y1 - y0))
-    xs, ys = _centred(x0, x1, columns, size), _centred(y0, y1, rows, size)
+    xs, ys = _space_evenly(x0, x1, columns, size), _space_evenly(y0, y1, rows, size)
     return lamps(room, [(x, y, x + size, y + size) for x in xs for y in ys], look.lamp)
 
 
-def _centred(low: float, high: float, count: int, size: float) -> list[float]:
+def _space_evenly(low: float, high: float, count: int, size: float) -> list[float]:
     """Lower edges of ``count`` pieces, evenly spaced, on multiples of 1/32 m."""
     step = (high - low) / count
     return [round((low + (i + 0.5) * step - size / 2) * 32) / 32 for i in range(count)]

@@ -92,11 +92,11 @@ def tour(
     return np.concatenate([legs[0], *(leg[1:] for leg in legs[1:])])
 
 
-def travelled(path: Path2d) -> NDArray[np.float64]:
+def arc_lengths(path: Path2d) -> NDArray[np.float64]:
     """(n,) metres driven from the first point of a path to each of its points.
 
     Example:
-        >>> travelled(np.array([[0.0, 0.0], [3.0, 4.0], [3.0, 5.0]])).tolist()
+        >>> arc_lengths(np.array([[0.0, 0.0], [3.0, 4.0], [3.0, 5.0]])).tolist()
         [0.0, 5.0, 6.0]
     """
     steps = np.linalg.norm(np.diff(path, axis=0), axis=1)
@@ -122,7 +122,7 @@ def resample(path: Path2d, count: int) -> Path2d:
     """
     if count < 2:
         raise SettingError(f"a path has two points or more, not {count}")
-    s = travelled(path)
+    s = arc_lengths(path)
     at = np.linspace(0.0, s[-1], count)
     return np.stack([np.interp(at, s, path[:, 0]), np.interp(at, s, path[:, 1])], axis=1)
 
@@ -163,11 +163,11 @@ def headings(path: Path2d, lookahead: float) -> NDArray[np.float64]:
         >>> headings(np.array([[0.0, 0.0], [0.0, 1.0], [0.0, 2.0]]), 1.0).round(3).tolist()
         [1.571, 1.571, 1.571]
     """
-    s = travelled(path)
+    s = arc_lengths(path)
     spacing = s[-1] / (len(path) - 1)
     extra = np.arange(1, math.ceil(lookahead / spacing) + 1)[:, None]
     longer = np.concatenate([path, path[-1] + extra * (path[-1] - path[-2])])
-    along = travelled(longer)
+    along = arc_lengths(longer)
     ahead = [np.interp(s + lookahead, along, longer[:, axis]) for axis in (0, 1)]
     return np.unwrap(np.arctan2(ahead[1] - path[:, 1], ahead[0] - path[:, 0]))
 

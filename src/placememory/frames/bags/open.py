@@ -40,7 +40,7 @@ class BagTopic:
 
 @dataclass(frozen=True, slots=True)
 class BagInfo:
-    """What is in a bag.
+    """The contents of a bag.
 
     Attributes:
         path: File or folder.
@@ -394,14 +394,14 @@ class OpenBag:
         if self.kind == "rosbag2 sqlite3":
             self._check_sqlite()
         try:
-            return _opened(highlevel, parts, store)
+            return _open_reader(highlevel, parts, store)
         except Exception as error:
             failed = self._error(f"cannot open the bag ({_first_line(error)})")
             if self.kind != "rosbag2 mcap":
                 raise failed from error
             whole = [WholeRecords(file) for file in storage_files(self.path)]
             try:
-                reader = _opened(highlevel, whole, store)
+                reader = _open_reader(highlevel, whole, store)
             except Exception:
                 raise failed from error
             if not reader.message_count:
@@ -468,7 +468,7 @@ def close_reader(reader: Any) -> None:
         reader.close()
 
 
-def _opened(highlevel: Any, parts: Sequence[Any], store: Any) -> Any:
+def _open_reader(highlevel: Any, parts: Sequence[Any], store: Any) -> Any:
     reader = highlevel.AnyReader(parts, default_typestore=store)
     reader.open()
     return reader

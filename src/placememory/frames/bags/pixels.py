@@ -77,15 +77,15 @@ _BITS = 16
 _HALF = 1 << (_BITS - 1)
 
 
-def _fixed(value: float) -> int:
+def _to_fixed_point(value: float) -> int:
     return round(value * (1 << _BITS))
 
 
-_LUMA = _fixed(255 / 219)
-_RED_V = _fixed(2 * (1 - 0.299) * 255 / 224)
-_BLUE_U = _fixed(2 * (1 - 0.114) * 255 / 224)
-_GREEN_U = _fixed(2 * (1 - 0.114) * 0.114 / 0.587 * 255 / 224)
-_GREEN_V = _fixed(2 * (1 - 0.299) * 0.299 / 0.587 * 255 / 224)
+_LUMA = _to_fixed_point(255 / 219)
+_RED_V = _to_fixed_point(2 * (1 - 0.299) * 255 / 224)
+_BLUE_U = _to_fixed_point(2 * (1 - 0.114) * 255 / 224)
+_GREEN_U = _to_fixed_point(2 * (1 - 0.114) * 0.114 / 0.587 * 255 / 224)
+_GREEN_V = _to_fixed_point(2 * (1 - 0.299) * 0.299 / 0.587 * 255 / 224)
 
 
 def rgb_of_yuv(
@@ -259,7 +259,7 @@ class _Chroma:
 
 
 def _decompress(data: Any, text: str, where: str) -> Image:
-    """A JPEG or PNG inside a message; ``format`` only tells whether its grey is a Bayer mosaic."""
+    """A JPEG or PNG inside a message; ``format`` only says whether its grey is a Bayer mosaic."""
     kind = text.split("compressed")[-1].strip()
     try:
         with PillowImage.open(io.BytesIO(bytes(data))) as opened:

@@ -360,9 +360,9 @@ def _transform(message: Any) -> Pose | None:
 
 
 def _valid(
-    place: Any, turned: Any, frame_id: str, covariance: tuple[float, ...] | None
+    place: Any, orientation: Any, frame_id: str, covariance: tuple[float, ...] | None
 ) -> Pose | None:
-    quaternion: Quaternion | None = (turned.x, turned.y, turned.z, turned.w)
+    quaternion: Quaternion | None = (orientation.x, orientation.y, orientation.z, orientation.w)
     if quaternion == (0.0, 0.0, 0.0, 0.0):
         quaternion = None
     try:

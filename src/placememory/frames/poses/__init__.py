@@ -1,7 +1,7 @@
 """Pose files: one reader per format, one file per reader.
 
 A format is a module in this folder (or one named by an entry point in the group
-``placememory.frames.poses``) with ``matches(path, head)``, which tells from the name and the first
+``placememory.frames.poses``) with ``matches(path, head)``, which says by the name and the first
 lines whether a file has its format, and ``read(path)``, which returns a :class:`PoseTable`.
 """
 

@@ -117,7 +117,7 @@ class PoseTable:
                 joined.append(frame)
                 continue
             by[key] += 1
-            clashes += key == "vertex id" and _apart(frame.stamp, record.stamp)
+            clashes += key == "vertex id" and _stamps_differ(frame.stamp, record.stamp)
             joined.append(_with_record(frame, record))
         without = tuple(frame.name for frame in joined if frame.pose is None)
         warnings = _clash_warning(clashes, by["vertex id"])
@@ -135,7 +135,7 @@ def _with_record(frame: Frame, record: PoseRecord) -> Frame:
     )
 
 
-def _apart(first: int | None, second: int | None) -> bool:
+def _stamps_differ(first: int | None, second: int | None) -> bool:
     return first is not None and second is not None and abs(first - second) > _NANOSECONDS
 
 
@@ -171,7 +171,7 @@ class _Index:
 
     def find(self, frame: Frame, max_gap: int) -> tuple[str, PoseRecord | None]:
         """The record of a frame with the key that found it."""
-        if (record := self._named(frame.name)) is not None:
+        if (record := self._find_by_name(frame.name)) is not None:
             return "name", record
         if frame.vertex_id is not None and frame.vertex_id in self.vertices:
             return "vertex id", self.vertices[frame.vertex_id]
@@ -180,7 +180,7 @@ class _Index:
         number = parse_name(frame.name).number if self.numbers else None
         return "number", self.numbers.get(number) if number is not None else None
 
-    def _named(self, name: str) -> PoseRecord | None:
+    def _find_by_name(self, name: str) -> PoseRecord | None:
         if name in self.names:
             return self.names[name]
         alike = self.tails.get(PurePosixPath(name).name, [])

@@ -112,11 +112,11 @@ class MilvusStore(Store):
         keys = [card_key(i) for i in range(count)]
         with milvus_errors(self.uri):
             found = [self._get(self._name("manifest"), [key], "text")[0]["text"] for key in keys]
-        return schema.joined(found)
+        return schema.join_pieces(found)
 
     def update(self, **fields: Any) -> None:
         """See :class:`Store`."""
-        state = self._settled()
+        state = self._prepare_write()
         self._save(state.model_copy(update={"manifest": state.manifest.model_copy(update=fields)}))
 
     def read(self) -> PlaceRows:
@@ -135,7 +135,7 @@ class MilvusStore(Store):
 
     def remove(self, session: str) -> int:
         """See :class:`Store`."""
-        state = self._settled()
+        state = self._prepare_write()
         self._save(state.model_copy(update={"removing": session}))
         return self._finish_removal(session)
 
@@ -219,8 +219,8 @@ class MilvusStore(Store):
         if not self._readonly:
             self._recover(state)
 
-    def _settled(self) -> State:
-        """The state before a write; what an earlier write left unfinished is undone."""
+    def _prepare_write(self) -> State:
+        """Undo what an earlier write left unfinished, and return the state."""
         self._refuse_readonly()
         state = self._state()
         if state.pending or state.removing is not None:
@@ -265,7 +265,7 @@ class MilvusStore(Store):
             raise MemoryStoreError(f"{self.uri}: the memory was opened for reading only")
 
     def _upsert_batch(self, rows: PlaceRows) -> None:
-        state = self._settled()
+        state = self._prepare_write()
         batch = state.revision + 1
         keys = [schema.key_of(place.id) for place in rows.places]
         with milvus_errors(self.uri):
@@ -295,7 +295,7 @@ class MilvusStore(Store):
             self._unflushed = True
 
     def _flush(self) -> None:
-        """Let Milvus seal what was written in this session: one flush, not one a batch."""
+        """Let Milvus seal the rows written in this session: one flush, not one a batch."""
         with milvus_errors(self.uri):
             for part in _vector_parts(self.manifest):
                 self._client.flush(self._name(part))
@@ -304,7 +304,7 @@ class MilvusStore(Store):
     def _finish_removal(self, session: str) -> int:
         before = self._state()
         with milvus_errors(self.uri):
-            keys = [e["key"] for e in self._entities("", f"session == {schema.quoted(session)}")]
+            keys = [e["key"] for e in self._entities("", f"session == {schema.quote(session)}")]
             for part in _vector_parts(before.manifest):
                 self._delete_keys(part, keys)
         self._recount(before)
@@ -319,7 +319,7 @@ class MilvusStore(Store):
             self._client.delete(self._name(part), filter=filter_)
 
     def _recount(self, state: State) -> None:
-        """Write count and checksum of what is there."""
+        """Write count and checksum of the stored rows."""
         crcs = [int(entity["crc"]) for entity in self._entities("", "", "crc")]
         counted = state.manifest.model_copy(update={"count": len(crcs), "checksum": sum(crcs)})
         self._save(

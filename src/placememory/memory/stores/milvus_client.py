@@ -201,7 +201,7 @@ def create_collections(connection: Connection, uri: str, manifest: Manifest, car
         if client.has_collection(name):
             _refuse_foreign(client, uri, name, fields[part])
     for part, name in names.items():
-        _drop_half_made(connection, uri, name)
+        _remove_partial(connection, uri, name)
         client.create_collection(name, schema=fields[part])
         build_index(connection, name, "flat", {})
         client.load_collection(name)
@@ -274,8 +274,8 @@ def _refuse_foreign(client: Any, uri: str, name: str, expected: Any) -> None:
         )
 
 
-def _drop_half_made(connection: Connection, uri: str, name: str) -> None:
-    """Remove what a creation that was cut off left behind."""
+def _remove_partial(connection: Connection, uri: str, name: str) -> None:
+    """Remove collections of a creation that was interrupted."""
     if connection.client.has_collection(name):
         connection.client.drop_collection(name)
     elif connection.lite:  # a folder that the engine does not list holds no rows

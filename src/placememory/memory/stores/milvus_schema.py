@@ -150,12 +150,14 @@ def rows_of(
     """Entities that were read, as rows in the order of place ids."""
     places = [Place.from_json(entity["place"]) for entity in entities]
     descriptors = np.empty((len(entities), dim), np.float32)
-    kept = None if sequence_dim is None else np.full((len(entities), sequence_dim), np.nan, "f4")
+    sequence_rows = (
+        None if sequence_dim is None else np.full((len(entities), sequence_dim), np.nan, "f4")
+    )
     for i, entity in enumerate(entities):
         descriptors[i] = entity["descriptor"]
-        if kept is not None and entity["key"] in sequences:
-            kept[i] = sequences[entity["key"]]
-    return PlaceRows(places, descriptors, kept).sorted()
+        if sequence_rows is not None and entity["key"] in sequences:
+            sequence_rows[i] = sequences[entity["key"]]
+    return PlaceRows(places, descriptors, sequence_rows).sort_by_id()
 
 
 def pieces(data: bytes) -> Iterator[str]:
@@ -164,7 +166,7 @@ def pieces(data: bytes) -> Iterator[str]:
         yield base64.b64encode(data[start : start + _PIECE_BYTES]).decode()
 
 
-def joined(texts: Sequence[str]) -> bytes:
+def join_pieces(texts: Sequence[str]) -> bytes:
     """Inverse of :func:`pieces`."""
     return b"".join(base64.b64decode(text) for text in texts)
 
@@ -175,11 +177,11 @@ def expression(where: Where | None) -> str:
         return ""
     parts = []
     if where.sessions is not None:
-        parts.append(f"session in [{', '.join(quoted(name) for name in where.sessions)}]")
+        parts.append(f"session in [{', '.join(quote(name) for name in where.sessions)}]")
     if where.stamp is not None:
         parts.append(f"stamp >= {where.stamp[0]} and stamp <= {where.stamp[1]}")
     if where.floor is not None:
-        parts.append(f"floor == {quoted(where.floor)}")
+        parts.append(f"floor == {quote(where.floor)}")
     return " and ".join(parts)
 
 
@@ -190,14 +192,14 @@ def with_keys(keys: Sequence[str]) -> str:
         >>> with_keys(["a", "b"])
         'key in ["a", "b"]'
     """
-    return f"key in [{', '.join(map(quoted, keys))}]"
+    return f"key in [{', '.join(map(quote, keys))}]"
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     r"""A text literal of Milvus's filter language.
 
     Example:
-        >>> quoted('a "b"')
+        >>> quote('a "b"')
         '"a \\"b\\""'
     """
     return f'"{text.translate(_ESCAPED)}"'

@@ -23,7 +23,7 @@ Dtype = Literal["float32", "float16"]
 
 
 class Manifest(BaseModel):
-    """What a store knows about its rows.
+    """Facts that a store holds about its rows.
 
     Attributes:
         format: Version of the layout.
@@ -40,7 +40,7 @@ class Manifest(BaseModel):
         index: The store's own index, where it has one.
         map_yaml: The map drawn under the places, as given when the memory was built.
         sources: Where the images of each session lay then; a hint for figures, nothing more.
-        calibration: What similarities are worth on this map, where that was measured.
+        calibration: The filter's calibration on this map; ``None`` if there is none.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -79,7 +79,7 @@ class Store(ABC):
     @property
     @abstractmethod
     def manifest(self) -> Manifest:
-        """What is known about the rows now."""
+        """The current manifest."""
 
     @property
     @abstractmethod
@@ -135,7 +135,7 @@ class Store(ABC):
 
 @contextmanager
 def reading_places(uri: str) -> Iterator[None]:
-    """What cannot be understood while places are read, as damage.
+    """Turn errors of parsing places into :class:`MemoryDamagedError`.
 
     Raises:
         MemoryDamagedError: A place is malformed.

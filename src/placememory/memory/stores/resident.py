@@ -43,14 +43,14 @@ class ResidentStore(Store):
     def upsert(self, rows: PlaceRows) -> None:
         """See :class:`Store`."""
         new = {place.id for place in rows.places}
-        kept = self._rows.take([i for i, p in enumerate(self._rows.places) if p.id not in new])
-        self._set(kept, rows)
+        others = self._rows.take([i for i, p in enumerate(self._rows.places) if p.id not in new])
+        self._set(others, rows)
 
     def remove(self, session: str) -> int:
         """See :class:`Store`."""
         before = len(self._rows)
-        kept = [i for i, place in enumerate(self._rows.places) if place.session != session]
-        self._set(self._rows.take(kept))
+        others = [i for i, place in enumerate(self._rows.places) if place.session != session]
+        self._set(self._rows.take(others))
         return before - len(self._rows)
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ class ResidentStore(Store):
             np.concatenate([part.descriptors for part in parts]),
             np.concatenate(sequences) if sequences else None,
         )
-        self._rows = joined.sorted()
+        self._rows = joined.sort_by_id()
         self.update(count=len(places))
 
 
