@@ -115,7 +115,7 @@ class Scene:
         self, queries: Sequence[Frame], names: Callable[[Frame], list[str]]
     ) -> list[object]:
         """Errors of all queries; places are seen before, as by a robot that was here."""
-        poser = Poser(self.model, self.camera, kept=1000)
+        poser = Poser(self.model, self.camera, cache_size=1000)
         for frame in queries:
             poser.pose(frame.image(), names(frame))
         images = [frame.image() for frame in queries]

@@ -28,7 +28,7 @@ from placememory.encoders import Encoder, FittableEncoder
 from placememory.frames import Frame, FrameImages
 from placememory.metrics.paired import PairedDifference
 from placememory.samples import render_traverses
-from placememory.training import Trained, read_training, train
+from placememory.training import TrainingResult, read_training, train
 
 TRAIN, VALIDATION, TEST = tuple(range(8)), (100, 101), (200, 201, 202)
 FRAMES, TRAVERSES = 150, 4
@@ -58,7 +58,9 @@ def rendered(folder: Path, seeds: tuple[int, ...]) -> list[Path]:
     return render_traverses(folder, seeds=seeds, traverses=TRAVERSES, frames=FRAMES)
 
 
-def trained(folder: Path, buildings: dict[str, list[str]], name: str, length: int) -> Trained:
+def trained(
+    folder: Path, buildings: dict[str, list[str]], name: str, length: int
+) -> TrainingResult:
     """Train a head on rendered buildings; the best epoch is chosen on others."""
     values = {
         "name": "rendered",
@@ -88,7 +90,7 @@ def trained(folder: Path, buildings: dict[str, list[str]], name: str, length: in
     return train(read_training(config))
 
 
-def compared(result: Trained, test: list[str]) -> None:
+def compared(result: TrainingResult, test: list[str]) -> None:
     """R@1 of single frames, with the paired difference to ``lite-vlad``."""
     names = ("lite-vlad", "lite-net, shipped", "lite-net, trained now",
              "lite-vlad-learned, shipped", "lite-vlad-learned, trained now")  # fmt: skip

@@ -89,7 +89,7 @@ def checked(sequence: Sequence) -> Checked:
             estimates = list(localize(memory, sequence.query, fusion=None, k=max(TOPS)))
             columns = described(encoder, sequence) @ memory.descriptors.T
             places = PlaceTable.from_places(memory.places)
-    verifier = Verifier(images_of(sequence.reference), kept=1000)
+    verifier = Verifier(images_of(sequence.reference), cache_size=1000)
     images = [estimate.frame.image() for estimate in estimates]
     blank = np.zeros_like(images[0])
     for estimate in estimates:  # keeps the features of the places, as of a robot that was here

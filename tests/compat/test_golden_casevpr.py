@@ -99,7 +99,8 @@ def test_paths_counts_and_recalls(golden: Path, route: str, name: str, which: in
     suffix = "2" if which else ""
     results = found.results
     given = [
-        -2 if r.skipped == "not-a-key-frame" else r.matched if r.accepted else -1 for r in results
+        -2 if r.skipped == "not-a-key-frame" else r.matched_frame if r.accepted else -1
+        for r in results
     ]
     np.testing.assert_array_equal(given, recorded["retrieved" + suffix])
     np.testing.assert_array_equal(found.counts, recorded["counts" + suffix])

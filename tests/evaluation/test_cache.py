@@ -32,7 +32,7 @@ def test_rows_come_back_as_they_went_in(tmp_path: Path) -> None:
     with DescriptorCache(tmp_path / "a.sqlite") as cache:
         cache.put([(b"1", row, None), (b"2", None, window)])
         found = cache.get([b"1", b"2", b"3"])
-        assert cache.present([b"1", b"3"]) == {b"1"}
+        assert cache.select_known([b"1", b"3"]) == {b"1"}
     assert set(found) == {b"1", b"2"}
     np.testing.assert_array_equal(found[b"1"][0], row)
     assert found[b"1"][1] is None
@@ -50,9 +50,9 @@ def test_many_keys_at_once(tmp_path: Path) -> None:
 def test_fitted_cards_are_kept(tmp_path: Path) -> None:
     card = make_card(fitted={"words": np.float32([[1, 2]])})
     with DescriptorCache(tmp_path / "a.sqlite") as cache:
-        assert cache.fitted(b"k") is None
-        cache.put_fitted(b"k", card)
-        assert cache.fitted(b"k").hash == card.hash
+        assert cache.get_card(b"k") is None
+        cache.put_card(b"k", card)
+        assert cache.get_card(b"k").hash == card.hash
 
 
 def test_another_encoder_has_another_file(tmp_path: Path) -> None:

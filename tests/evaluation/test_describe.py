@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from placememory.errors import ImageError, InputError
-from placememory.evaluation.describe import describe, fit_on, read_described
+from placememory.evaluation.describe import describe, fit_on, read_descriptors
 from placememory.frames import list_frames
 from tests.evaluation.made import write_image
 
@@ -42,7 +42,7 @@ def test_a_sequence_encoder_goes_on_where_it_stopped(frames, tmp_path: Path) -> 
     calls.clear()
     describe(encoder, frames, cache)
     assert calls == []
-    found = read_described(where, frames)
+    found = read_descriptors(where, frames)
     straight = list(encoder.encode_stream(frame.image() for frame in frames))
     np.testing.assert_allclose(found.descriptors, [s.frame for s in straight], atol=1e-6)
     expected = [s.sequence for s in straight if s.sequence is not None]
@@ -60,7 +60,7 @@ def test_an_image_encoder_describes_equal_images_once(frames, tmp_path: Path) ->
     progress = lambda done, total: seen.append((done, total))  # noqa: E731
     where = describe(encoder, [*frames, *frames], tmp_path / "cache", progress=progress)
     assert seen[-1] == (9, 9)
-    found = read_described(where, [*frames, *frames])
+    found = read_descriptors(where, [*frames, *frames])
     np.testing.assert_array_equal(found.descriptors[:9], found.descriptors[9:])
     assert found.sequences is None
     direct = encoder.encode([frame.image() for frame in frames])
@@ -72,7 +72,7 @@ def test_a_windows_only_encoder_has_no_rows_of_frames(frames, tmp_path: Path) ->
     encoder = encoders.create("seqvlad", "random", backbone="r18l3", length=8)
     encoder.module.alone = lambda states: None
     where = describe(encoder, frames, tmp_path / "cache")
-    found = read_described(where, frames)
+    found = read_descriptors(where, frames)
     assert found.descriptors is None
     assert len(found) == 9
     assert found.sequences.shape == (9, 16384)
@@ -94,6 +94,6 @@ def test_bad_and_changed_images_are_named(frames, tmp_path: Path) -> None:
     where = describe(encoder, frames, tmp_path / "cache")
     frames[3].path.write_bytes(b"no image")
     with pytest.raises(InputError, match=r"3\.png changed"):
-        read_described(where, frames)
+        read_descriptors(where, frames)
     with pytest.raises(ImageError, match=r"3\.png"):
         describe(encoder, frames, tmp_path / "cache")

@@ -57,8 +57,8 @@ def test_a_gap_has_two_ends_and_short_runs_have_none() -> None:
     again = runs.split(runs.join(mass, beyond))
     assert again[0].tolist() == mass.tolist()
     assert again[1].tolist() == beyond.tolist()
-    assert len(runs.leaving(0)) == 0
-    assert len(runs.leaving(2)) == len(runs.leaving(-2)) == 4
+    assert len(runs.find_leaving(0)) == 0
+    assert len(runs.find_leaving(2)) == len(runs.find_leaving(-2)) == 4
 
 
 def test_beyond_an_end_a_frame_counts_between_the_end_and_off_the_map() -> None:

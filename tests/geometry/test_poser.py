@@ -81,7 +81,7 @@ def test_features_and_points_are_kept_and_bounded() -> None:
         kept.pose(scene.image(5), ["0.png"])
     assert scene.asked == [5, 0, 1, 5]
     scene.asked.clear()
-    bounded = poser(scene, neighbours=1, kept=1)
+    bounded = poser(scene, neighbours=1, cache_size=1)
     bounded.pose(scene.image(5), ["0.png", "4.png"])
     bounded.pose(scene.image(5), ["0.png"])
     assert scene.asked == [5, 0, 1, 4, 3, 5, 0, 1]

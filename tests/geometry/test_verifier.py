@@ -112,7 +112,7 @@ def test_features_of_places_are_kept_and_bounded() -> None:
         asked.append(place.index // 10)
         return SCENES[place.index // 10]
 
-    verifier = Verifier(image_of, kept=2)
+    verifier = Verifier(image_of, cache_size=2)
     rows = candidates([0.9, 0.8, 0.7])
     verifier.verify(SCENES[0], rows[:2])
     verifier.verify(SCENES[0], rows[:2])
@@ -163,7 +163,7 @@ def test_weak_evidence_moves_nothing_and_ties_go_to_the_more_similar() -> None:
     assert rerank([]) == []
 
 
-@pytest.mark.parametrize("setting", [{"kept": 0}, {"cosine": 1.0}, {"pixels": 0.0}])
+@pytest.mark.parametrize("setting", [{"cache_size": 0}, {"cosine": 1.0}, {"pixels": 0.0}])
 def test_impossible_settings_are_refused(setting: dict[str, float]) -> None:
     with pytest.raises(SettingError):
         Verifier(scene_of, **setting)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Calibration: fitted on a run, kept with the memory, used by the localizer."""
+"""Calibration: fitted on a run, stored in the memory, used by the localizer."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_session_is_asked_of_the_others(tmp_path: Path) -> None:
             memory.add(frames, ToyEncoder().encode(images))
         report = calibrate_on_session(memory, "second", radius=1.5)
         assert Calibration.of(memory) is None
-        report.calibration.keep(memory)
+        report.calibration.store(memory)
         with pytest.raises(InputError, match="another one"):
             calibrate_on_session(memory, "third")
     with PlaceMemory.open(path, readonly=True) as memory:

@@ -65,7 +65,7 @@ def test_the_files_hold_every_frame_and_the_counts(tmp_path: Path, stamps: bool)
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == [e.frame.name for e in estimates]
     for row, estimate in zip(rows, estimates, strict=True):
-        correct = estimate.rights(2.0, 30.0)
+        correct = estimate.judge_candidates(2.0, 30.0)
         assert row["correct"] == (str(int(correct[0])) if correct else "")
 
 
@@ -158,7 +158,7 @@ def test_a_summary_counts_without_keeping() -> None:
     estimates = _estimates()
     summary = _run(estimates).summary
     assert summary.frames == len(estimates)
-    assert summary.posed == sum(bool(e.candidates) for e in estimates)
+    assert summary.with_pose == sum(bool(e.candidates) for e in estimates)
     assert str(summary) == "12 alone, 1 unreadable"
     first = [e.candidates[0].similarity for e in estimates if e.candidates]
     assert summary.to_dict()["similarity_per_rank"]["1"] == pytest.approx(

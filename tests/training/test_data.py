@@ -15,7 +15,7 @@ from placememory.frames import Frame
 from placememory.training.config import HeldOut, Source
 from placememory.training.data import (
     Part,
-    check_apart,
+    check_disjoint,
     is_held_out,
     keep_held_out,
     leave_held_out,
@@ -41,7 +41,7 @@ def test_windows_need_known_positions(tmp_path: Path) -> None:
     table.write_text(table.read_text().replace(f"0_003.png,t0,{3 * STEP},0", "0_003.png,t0,,"))
     found = read_training_set(data(length=2).model_copy(update={"train": (Source(root=table),)}))
     assert found.queries.tolist() == [[0, 1], [1, 2], [4, 5]]
-    near = found.near(found.queries, 100.0, "lax")
+    near = found.find_near(found.queries, 100.0, "lax")
     assert [rows.tolist() for rows in near] == [[0, 1, 2]] * 3
 
 
@@ -83,7 +83,7 @@ def test_without_yaw_windows_look_where_they_travel(tmp_path: Path) -> None:
 def test_data_sets_do_not_mix() -> None:
     apart = line_set([LINE, LINE, LINE], worlds=[0, 0, 1])
     assert [p.tolist() for p in apart.positives(apart.queries[:1], data())] == [list(range(6, 12))]
-    assert apart.near(apart.queries[12:13], 1e6, "lax")[0].tolist() == list(range(12, 18))
+    assert apart.find_near(apart.queries[12:13], 1e6, "lax")[0].tolist() == list(range(12, 18))
 
 
 @given(
@@ -120,7 +120,7 @@ def test_about_the_share_of_the_blocks_is_held_out() -> None:
 def test_held_out_places_validate(tmp_path: Path) -> None:
     config = training(tmp_path, data={"validation": [], "held_out": {"share": 0.3, "block": 6.0}})
     trained, judged = read_training_set(config.data), read_validation_sets(config.data)
-    check_apart(trained, judged)
+    check_disjoint(trained, judged)
     xs = [set(part.positions[:, 0]) for part in judged]
     assert len(judged) == 2  # each later traverse against the first
     assert all(x and not x & set(trained.positions[:, 0]) for x in xs)
@@ -129,7 +129,7 @@ def test_held_out_places_validate(tmp_path: Path) -> None:
 def test_what_is_trained_on_is_not_judged_on(tmp_path: Path) -> None:
     config = training(tmp_path)
     with pytest.raises(SettingError, match="trained on and validated"):
-        check_apart(
+        check_disjoint(
             read_training_set(config.data), read_evaluation_sets(config.data.train, config.data)
         )
 

@@ -21,7 +21,7 @@ from placememory.encoders import create
 from placememory.errors import InputError, SettingError
 from placememory.frames import list_frames
 from placememory.memory import PlaceMemory
-from placememory.training import Training, read_trained, resume, train
+from placememory.training import Training, read_result, resume, train
 from placememory.training.run import BEST, LAST, RunFolder, find_checkpoint, read_checkpoint_folder
 from placememory.training.sampling import Position
 from placememory.training.trainer import Trainer
@@ -151,7 +151,7 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder of a training"):
         resume(tmp_path)
     with pytest.raises(InputError, match="no validation yet"):
-        read_trained(tmp_path)
+        read_result(tmp_path)
 
 
 def test_the_best_weights_are_used_at_once(tmp_path: Path) -> None:

@@ -50,6 +50,6 @@ def _end(message: str, code: int) -> NoReturn:
 
 
 def _silence_stdout() -> None:
-    """Let the interpreter flush what is left into nothing."""
+    """Discard the output that the interpreter would flush at exit."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

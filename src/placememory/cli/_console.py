@@ -1,4 +1,4 @@
-"""What commands print: lines, tables, JSON, progress bars, and what the package logs."""
+"""Output of the commands: lines, tables, JSON, progress bars, and the package's log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class Advance(Protocol):
-    """Tells a progress bar how far something is; a total of ``None`` is not known."""
+    """Advances a progress bar; a total of ``None`` is not known."""
 
     def __call__(self, done: int, total: int | None, text: str = "", /) -> None: ...
 
@@ -93,7 +93,7 @@ def progress(label: str) -> Iterator[Advance]:
 
 
 class Bars:
-    """One progress bar after another, each for what is being done."""
+    """Progress bars, one after another, one for each label."""
 
     def __init__(self) -> None:
         self._label: str | None = None
@@ -105,8 +105,8 @@ class Bars:
     def __exit__(self, *_: object) -> None:
         self._close()
 
-    def tell(self, label: str, done: int, total: int) -> None:
-        """Show how far something is."""
+    def update(self, label: str, done: int, total: int) -> None:
+        """Advance the bar of a label; a new label begins a new bar."""
         if label != self._label:
             self._close()
             self._label, self._bar = label, progress(label)
@@ -119,8 +119,8 @@ class Bars:
             self._bar = self._label = None
 
 
-def tell_bad(bad: Sequence[tuple[str, str]]) -> None:
-    """Say which images could not be read."""
+def warn_of_bad_images(bad: Sequence[tuple[str, str]]) -> None:
+    """Print which images could not be read."""
     if bad:
         warn(f"{len(bad)} images could not be read and were left out")
         for name, reason in bad[:10]:

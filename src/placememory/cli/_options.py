@@ -118,7 +118,7 @@ class Frames:
 
     @property
     def selection(self) -> FrameSelection:
-        """What the options select."""
+        """The frames that the options select."""
         return FrameSelection(**{f.name: getattr(self, f.name) for f in fields(self)})
 
 
@@ -206,7 +206,7 @@ class Motion:
 
     @property
     def source(self) -> OdometrySource:
-        """What the options name."""
+        """The odometry that the options name."""
         return OdometrySource(self.odometry, self.odom_topic, self.max_speed)
 
 
@@ -288,11 +288,11 @@ def sequence_encoder_of(
     return made
 
 
-def grouped(command: Callable[..., None]) -> Callable[..., None]:
+def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command an option for each field of its parameters that are groups of options.
 
     Example:
-        >>> @grouped
+        >>> @expand_groups
         ... def run(running: Running) -> None: ...
         >>> list(inspect.signature(run).parameters)
         ['weights', 'device', 'precision']
@@ -332,7 +332,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def warn_of_batches(name: str) -> None:
-    """Say that descriptors of an encoder depend on what is encoded together."""
+    """Warn that descriptors of an encoder depend on the images that are encoded together."""
     warn(
         f"descriptors of {name} with these options depend on the images encoded together "
         "(batch_invariant: false); the same image has other descriptors in other company"

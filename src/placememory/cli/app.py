@@ -62,8 +62,8 @@ app.command("remove")(remove.run)
 app.add_typer(encoders.app, name="encoders")
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(value: bool) -> None:
+    if value:
         typer.echo(f"placememory {__version__}")
         raise typer.Exit
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from placememory.cli import _options as options
-from placememory.cli._console import print_json, progress, say, tell_bad
+from placememory.cli._console import print_json, progress, say, warn_of_bad_images
 from placememory.cli._options import options_of
 from placememory.encoders import DEFAULT_ENCODER, Encoder, create
 from placememory.errors import SettingError
@@ -17,7 +17,7 @@ from placememory.memory import PlaceMemory
 from placememory.memory.build import build, build_from_features, feature_frames
 
 
-@options.grouped
+@options.expand_groups
 def run(
     memory: options.Memory,
     frames: options.MappingFrames,
@@ -97,7 +97,7 @@ def run(
     with built:
         report = built.report
     assert report is not None
-    tell_bad(report.bad)
+    warn_of_bad_images(report.bad)
     if as_json:
         print_json(report.to_dict())
     else:
@@ -107,10 +107,10 @@ def run(
 
 
 def _encoder(
-    memory: str, name: str | None, running: options.Running, chosen: dict[str, Any]
+    memory: str, name: str | None, running: options.Running, settings: dict[str, Any]
 ) -> Encoder:
     """The encoder asked for; by default the memory's own where there is a memory."""
-    if name is None and not chosen and PlaceMemory.exists(memory):
+    if name is None and not settings and PlaceMemory.exists(memory):
         with PlaceMemory.open(memory, readonly=True) as known:
             return running.encoder_of(known)
     made = create(
@@ -118,7 +118,7 @@ def _encoder(
         running.weights,
         device=running.device,
         precision=running.precision,
-        **chosen,
+        **settings,
     )
     if not made.card.batch_invariant:
         options.warn_of_batches(made.card.name)

@@ -9,7 +9,7 @@ import typer
 
 from placememory._io import write_json
 from placememory.cli import _options as options
-from placememory.cli._console import print_table, progress, say, tell_bad, warn
+from placememory.cli._console import print_table, progress, say, warn, warn_of_bad_images
 from placememory.errors import SettingError
 from placememory.frames import FrameSelection
 from placememory.localization import (
@@ -68,23 +68,24 @@ def run(
                     skip_bad=True,
                     progress=advance,
                 )
-            tell_bad(found.bad)
+            warn_of_bad_images(found.bad)
             report = calibrate_on_run(opened, found, radius=radius, precision=precision)
-        report.calibration.keep(opened)
-    _tell(report)
+        report.calibration.store(opened)
+    _print_report(report)
     if out_dir is not None:
         _write(report, out_dir)
 
 
-def _tell(report: CalibrationReport) -> None:
+def _print_report(report: CalibrationReport) -> None:
     before, after = _numbers(report.before), _numbers(report.after)
     rows = [[name, before[name], after[name]] for name in before]
     print_table(("", "default", "calibrated"), rows)
     say(report.after.protocol)
-    kept = report.calibration
+    calibration = report.calibration
     say(
-        f"stored with the memory: scale {kept.scale:.2f}, offset {kept.offset:.2f}, off the map "
-        f"{kept.off_map_level:g}, located from probability {kept.confident:g}"
+        f"stored with the memory: scale {calibration.scale:.2f}, offset {calibration.offset:.2f}, "
+        f"off the map {calibration.off_map_level:g}, located from probability "
+        f"{calibration.confident:g}"
     )
     if not report.reached:
         warn(f"no threshold reached a precision of {100 * report.precision:.0f} % on this run")

@@ -1,4 +1,4 @@
-"""``placememory encoders``: what there is, what it needs, and fetching weights."""
+"""``placememory encoders``: list encoders and their requirements, and fetch weights."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, run nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Run every system on every pair of traverses; what is done already is skipped.
+    """Run every system on every pair of traverses; finished runs are skipped.
 
     Example: [b]placememory evaluate corridor.yaml[/b]
 
@@ -64,9 +64,9 @@ def run(
                 cached=cache,
                 figures=figures,
                 answer=run_published if _is_published(evaluation) else localize_run,
-                progress=bars.tell,
+                progress=bars.update,
             )
-    _tell(outcomes, as_json=as_json)
+    _print_outcomes(outcomes, as_json=as_json)
 
 
 def _is_published(evaluation: Evaluation) -> bool:
@@ -100,7 +100,7 @@ def _plan(evaluations: list[Evaluation]) -> None:
     say(f"{len(rows)} runs; all data sets, encoders, matchers and fusions are known")
 
 
-def _tell(outcomes: list[RunReport], *, as_json: bool) -> None:
+def _print_outcomes(outcomes: list[RunReport], *, as_json: bool) -> None:
     for outcome in outcomes:
         if outcome.error is not None:
             warn(f"{outcome.run.title}: {outcome.error}")

@@ -35,7 +35,7 @@ def run(
             fresh=fresh,
             cached=cache,
             figures=page,
-            progress=bars.tell,
+            progress=bars.update,
         )
     for report in reports:
         if report.error is not None:

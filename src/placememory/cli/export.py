@@ -51,12 +51,12 @@ def run(
         raise SettingError(f"{out}: export writes .onnx (an encoder) or .h5 (descriptors)")
 
 
-def _source(what: str, weights: str | None, chosen: list[str]) -> Encoder:
+def _source(what: str, weights: str | None, settings: list[str]) -> Encoder:
     """The encoder of a name, or of a memory with the vocabulary it holds."""
     if what in names():
-        named: dict[str, Any] = options_of(chosen)
+        named: dict[str, Any] = options_of(settings)
         return create(what, weights, precision=_PRECISION, **named)
-    if chosen:
+    if settings:
         raise SettingError("the options of a memory's encoder are its own; leave out --set")
     with PlaceMemory.open(what, readonly=True) as opened:
         return opened.encoder(weights, precision=_PRECISION)

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from placememory.cli import _options as options
-from placememory.cli._console import progress, say, tell_bad
+from placememory.cli._console import progress, say, warn_of_bad_images
 from placememory.cli._options import options_of
 from placememory.encoders import DEFAULT_ENCODER
 from placememory.memory.extract import encoder_like, extract
 
 
-@options.grouped
+@options.expand_groups
 def run(
     images: Annotated[
         Path, typer.Argument(help="Folder, video, ROS bag, or one image.", show_default=False)
@@ -33,7 +33,7 @@ def run(
     set_option: options.EncoderOptions = None,
     half: options.Half = True,
 ) -> None:
-    """Describe images and write NAME/global_descriptor, as hloc does; skips what is there.
+    """Describe images and write NAME/global_descriptor, as hloc does; skips images that are there.
 
     Example: [b]placememory extract db/ --out db.h5[/b], then
     [b]placememory extract queries/ --out q.h5 --like db.h5[/b]
@@ -50,5 +50,5 @@ def run(
     )
     with progress("Describing") as advance:
         report = extract(listed, out, made, half=half, skip_bad=frames.skip_bad, progress=advance)
-    tell_bad(report.bad)
+    warn_of_bad_images(report.bad)
     say(f"{out}: {report.added} images described, {report.present} were there already")

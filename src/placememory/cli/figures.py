@@ -1,4 +1,4 @@
-"""``placememory figures``: look at a memory, and at what it answers."""
+"""``placememory figures``: draw a memory and its answers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from placememory.cli import _options as options
-from placememory.cli._console import progress, say, tell_bad, warn
+from placememory.cli._console import progress, say, warn, warn_of_bad_images
 from placememory.localization import LocalizedRun, localize
 from placememory.maps import OccupancyGrid, read_map
 from placememory.memory import PlaceMemory, images_of_memory
 
 
-@options.grouped
+@options.expand_groups
 def run(
     memory: options.Memory,
     frames: options.PosedFrames,
@@ -52,7 +52,7 @@ def run(
                     skip_bad=frames.skip_bad,
                     progress=advance,
                 )
-            tell_bad(result.bad)
+            warn_of_bad_images(result.bad)
         drawn = draw_gallery(
             out_dir,
             opened,

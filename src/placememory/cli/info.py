@@ -1,4 +1,4 @@
-"""``placememory info``: what is in a memory, and is it whole?"""
+"""``placememory info``: print the contents of a memory and check that it is complete."""
 
 from __future__ import annotations
 

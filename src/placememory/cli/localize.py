@@ -20,8 +20,8 @@ from placememory.cli._console import (
     print_table,
     progress,
     say,
-    tell_bad,
     warn,
+    warn_of_bad_images,
 )
 from placememory.errors import SettingError
 from placememory.fusion import DEFAULT_FUSION
@@ -34,7 +34,7 @@ from placememory.metrics import RecallResult
 _RECENT = 0.1  # weight of the newest frame in the milliseconds shown
 
 
-@options.grouped
+@options.expand_groups
 def run(
     memory: options.Memory,
     images: Annotated[
@@ -88,7 +88,7 @@ def run(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Localise a run as it streams, each frame with what came before, and write what was found.
+    """Localise a run as it streams, each frame with those before it, and write the results.
 
     Example: [b]placememory localize office.memory run2/ --out answers/ --poses truth.csv[/b]
 
@@ -125,7 +125,7 @@ def run(
             poser=poser,
             k=k if verifier is None else max(k, verifier.policy.top),
         )
-        with _stopping(stream.stop), progress("Localising") as advance:
+        with _stop_on_interrupt(stream.stop), progress("Localising") as advance:
             done, files = record(
                 localizer,
                 stream,
@@ -142,7 +142,7 @@ def run(
         metrics = files.finish(
             done, score, {**stream.to_dict(), "ended": ended, "peak_mb": peak_megabytes()}
         )
-        tell_bad(done.bad)
+        warn_of_bad_images(done.bad)
         if as_json:
             print_json(metrics)
         else:
@@ -185,16 +185,16 @@ def _shown_by(advance: Any, total: int | None) -> Any:
 
 
 @contextmanager
-def _stopping(stop: Event) -> Iterator[None]:
-    """Ctrl-C ends the stream after the frame at hand; a second one ends the program at once."""
+def _stop_on_interrupt(stop: Event) -> Iterator[None]:
+    """Let Ctrl-C end the stream after the current frame, and a second one the program."""
     before = signal.getsignal(signal.SIGINT)
 
-    def asked(*_: Any) -> None:
+    def on_interrupt(*_: Any) -> None:
         stop.set()
         signal.signal(signal.SIGINT, before)
 
     with suppress(ValueError):  # only the main thread may take signals
-        signal.signal(signal.SIGINT, asked)
+        signal.signal(signal.SIGINT, on_interrupt)
     try:
         yield
     finally:
@@ -224,7 +224,7 @@ def print_score(run: LocalizedRun, score: RunScore | None) -> None:
     summary = run.summary
     spent = summary.milliseconds or 1e3 * run.seconds
     out.print(
-        f"{summary.frames} frames, {summary.posed} answered with a pose, "
+        f"{summary.frames} frames, {summary.with_pose} answered with a pose, "
         f"{spent / max(1, summary.frames):.0f} ms a frame (reading included)"
     )
     if score is None:

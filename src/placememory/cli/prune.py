@@ -18,7 +18,7 @@ def run(
     megabytes: Annotated[float | None, typer.Option(help="Or: size of the descriptors.")] = None,
     radius: Annotated[float, typer.Option(help="Metres within which places are one spot.")] = 2.0,
 ) -> None:
-    """Keep the places that stand best for those that go, and say what it costs in recall.
+    """Keep the places that best represent the others, and print what it costs in recall.
 
     Example: [b]placememory prune office.memory small.memory --places 500[/b]
 

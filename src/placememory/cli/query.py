@@ -39,7 +39,7 @@ class _Answer:
         }
 
 
-@options.grouped
+@options.expand_groups
 def run(
     memory: options.Memory,
     images: Annotated[list[Path], typer.Argument(help="Image files.", show_default=False)],
@@ -79,12 +79,12 @@ def run(
         timing = _timing(answers, loaded - started, time.perf_counter() - started)
         if not as_json:
             _print(answers, timing, places=len(opened))
-        compared = _compare(opened, answers, k) if compare else None
+        comparisons = _compare(opened, answers, k) if compare else None
     if as_json:
-        more = {} if compared is None else {"compare": compared}
+        more = {} if comparisons is None else {"compare": comparisons}
         print_json({"answers": [a.to_dict() for a in answers], "timing": timing, **more})
-    elif compared is not None:
-        _print_compared(compared)
+    elif comparisons is not None:
+        _print_comparison(comparisons)
 
 
 def _timing(answers: list[_Answer], load: float, total: float) -> dict[str, Any]:
@@ -138,11 +138,11 @@ def _compare(memory: PlaceMemory, answers: list[_Answer], k: int) -> list[dict[s
     ]
 
 
-def _print_compared(compared: list[dict[str, Any]]) -> None:
+def _print_comparison(comparisons: list[dict[str, Any]]) -> None:
     """Rank by rank: exact vertex and score, whether Milvus agrees, its vertex and score."""
     columns = ("rank", "exact vertex", "exact score", "same", "Milvus vertex", "Milvus score")
     agreed = total = 0
-    for image in compared:
+    for image in comparisons:
         rows = []
         for i, ours in enumerate(image["exact"]):
             other = image["milvus"][i] if i < len(image["milvus"]) else None

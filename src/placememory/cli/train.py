@@ -15,7 +15,7 @@ from placememory.cli._console import Bars, out, print_json, print_table, say
 from placememory.errors import PlaceMemoryError, SettingError
 
 if TYPE_CHECKING:
-    from placememory.training import DryRun, Trained
+    from placememory.training import DryRun, TrainingResult
 
 
 def run(
@@ -51,24 +51,24 @@ def run(
     from placememory.compat.casevpr import read_casevpr_training
     from placememory.training import dry_run, read_training, resume, train
 
-    with _telling_how_to_go_on(), Bars() as bars:
+    with _print_resume_hint(), Bars() as bars:
         if config is None:
             assert going_on is not None
-            result: Trained | DryRun = resume(going_on, device=device, progress=bars.tell)
+            result: TrainingResult | DryRun = resume(going_on, device=device, progress=bars.update)
         else:
             values = read_casevpr_training(config) if config.suffix.lower() == ".json" else None
             training = read_training(config, tuple(changes or ()), values=values)
-            result = (dry_run if dry else train)(training, device=device, progress=bars.tell)
+            result = (dry_run if dry else train)(training, device=device, progress=bars.update)
     if os.environ.get("RANK", "0") == "0":  # one of several processes prints
         _print(result, as_json=as_json)
 
 
-def _print(result: Trained | DryRun, *, as_json: bool) -> None:
-    from placememory.training import Trained
+def _print(result: TrainingResult | DryRun, *, as_json: bool) -> None:
+    from placememory.training import TrainingResult
 
     if as_json:
         print_json(result.to_dict())
-    elif isinstance(result, Trained):
+    elif isinstance(result, TrainingResult):
         out.print(str(result), markup=False)
         say(f"log, events, checkpoints and training.png: {result.folder}")
     else:
@@ -76,8 +76,8 @@ def _print(result: Trained | DryRun, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _telling_how_to_go_on() -> Iterator[None]:
-    """What ended a run that had begun says how to go on with it."""
+def _print_resume_hint() -> Iterator[None]:
+    """Print how to resume a run that an error or Ctrl-C ended."""
     try:
         yield
     except BaseException as error:  # Ctrl-C, too

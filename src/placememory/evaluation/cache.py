@@ -1,4 +1,4 @@
-"""Descriptors kept by content: one SQLite file per encoder, safe to interrupt, without pickle."""
+"""Descriptors cached by content: one SQLite file per encoder, safe to interrupt, without pickle."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ class DescriptorCache:
         rows = self._of("key, frame, sequence", keys)
         return {key: (_row(frame), _row(window)) for key, frame, window in rows}
 
-    def present(self, keys: Sequence[bytes]) -> set[bytes]:
-        """Which of the keys are there."""
+    def select_known(self, keys: Sequence[bytes]) -> set[bytes]:
+        """The keys that are stored, out of these."""
         return {key for (key,) in self._of("key", keys)}
 
     def put(self, rows: Iterable[tuple[bytes, Row | None, Row | None]]) -> None:
-        """Keep descriptors, all of them or, after an error, none.
+        """Store descriptors, all of them or, after an error, none.
 
         Raises:
             PlaceMemoryError: The disk is full, or the file is locked by others for too long.
@@ -90,13 +90,13 @@ class DescriptorCache:
         blobs = [(key, _blob(frame), _blob(window)) for key, frame, window in rows]
         self._write("INSERT OR REPLACE INTO descriptors VALUES (?, ?, ?)", blobs)
 
-    def fitted(self, key: bytes) -> EncoderCard | None:
-        """The card of an encoder fitted on certain frames, where it was kept."""
+    def get_card(self, key: bytes) -> EncoderCard | None:
+        """The card of an encoder fitted on certain frames; ``None`` if it is not stored."""
         row = self._file.execute("SELECT card FROM fits WHERE key = ?", (key,)).fetchone()
         return None if row is None else EncoderCard.from_bytes(row[0])
 
-    def put_fitted(self, key: bytes, card: EncoderCard) -> None:
-        """Keep the card of a fitted encoder."""
+    def put_card(self, key: bytes, card: EncoderCard) -> None:
+        """Store the card of a fitted encoder."""
         self._write("INSERT OR REPLACE INTO fits VALUES (?, ?)", [(key, card.to_bytes())])
 
     def _of(self, columns: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:

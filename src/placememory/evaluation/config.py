@@ -1,4 +1,4 @@
-"""What an evaluation is: data sets, encoders, systems made of them, and the protocol."""
+"""Configuration of an evaluation: data sets, encoders, systems, and the protocol."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class EncoderConfig(StrictModel):
 
     @field_validator("encoder")
     @classmethod
-    def _known(cls, name: str) -> str:
+    def _check_name(cls, name: str) -> str:
         return _one_of(name, [*encoder_names(), NO_ENCODER], "encoder")
 
 
@@ -66,12 +66,12 @@ class MatcherConfig(StrictModel):
 
     @field_validator("matcher")
     @classmethod
-    def _known(cls, name: str) -> str:
+    def _check_name(cls, name: str) -> str:
         return _one_of(name, matcher_names(), "matcher")
 
 
 class Pair(StrictModel):
-    """Two traverses: what is in the map, and what is asked.
+    """Two traverses: the reference, which is the map, and the query.
 
     Without a reference the query is matched to its own past: loop closure in a single session.
     """
@@ -108,7 +108,7 @@ class Positives(StrictModel):
 
 
 class DatasetConfig(StrictModel):
-    """A data set, the pairs of traverses to run, and what makes an answer correct.
+    """A data set, the pairs of traverses to run, and when an answer is correct.
 
     Attributes:
         layout: One of ``placememory.datasets.layouts()``; ``None`` to find out.
@@ -143,7 +143,7 @@ class DatasetConfig(StrictModel):
 
 
 class System(StrictModel):
-    """What is compared: the parts of a :class:`placememory.Localizer`, by name.
+    """A system to compare: the parts of a :class:`placememory.Localizer`, by name.
 
     Attributes:
         encoder: Describes frames; ``none`` where only the sequences are compared.
@@ -165,7 +165,7 @@ class System(StrictModel):
 
     @field_validator("fusion")
     @classmethod
-    def _known(cls, name: str | None) -> str | None:
+    def _check_name(cls, name: str | None) -> str | None:
         if name is None or name == "none":
             return None
         return _one_of(name, fusion_names(), "fusion")
@@ -248,7 +248,7 @@ class Evaluation(StrictModel):
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _all_names_are_known(self) -> Evaluation:
+    def _check_names(self) -> Evaluation:
         for system in self.systems:
             self.encoder(system.encoder)
             self.matcher(system.matcher)
@@ -359,7 +359,7 @@ def resolve_paths(evaluation: E, path: Path) -> E:
 
 
 def describe_fields(error: ValidationError) -> str:
-    """What is wrong with which field, in one line."""
+    """Describe the errors of a validation field by field, in one line."""
     return "; ".join(
         f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}"
         for problem in error.errors()

@@ -1,4 +1,4 @@
-"""Describe a traverse: what the cache holds is not done again."""
+"""Describe a traverse; descriptors in the cache are not computed again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from placememory.frames import Frame, FrameImages
 from placememory.frames.keyframes import sample_evenly
 
 _BATCH = 32
-Found = tuple[Row | None, Row | None]
+FrameRows = tuple[Row | None, Row | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +81,7 @@ class TraverseDescriptors:
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class CachedTraverse:
     """Where the descriptors of a traverse are.
 
     Attributes:
@@ -101,7 +101,7 @@ def fit_on(
     Args:
         encoder: Any.
         frames: Of the reference traverse; an even sample of them is used.
-        cache: Folder of the cache, which keeps what was fitted.
+        cache: Folder of the cache, where the fitted card is stored.
         fresh: Whether to fit anew.
 
     Raises:
@@ -110,13 +110,13 @@ def fit_on(
     if not isinstance(encoder, FittableEncoder) or encoder.is_fitted:
         return encoder
     chosen = [frames[int(i)] for i in sample_evenly(len(frames), encoder.fit_sample)]
-    with DescriptorCache(cache_path(cache, encoder.card)) as kept:
+    with DescriptorCache(cache_path(cache, encoder.card)) as stored:
         key = joint_key(frame_key(frame) for frame in chosen)
-        card = None if fresh else kept.fitted(key)
+        card = None if fresh else stored.get_card(key)
         if card is not None:
             return encoder.with_fitted(card.fitted)
         fitted = encoder.fit(FrameImages(chosen))
-        kept.put_fitted(key, fitted.card)
+        stored.put_card(key, fitted.card)
     return fitted
 
 
@@ -127,7 +127,7 @@ def describe(
     *,
     fresh: bool = False,
     progress: Progress | None = None,
-) -> Described:
+) -> CachedTraverse:
     """Describe all frames, and of a sequence encoder the windows that end at them, into the cache.
 
     A pass that was cut off goes on where it stopped.
@@ -148,19 +148,19 @@ def describe(
     length = encoder.sequence_length if isinstance(encoder, SequenceEncoder) else 1
     file = cache_path(cache, encoder.card)
     keys = window_keys([frame_key(frame) for frame in frames], length)
-    with DescriptorCache(file) as kept:
-        missing = set(keys) if fresh else set(keys) - kept.present(keys)
+    with DescriptorCache(file) as stored:
+        missing = set(keys) if fresh else set(keys) - stored.select_known(keys)
         batch: list[tuple[bytes, Row | None, Row | None]] = []
-        for key, rows in _described(encoder, frames, keys, missing, progress):
+        for key, rows in _describe_missing(encoder, frames, keys, missing, progress):
             batch.append((key, *rows))
             if len(batch) == _BATCH:
-                kept.put(batch)
+                stored.put(batch)
                 batch = []
-        kept.put(batch)
-    return Described(file, length)
+        stored.put(batch)
+    return CachedTraverse(file, length)
 
 
-def read_described(where: Described, frames: Sequence[Frame]) -> TraverseDescriptors:
+def read_descriptors(where: CachedTraverse, frames: Sequence[Frame]) -> TraverseDescriptors:
     """Descriptors of a traverse out of the cache.
 
     Args:
@@ -175,8 +175,8 @@ def read_described(where: Described, frames: Sequence[Frame]) -> TraverseDescrip
         InputError: A frame has changed since, so that the cache does not know it.
     """
     keys = window_keys([frame_key(frame) for frame in frames], where.length)
-    with DescriptorCache(where.file) as kept:
-        found = kept.get(keys)
+    with DescriptorCache(where.file) as stored:
+        found = stored.get(keys)
     missing = next(
         (frame.name for frame, key in zip(frames, keys, strict=True) if key not in found), None
     )
@@ -192,20 +192,20 @@ def read_described(where: Described, frames: Sequence[Frame]) -> TraverseDescrip
     return TraverseDescriptors(rows, sequences, len(keys), where.length)
 
 
-def _described(
+def _describe_missing(
     encoder: Encoder,
     frames: Sequence[Frame],
     keys: Sequence[bytes],
     missing: set[bytes],
     progress: Progress | None,
-) -> Iterator[tuple[bytes, Found]]:
+) -> Iterator[tuple[bytes, FrameRows]]:
     """Describe the frames whose key is missing, each once."""
     wanted: dict[bytes, int] = {}
     for i, key in enumerate(keys):
         if key in missing:
             wanted.setdefault(key, i)
     order = list(wanted.values())
-    found: Iterator[tuple[int, Found]]
+    found: Iterator[tuple[int, FrameRows]]
     if isinstance(encoder, SequenceEncoder):
         windows = encode_windows(encoder, frames, order)
         found = ((i, (rows.frame, rows.sequence)) for i, rows in windows)

@@ -28,7 +28,7 @@ _PLACED = ("spatial", "heatmap")  # methods that need positions
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """What a system says of M query frames; rows are those of the question's map.
+    """Answers of a system to M query frames; rows are those of the question's map.
 
     Attributes:
         candidates: (M, K) int64, best first; -1 where there are fewer.
@@ -85,12 +85,12 @@ def localize_run(
         DescriptorError: Descriptors of the two do not fit.
     """
     settings, single = run.settings, run.pair.reference is None
-    map_rows, map_sequences, first = _searched(reference)
-    asked_rows, asked_sequences, warm = _searched(query)
-    kept = question.rows[question.rows >= first]
+    map_rows, map_sequences, first = _rows_to_search(reference)
+    asked_rows, asked_sequences, warm = _rows_to_search(query)
+    selected = question.rows[question.rows >= first]
     if not single:
-        kept = _key_rows(kept, map_rows, settings.keyframe_threshold)
-    chosen = np.empty(0, np.int64) if single else kept
+        selected = _key_rows(selected, map_rows, settings.keyframe_threshold)
+    chosen = np.empty(0, np.int64) if single else selected
     placed = run.system.fusion in _PLACED and question.reference.unit == "frames"
     with PlaceMemory.create(
         ":memory:",
@@ -122,7 +122,9 @@ def localize_run(
         )
         seconds = time.perf_counter() - started
     number = {int(row): i for i, row in enumerate(question.rows)}
-    of_place = {_place(question.reference, int(row), placed).id: number[int(row)] for row in kept}
+    of_place = {
+        _place(question.reference, int(row), placed).id: number[int(row)] for row in selected
+    }
     limits = None
     if single:
         limits = (np.arange(len(estimates)) + 1 - settings.window - settings.exclusion).clip(0)
@@ -203,10 +205,10 @@ def _answers(
     )  # fmt: skip
 
 
-def _searched(described: TraverseDescriptors) -> tuple[Vectors, Vectors | None, int]:
-    """Rows (N, D) that are searched, sequences (N, Ds) that end at them, and the first known row.
+def _rows_to_search(described: TraverseDescriptors) -> tuple[Vectors, Vectors | None, int]:
+    """Rows (N, D) to search, sequences (N, Ds) that end at them, and the first known row.
 
-    Where frames have no descriptors of their own, the sequences stand for them, and frames before
+    Where frames have no descriptors of their own, the sequences take their place, and frames before
     the first whole window have none. Sequences are NaN where there is none.
     """
     sequences, count = described.sequences, len(described)
@@ -223,12 +225,12 @@ def _searched(described: TraverseDescriptors) -> tuple[Vectors, Vectors | None, 
 
 def _key_rows(rows: Rows, descriptors: Vectors, threshold: float) -> Rows:
     """Rows of the map that are key frames."""
-    keys, kept = KeyFrames(threshold), []
+    keys, selected = KeyFrames(threshold), []
     for row in rows.tolist():
         if keys.is_key(descriptors[row]):
-            keys.keep(descriptors[row])
-            kept.append(row)
-    return np.array(kept, np.int64)
+            keys.set_reference(descriptors[row])
+            selected.append(row)
+    return np.array(selected, np.int64)
 
 
 def _matcher(run: Run, reference: TraverseDescriptors) -> matching.Matcher | None:
@@ -241,7 +243,7 @@ def _matcher(run: Run, reference: TraverseDescriptors) -> matching.Matcher | Non
 
 
 def _place(traverse: Traverse, row: int, placed: bool) -> Place:
-    """A place of the map; positions stand for a pose that a frame does not have.
+    """A place of the map; where a frame has no pose, one is made of its position.
 
     Positions in frames are on a line, one metre a frame, for methods that need positions.
     """

@@ -28,7 +28,7 @@ from placememory.metrics import GroundTruth
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run, complete: what is in here decides its result.
+    """One run, complete: its result depends on nothing else.
 
     Attributes:
         dataset_name: Name the data set has in the evaluation.
@@ -140,7 +140,7 @@ def read_traverse(dataset: DatasetConfig, split: str) -> Traverse:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """What a run is asked: a map, queries and the truth.
+    """The task of a run: a map, queries and the ground truth.
 
     Attributes:
         reference: Traverse of the map.
@@ -190,7 +190,9 @@ def truth_of(
         InputError: The list of correct places cannot be read, or names other images.
     """
     if dataset.positives is not None:
-        return GroundTruth.from_positives(_listed(dataset, query, reference), len(reference))
+        return GroundTruth.from_positives(
+            _read_positives(dataset, query, reference), len(reference)
+        )
     limit = dataset.radius if radius is None else radius
     if dataset.heading is not None and query.unit == "m":
         true, places = ([frame.pose for frame in part.frames] for part in (query, reference))
@@ -204,7 +206,9 @@ def truth_of(
     )
 
 
-def _listed(dataset: DatasetConfig, query: Traverse, reference: Traverse) -> list[list[int]]:
+def _read_positives(
+    dataset: DatasetConfig, query: Traverse, reference: Traverse
+) -> list[list[int]]:
     assert dataset.positives is not None
     listed = dataset.positives
     root = dataset.root if dataset.root.is_dir() else dataset.root.parent

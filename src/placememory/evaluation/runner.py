@@ -24,11 +24,11 @@ from placememory.evaluation.config import (
     read_evaluation,
 )
 from placememory.evaluation.describe import (
-    Described,
+    CachedTraverse,
     TraverseDescriptors,
     describe,
     fit_on,
-    read_described,
+    read_descriptors,
 )
 from placememory.evaluation.online import Answers, localize_run
 from placememory.evaluation.output import is_done, write_run, write_windows
@@ -81,7 +81,7 @@ class Pass:
 
     @property
     def key(self) -> str:
-        """What tells passes apart; those of one encoder stand together when sorted."""
+        """Key that differs between passes; those of one encoder are adjacent when sorted."""
         windows = "" if self.windows is None else self.windows.model_dump_json()
         parts = (self.encoder.model_dump_json(), self.dataset.model_dump_json(), self.fit)
         return "|".join((*parts, self.split, windows))
@@ -98,7 +98,7 @@ def evaluate(
     answer: Answerer = localize_run,
     progress: TitledProgress | None = None,
 ) -> EvaluationTable:
-    """Run what is not done; a run that fails does not stop the others.
+    """Do the runs that are not done yet; one that fails does not stop the others.
 
     Args:
         evaluation: What to run, or a YAML file that says it.
@@ -163,7 +163,7 @@ def describe_pass(
     *,
     fresh: bool = False,
     progress: TitledProgress | None = None,
-) -> Described:
+) -> CachedTraverse:
     """Describe a traverse, as far as the cache does not hold it.
 
     Raises:
@@ -222,11 +222,11 @@ def _describe_all(
     *,
     fresh: bool,
     progress: TitledProgress | None,
-) -> dict[str, Described | str]:
+) -> dict[str, CachedTraverse | str]:
     """Describe all traverses into the cache: where they are, or the error, by key."""
     if len(devices) == 1:
         return {one.key: _try(one, cache, devices[0], fresh, progress) for one in passes}
-    found: dict[str, Described | str] = {}
+    found: dict[str, CachedTraverse | str] = {}
     with ProcessPoolExecutor(len(devices), mp_context=get_context("spawn")) as pool:
         waiting = {
             pool.submit(_try, one, cache, devices[i % len(devices)], fresh, None): one
@@ -241,20 +241,20 @@ def _describe_all(
 
 def _try(
     one: Pass, cache: Path, device: str, fresh: bool, progress: TitledProgress | None
-) -> Described | str:
+) -> CachedTraverse | str:
     try:
         return describe_pass(one, cache, device, fresh=fresh, progress=progress)
     except PlaceMemoryError as error:
         return f"{one.title}: {error}"
 
 
-def _failures(run: Run, found: dict[str, Described | str]) -> list[str]:
+def _failures(run: Run, found: dict[str, CachedTraverse | str]) -> list[str]:
     return [error for one in passes_of(run) if isinstance(error := found[one.key], str)]
 
 
 def _do(
     run: Run,
-    described: dict[str, Described | str],
+    described: dict[str, CachedTraverse | str],
     output: Path,
     figures: bool,
     answer: Answerer,
@@ -288,17 +288,19 @@ def _both(passes: list[Pass]) -> list[Pass]:
     return [passes[0], passes[-1]]
 
 
-def _place_of(one: Pass, described: dict[str, Described | str]) -> Described:
+def _place_of(one: Pass, described: dict[str, CachedTraverse | str]) -> CachedTraverse:
     where = described[one.key]
-    assert isinstance(where, Described)
+    assert isinstance(where, CachedTraverse)
     return where
 
 
-def _read_split(run: Run, split: str, described: dict[str, Described | str]) -> TraverseDescriptors:
+def _read_split(
+    run: Run, split: str, described: dict[str, CachedTraverse | str]
+) -> TraverseDescriptors:
     """Frame descriptors of the frame encoder with the sequences of the sequence encoder."""
     frames = read_traverse(run.dataset, split).frames
     found = {
-        one.encoder.model_dump_json(): read_described(_place_of(one, described), frames)
+        one.encoder.model_dump_json(): read_descriptors(_place_of(one, described), frames)
         for one in passes_of(run)
         if one.split == split
     }
@@ -341,7 +343,7 @@ def _each(
 
 @contextmanager
 def _cache_folder(folder: Path | None) -> Iterator[Path]:
-    """Folder of the cache; one that vanishes where nothing is to be kept."""
+    """Folder of the cache; a temporary one without a cache."""
     if folder is not None:
         yield folder
         return

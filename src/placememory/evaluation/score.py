@@ -128,7 +128,7 @@ class Scores:
             windows.update(*self._windows(), truth)
             found["correspondence"] = windows.compute()
         if answers.beliefs is not None:
-            found["located"] = self._located()
+            found["located"] = self._score_located()
         if question.query.unit == "m":
             found["errors"] = self._errors(frames)
         return found
@@ -158,7 +158,7 @@ class Scores:
         paths, windows = zip(*used, strict=True)
         return np.stack(paths), np.stack(windows)
 
-    def _located(self) -> Any:
+    def _score_located(self) -> Any:
         answers, metric = self.answers, LocatedFrames(self.question.truth.rule)
         assert answers.beliefs is not None
         for i, belief in enumerate(answers.beliefs):
@@ -197,10 +197,10 @@ def _windows_correct(answers: Answers, truth: GroundTruth, *, strict: bool) -> B
     """(M,) whether all, or any, of the matched rows are correct for some frame of the window."""
     correct = np.zeros(len(answers), np.bool_)
     for i, path, frames in answers.paths:
-        asked = frames[frames >= 0]
-        if len(asked):
-            pairs = np.broadcast_to(path, (len(asked), len(path)))
-            near = truth.correct(pairs, asked).any(axis=0)
+        valid = frames[frames >= 0]
+        if len(valid):
+            pairs = np.broadcast_to(path, (len(valid), len(path)))
+            near = truth.correct(pairs, valid).any(axis=0)
             correct[i] = near.all() if strict else near.any()
     return correct
 

@@ -46,7 +46,7 @@ class RunSummary:
 
     @property
     def question(self) -> tuple[str, str, str, float, str]:
-        """What was asked, whoever answers: data set, pair, radius and ground truth."""
+        """Data set, pair, radius and ground truth, without the system."""
         pair, settings = self.config["pair"], self.config["settings"]
         reference = pair["reference"] or pair["query"]
         dataset = self.config["dataset"]

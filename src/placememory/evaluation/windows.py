@@ -13,7 +13,7 @@ from placememory.datasets import Traverse
 from placememory.encoders import Encoder
 from placememory.encoders.pca import principal_components
 from placememory.errors import InputError
-from placememory.evaluation.describe import Described, describe, read_described
+from placememory.evaluation.describe import CachedTraverse, describe, read_descriptors
 from placememory.evaluation.plan import Question, Run
 from placememory.frames import Frame
 from placememory.memory.search import nearest
@@ -69,7 +69,7 @@ def describe_windows(
     *,
     fresh: bool = False,
     progress: Progress | None = None,
-) -> Described:
+) -> CachedTraverse:
     """Describe windows into the cache, each frame through the network once.
 
     Windows that follow each other share all frames but one, so runs of them are streamed, from the
@@ -86,7 +86,7 @@ def describe_windows(
     return where
 
 
-def read_windows(where: Described, traverse: Traverse, windows: SequenceWindows) -> Vectors:
+def read_windows(where: CachedTraverse, traverse: Traverse, windows: SequenceWindows) -> Vectors:
     """Descriptors (W, Ds) of windows out of the cache.
 
     Image encoders are pooled: the mean of the frames' descriptors, brought to unit length.
@@ -97,7 +97,7 @@ def read_windows(where: Described, traverse: Traverse, windows: SequenceWindows)
     length, parts = windows.frames.shape[1], []
     streams, turned = _streams(traverse, windows)
     for frames in streams:
-        found = read_described(where, frames)
+        found = read_descriptors(where, frames)
         if where.length > 1 and found.sequences is not None:
             parts.append(found.sequences[~np.isnan(found.sequences[:, 0])])
         elif found.descriptors is not None:
@@ -159,16 +159,16 @@ def retrieve_windows(
         reference: (W, Ds) descriptors of the windows of the reference.
         query: (Q, Ds) of the query's.
     """
-    known, asked = windows_of_run(run, question)
+    database, queries = windows_of_run(run, question)
     if run.encoder.pca is not None:
         reference, query = reduce_to(run.encoder.pca, reference, query)
-    found = Retrieved(asked, known, *nearest(reference, query, KS[-1]))
+    found = Retrieved(queries, database, *nearest(reference, query, KS[-1]))
     settings = run.settings
     results: dict[str, RecallResult] = {}
     truths = {
         strategy: sequence_truth(
-            asked,
-            known,
+            queries,
+            database,
             question.query.positions,
             question.reference.positions,
             radius=run.dataset.radius,
@@ -193,7 +193,7 @@ def windows_of_run(run: Run, question: Question) -> tuple[SequenceWindows, Seque
         InputError: A traverse has none.
     """
     settings = run.settings
-    known, asked = (
+    database, queries = (
         windows_of(
             traverse,
             settings.window,
@@ -203,7 +203,7 @@ def windows_of_run(run: Run, question: Question) -> tuple[SequenceWindows, Seque
         )
         for traverse in (question.reference, question.query)
     )
-    return known, asked
+    return database, queries
 
 
 def _streams(traverse: Traverse, windows: SequenceWindows) -> tuple[list[list[Frame]], bool]:

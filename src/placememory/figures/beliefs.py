@@ -19,7 +19,7 @@ from placememory.figures.style import (
     VERDICT_MARKERS,
     headline,
     legend_below,
-    styled,
+    with_style,
 )
 from placememory.localization.estimate import Estimate
 from placememory.maps import OccupancyGrid
@@ -29,7 +29,7 @@ from placememory.metrics import Outcome
 _SIZE = 34.0
 
 
-@styled
+@with_style
 def draw_beliefs(
     estimates: Sequence[Estimate],
     places: Sequence[Place] = (),

@@ -111,7 +111,7 @@ def _colours(grid: OccupancyGrid) -> NDArray[np.uint8]:
 
 def _view(grid: OccupancyGrid | None, points: Points) -> tuple[Points, Points]:
     """Lower left and upper right corner of what to show, (2,) metres each."""
-    shown = points if grid is None else np.concatenate([points, _mapped(grid)])
+    shown = points if grid is None else np.concatenate([points, _content_corners(grid)])
     if len(shown) == 0:
         shown = np.zeros((1, 2))
     low, high = shown.min(axis=0), shown.max(axis=0)
@@ -122,7 +122,7 @@ def _view(grid: OccupancyGrid | None, points: Points) -> tuple[Points, Points]:
     return low - missing / 2, high + missing / 2
 
 
-def _mapped(grid: OccupancyGrid) -> Points:
+def _content_corners(grid: OccupancyGrid) -> Points:
     """(4 or 0, 2) corners, in metres, of the map without the plain margin round it."""
     rows, columns = np.nonzero(grid.image != grid.image[0, 0])
     if len(rows) == 0:

@@ -24,7 +24,7 @@ from placememory.figures.style import (
     place_label,
     plain,
     shorten,
-    styled,
+    with_style,
 )
 from placememory.localization.estimate import Estimate
 from placememory.maps import OccupancyGrid
@@ -74,7 +74,7 @@ _LARGEST, _SMALLEST, _STAR = 9.0, 6.0, 9.0  # radii in points
 _BESIDE = 3.3
 
 
-@styled
+@with_style
 def draw_matches(
     estimate: Estimate,
     places: Sequence[Place],

@@ -1,4 +1,4 @@
-"""What the answers of a run are worth, as figures and pages colour and count them."""
+"""Outcomes of the answers of a run, as figures and pages colour and count them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def judge(
 
     Args:
         estimates: With the true pose in ``frame.pose``, where known.
-        places: All places of the memory, which tell whether a frame is on the map; where none has
+        places: All places of the memory, to decide whether a frame is on the map; where none has
             a pose, every frame counts as on it.
         radius: Metres within which an answer is correct; ``None`` judges nothing.
         heading: Degrees within which its rotation must be, too.
@@ -59,7 +59,11 @@ def judge_candidates(
     estimate: Estimate, radius: float | None, heading: float | None = None
 ) -> list[bool | None]:
     """Whether each candidate is correct; ``None`` where that cannot be told."""
-    return [None] * len(estimate.candidates) if radius is None else estimate.rights(radius, heading)
+    return (
+        [None] * len(estimate.candidates)
+        if radius is None
+        else estimate.judge_candidates(radius, heading)
+    )
 
 
 def error(true: Pose | None, found: Pose | None) -> float | None:

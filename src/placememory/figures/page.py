@@ -73,7 +73,7 @@ def write_page(
         notes: Paragraphs below the table, such as the protocol.
         figures: Caption and figure, or caption and the bytes of a PNG file.
         estimates: The frames.
-        places: All places of the memory; they tell wrong from off the map.
+        places: All places of the memory, to distinguish wrong from off the map.
         image_of: The image of a place (see :func:`images_of`).
         radius: Metres within which an answer is correct; ``None`` judges nothing.
         heading: Degrees within which its rotation must be, too.
@@ -245,7 +245,7 @@ def _cards(
     radius: float | None,
     heading: float | None,
 ) -> Iterator[dict[str, Any]]:
-    """What the template shows of each frame; images are smaller where there are many."""
+    """Values for the template, frame by frame; images are smaller where there are many."""
     known = {place.id: place for place in places}
     largest = round(_LARGEST * min(1.0, math.sqrt(_CROWD / max(1, len(judged)))))
     longest = max(_SMALLEST, largest)
@@ -268,13 +268,13 @@ def _cards(
         }
 
 
-def _matches(estimate: Estimate, known: dict[tuple[str, int], Place]) -> list[tuple[str, Place]]:
+def _matches(estimate: Estimate, by_id: dict[tuple[str, int], Place]) -> list[tuple[str, Place]]:
     """The place of the best hypothesis, and the best candidate where it is another one."""
     best = None if estimate.best is None else estimate.best.place
     if estimate.belief is None:
         return [] if best is None else [("Best match", best)]
     first = estimate.belief.best
-    likely = None if first is None else known.get(first.place)
+    likely = None if first is None else by_id.get(first.place)
     shown = [] if likely is None else [("Most likely place", likely)]
     if best is not None and (likely is None or best.id != likely.id):
         shown.append(("Best of this frame alone", best))

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say."""
+"""Reliability diagram: predicted probabilities against the share that is correct."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from placememory.figures.style import LINE, headline, new_figure, styled
+from placememory.figures.style import LINE, headline, new_figure, with_style
 from placememory.metrics.located import LocatedResult
 
 _COLOURS = ("#7b8794", "#0072b2", "#d55e00", "#009e73")
 _LARGEST, _SMALLEST = 260.0, 12.0  # area of a mark in square points
 
 
-@styled
+@with_style
 def draw_reliability(results: Mapping[str, LocatedResult]) -> Figure:
     """Draw the share that is correct over the probability; a calibrated belief is on the diagonal.
 

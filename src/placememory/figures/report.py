@@ -104,7 +104,7 @@ def map_of(memory: PlaceMemory) -> OccupancyGrid | None:
 
 
 def located_rows(result: LocatedResult | None) -> list[Row]:
-    """Rows of a page's table: what the verdicts are worth.
+    """Rows of a page's table: how well the verdicts agree with the truth.
 
     Args:
         result: Of :class:`placememory.metrics.LocatedFrames`; ``None`` gives no rows.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from placememory.figures.style import headline, new_figure, styled
+from placememory.figures.style import headline, new_figure, with_style
 from placememory.metrics.result import MetricResult
 
 
-@styled
+@with_style
 def draw_result(result: MetricResult, *, title: str) -> Figure:
     """Draw what ``result.plot()`` draws, in the style of the other figures.
 

@@ -1,4 +1,4 @@
-"""How similar correct and wrong answers are: what a threshold would accept."""
+"""Similarities of correct and wrong answers, and the share a threshold would accept."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from placememory.figures.style import (
     LINE,
     MUTED,
     QUERY,
-    counted,
+    format_count,
     headline,
     new_figure,
-    styled,
+    with_style,
 )
 from placememory.localization.estimate import Estimate
 from placememory.memory import Place
@@ -33,7 +33,7 @@ _BINS = 30
 _ALL_TICKS = 12
 
 
-@styled
+@with_style
 def draw_scores(
     estimates: Sequence[Estimate],
     places: Sequence[Place] = (),
@@ -49,7 +49,7 @@ def draw_scores(
 
     Args:
         estimates: The run.
-        places: All places of the memory; they tell wrong from off the map.
+        places: All places of the memory, to distinguish wrong from off the map.
         radius: Metres within which an answer is correct; ``None`` judges nothing.
         heading: Degrees within which its rotation must be, too.
         title: First line.
@@ -77,7 +77,7 @@ def draw_scores(
     _draw_ranks(ranks, estimates)
     _draw_histogram(histogram, groups)
     _draw_accepted(accepted, groups)
-    headline(ranks, title, f"{counted(len(estimates), 'frame')}; by rank")
+    headline(ranks, title, f"{format_count(len(estimates), 'frame')}; by rank")
     rule = "" if radius is None else f"; correct is within {radius:g} m"
     headline(histogram, "", f"first answers{rule}")
     return figure

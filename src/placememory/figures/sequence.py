@@ -9,7 +9,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from placememory._types import Bools, Rows
-from placememory.figures.style import COLOURS, MARKERS, headline, legend_below, new_figure, styled
+from placememory.figures.style import (
+    COLOURS,
+    MARKERS,
+    headline,
+    legend_below,
+    new_figure,
+    with_style,
+)
 from placememory.metrics import Outcome
 
 _WORDS = {
@@ -20,7 +27,7 @@ _WORDS = {
 }
 
 
-@styled
+@with_style
 def draw_sequence(
     reference: Rows, correct: Bools, accepted: Bools, has_match: Bools, *, title: str
 ) -> Figure:

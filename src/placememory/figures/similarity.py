@@ -16,13 +16,13 @@ from numpy.typing import ArrayLike
 from placememory.errors import SettingError
 from placememory.figures.style import (
     MUTED,
-    counted,
+    format_count,
     headline,
     legend_below,
     new_figure,
     plain,
     shorten,
-    styled,
+    with_style,
 )
 from placememory.frames import Frame
 from placememory.memory import Place
@@ -32,7 +32,7 @@ _LEAST = 2.2
 _MOST_NAMES = 8
 
 
-@styled
+@with_style
 def draw_similarity(
     similarity: ArrayLike,
     *,
@@ -80,9 +80,7 @@ def draw_similarity(
     _number(axes, "y", frames)
     _split(axes, "x", places)
     _split(axes, "y", frames)
-    note = (
-        f"{counted(rows, 'frame').replace('frame', 'query frame')} by {counted(columns, 'place')}"
-    )
+    note = f"{format_count(rows, 'query frame')} by {format_count(columns, 'place')}"
     headline(axes, title, note)
     if radius is not None and frames is not None and places is not None:
         _draw_truth(axes, frames, places, radius)

@@ -12,7 +12,16 @@ from PIL import Image as PillowImage
 
 from placememory.errors import SettingError
 from placememory.figures.outcomes import error, judge, judge_candidates, metres
-from placememory.figures.style import COLOURS, INK, MUTED, QUERY, new_figure, plain, shorten, styled
+from placememory.figures.style import (
+    COLOURS,
+    INK,
+    MUTED,
+    QUERY,
+    new_figure,
+    plain,
+    shorten,
+    with_style,
+)
 from placememory.frames import Image
 from placememory.localization.estimate import Estimate
 from placememory.memory import Candidate, ImageOf, Place, read_image
@@ -24,7 +33,7 @@ _NAME = 28  # characters that fit above an image
 _PIXELS = 480
 
 
-@styled
+@with_style
 def draw_strips(
     estimates: Sequence[Estimate],
     image_of: ImageOf,

@@ -26,7 +26,7 @@ _Result = TypeVar("_Result")
 DPI = 150
 INK, MUTED, LINE, PALE = "#1f2933", "#5f6b77", "#a5afb9", "#c3cad1"
 QUERY = "#0072b2"
-# Okabe and Ito's palette, told apart by colour-blind eyes; marks repeat what the colours say.
+# Okabe and Ito's palette, for colour-blind readers, too; marks repeat what the colours say.
 COLOURS = {
     Outcome.CORRECT: "#009e73",
     Outcome.WRONG: "#d55e00",
@@ -78,7 +78,7 @@ _RC: dict[Any, Any] = {
 }
 
 
-def styled(function: Callable[_Inputs, _Result]) -> Callable[_Inputs, _Result]:
+def with_style(function: Callable[_Inputs, _Result]) -> Callable[_Inputs, _Result]:
     """Run a drawing function under the shared style, whatever the user's matplotlibrc says."""
 
     @functools.wraps(function)
@@ -127,7 +127,7 @@ def legend_below(axes: Axes, handles: list[object], columns: int, gap: float = 3
     )
 
 
-@styled
+@with_style
 def to_png(figure: Figure, *, dpi: float = DPI) -> bytes:
     """The figure as the bytes of a PNG file, the same for the same figure."""
     buffer = io.BytesIO()
@@ -164,8 +164,8 @@ def plain(text: str) -> str:
         'a\\$b\\$.png'
     """
     known = _drawable()
-    kept = "".join(c if c == "\n" or ord(c) in known else "?" for c in text)
-    return kept.replace("$", r"\$")
+    drawable = "".join(c if c == "\n" or ord(c) in known else "?" for c in text)
+    return drawable.replace("$", r"\$")
 
 
 @functools.cache
@@ -177,7 +177,7 @@ def _drawable() -> frozenset[int]:
 
 
 def shorten(name: str, length: int) -> str:
-    """Cut a long name in its middle; start and end tell most.
+    """Cut a long name in its middle; its start and end are kept.
 
     Example:
         >>> shorten("vertex_005_000034_1751340273862754844.png", 24)
@@ -198,11 +198,11 @@ def place_label(place: Place, length: int = 26) -> str:
     return shorten(place.name, length)
 
 
-def counted(count: int, noun: str) -> str:
-    """A count with its noun.
+def format_count(count: int, noun: str) -> str:
+    """Format a count with its noun.
 
     Example:
-        >>> counted(1, "place"), counted(1200, "place")
+        >>> format_count(1, "place"), format_count(1200, "place")
         ('1 place', '1,200 places')
     """
     return f"{count:,} {noun}" + ("" if count == 1 else "s")

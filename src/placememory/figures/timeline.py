@@ -1,4 +1,4 @@
-"""An online run over time: how probable its best hypothesis was, and what the verdict was."""
+"""An online run over time: probability of the best hypothesis, and the verdict."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from placememory.figures.style import (
     headline,
     legend_below,
     new_figure,
-    styled,
+    with_style,
 )
 from placememory.localization.estimate import Estimate
 from placememory.memory import Place
@@ -28,7 +28,7 @@ from placememory.metrics import Outcome
 _SHADE = "#e8ebee"
 
 
-@styled
+@with_style
 def draw_timeline(
     estimates: Sequence[Estimate], places: Sequence[Place] = (), *, radius: float | None = None
 ) -> Figure:

@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from placememory.figures.style import INK, LINE, MUTED, QUERY, headline, new_figure, styled
+from placememory.figures.style import INK, LINE, MUTED, QUERY, headline, new_figure, with_style
 
 _ORANGE = "#d55e00"
 _SMOOTHED = 0.05  # of all steps: width of the running mean
 
 
-@styled
+@with_style
 def draw_training(lines: Sequence[Mapping[str, Any]], name: str = "") -> Figure:
     """Loss and share of active triplets, recall with its intervals, and the learning rate.
 

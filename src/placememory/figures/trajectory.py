@@ -19,10 +19,10 @@ from placememory.figures.style import (
     INK,
     MARKERS,
     PALE,
-    counted,
+    format_count,
     headline,
     legend_below,
-    styled,
+    with_style,
 )
 from placememory.localization.estimate import Estimate
 from placememory.maps import OccupancyGrid
@@ -41,7 +41,7 @@ _SIZES = {Outcome.WRONG: 62.0, Outcome.OFF_MAP: 30.0}
 _SIZE = 20.0
 
 
-@styled
+@with_style
 def draw_trajectory(
     estimates: Sequence[Estimate],
     places: Sequence[Place] = (),
@@ -55,7 +55,7 @@ def draw_trajectory(
 
     Args:
         estimates: The run; queries without a true pose show their answer only.
-        places: All places of the memory, drawn in grey; they tell wrong from off the map.
+        places: All places of the memory, drawn in grey, to distinguish wrong from off the map.
         grid: The map under them.
         radius: Metres within which an answer is correct; ``None`` judges nothing.
         heading: Degrees within which its rotation must be, too.
@@ -168,7 +168,7 @@ def _note(
 ) -> str:
     counts = Counter(outcomes)
     judged = sum(counts[o] for o in (Outcome.CORRECT, Outcome.WRONG, Outcome.MISSED))
-    note = counted(len(estimates), "frame")
+    note = format_count(len(estimates), "frame")
     if judged and radius is not None:
         gate = "" if heading is None else f" and {heading:g} degrees"
         note += f"; {counts[Outcome.CORRECT]:,} of {judged:,} correct within {radius:g} m{gate}"

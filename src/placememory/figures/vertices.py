@@ -18,12 +18,12 @@ from placememory.figures.map import MapSheet, map_sheet, positions
 from placememory.figures.style import (
     COLOURS,
     INK,
-    counted,
+    format_count,
     headline,
     legend_below,
     plain,
     shorten,
-    styled,
+    with_style,
 )
 from placememory.maps import OccupancyGrid
 from placememory.memory import Place
@@ -33,7 +33,7 @@ _SESSION_COLOURS = ("Blues", "Oranges", "Greens", "Purples", "Greys", "Reds")
 _MOST_TICKS = 300
 
 
-@styled
+@with_style
 def draw_vertices(
     places: Sequence[Place],
     *,
@@ -78,7 +78,7 @@ def draw_vertices(
 
 
 def _note(known: int, total: int, sessions: int) -> str:
-    note = counted(total, "place") + (f", {sessions} sessions" if sessions > 1 else "")
+    note = format_count(total, "place") + (f", {sessions} sessions" if sessions > 1 else "")
     return note + (f"; {total - known:,} without a pose left out" if total > known else "")
 
 

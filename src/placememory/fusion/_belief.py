@@ -1,4 +1,4 @@
-"""Belief: what the fused frames say about where the robot is; and who says it, a Fusion."""
+"""Belief: where the robot is, according to several frames; Fusion: a method that updates it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one frame tells: its candidates, and how far the robot moved since the last frame."""
+"""The evidence of one frame: its candidates, and the motion since the last frame."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Evidence:
         column: (N,) the similarity of the frame to every place, where known.
         level: Centre and spread of the frame's similarities to the whole map, where known without
             the column (a search engine that gives K candidates only), or where the column was
-            weighed since.
+            changed since.
         match_rows: (M,) int64, rows that a sequence matcher found for this frame, best first.
         match_scores: (M,) float64, their scores of the kind ``relative``: 0 same, 1 look-alike.
         stamp: Seconds; ``None`` if unknown.
@@ -87,7 +87,7 @@ class Evidence:
         two deviations, the standard one and the scaled median absolute one: the first alone
         shrinks true matches where the map is small, the second alone inflates chance ones where
         places are alike. Without column, the lowest candidate and the mean excess over it, which
-        cannot tell a frame off the map from one on it.
+        cannot distinguish a frame off the map from one on it.
         """
         if self.level is not None:
             return self.level
@@ -147,7 +147,9 @@ def _finite(name: str, values: ArrayLike) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Odometry:
-    """Motion since the frame before, in the robot's frame of then: x forward, y left (REP-103).
+    """Motion since the frame before, in the robot's frame at that time; x forward, y left.
+
+    Axes are those of REP-103.
 
     Attributes:
         dx: Metres forward.
@@ -161,7 +163,7 @@ class Odometry:
 
     Example:
         >>> turn = Odometry(1.0, 0.0, math.pi / 2)
-        >>> square = turn.then(turn).then(turn).then(turn)
+        >>> square = turn.compose(turn).compose(turn).compose(turn)
         >>> abs(round(square.dx, 6)), abs(round(square.dy, 6)), abs(round(square.dyaw, 6))
         (0.0, 0.0, 0.0)
     """
@@ -201,8 +203,8 @@ class Odometry:
             std_yaw,
         )
 
-    def then(self, later: Odometry) -> Odometry:
-        """Both motions as one; variances add."""
+    def compose(self, later: Odometry) -> Odometry:
+        """Both motions, one after the other, as one; variances add."""
         cosine, sine = math.cos(self.dyaw), math.sin(self.dyaw)
         return Odometry(
             self.dx + cosine * later.dx - sine * later.dy,

@@ -21,10 +21,10 @@ class Modes:
     def __init__(self, table: PlaceTable, index: NearIndex, radius: float, reach: int) -> None:
         self._table, self._index = table, index
         self._radius, self._reach = radius, reach
-        self._posed = table.posed
+        self._has_position = table.has_position
 
     def find(self, mass: Floats, most: int, least: float = 1e-3) -> list[tuple[int, float, Rows]]:
-        """Row that stands for it, mass within the radius, rows within it; heaviest first.
+        """Row of its peak, mass within the radius, rows within it; heaviest first.
 
         Peaks are more than two radii apart; after the first, those below ``least`` of it are left
         out.
@@ -33,14 +33,14 @@ class Modes:
         found: list[tuple[int, float, Rows]] = []
         for _ in range(most):
             row = int(np.argmax(left))
-            if not self._posed[row]:
+            if not self._has_position[row]:
                 row = self._middle(left, row)
             members, around = self._around(left, row)
             inside = left[members]
             total = float(inside.sum())
             if total <= 0.0 or (found and total < least * found[0][1]):
                 break
-            peak = int(members[np.argmax(inside)]) if self._posed[row] else row
+            peak = int(members[np.argmax(inside)]) if self._has_position[row] else row
             found.append((peak, total, members))
             left[around] = 0.0
         return sorted(found, key=lambda mode: (-round(mode[1], 12), mode[0]))
@@ -53,7 +53,7 @@ class Modes:
 
     def _around(self, mass: Floats, row: int) -> tuple[Rows, Rows]:
         """Rows within the radius of the mode at a row, and within two of them."""
-        if not self._posed[row]:
+        if not self._has_position[row]:
             return self._run(row, self._reach), self._run(row, 2 * self._reach)
         centre = self._table.positions[row]
         rows = self._index.within(centre, 4 * self._radius)
@@ -74,5 +74,5 @@ class Modes:
         near = np.arange(max(0, row - reach), min(len(self._table), row + reach + 1))
         same = self._table.session[near] == self._table.session[row]
         steps = np.abs(self._table.order[near] - self._table.order[row])
-        result: Rows = near[same & (steps <= reach) & ~self._posed[near]]
+        result: Rows = near[same & (steps <= reach) & ~self._has_position[near]]
         return result

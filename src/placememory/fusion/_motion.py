@@ -103,7 +103,7 @@ def pose_of(
 
 
 class Clock:
-    """Stamps of the frames: refuses those out of order, tells how many usual steps passed.
+    """Stamps of the frames: refuses those out of order, counts the usual steps between them.
 
     Example:
         >>> clock = Clock()
@@ -151,7 +151,7 @@ _PAIRS = 60_000
 
 
 class OdometryMotion:
-    """Mass of each place goes to the places near where the motion leads from it.
+    """Moves the mass of each place to the places near the end of the motion.
 
     The share of place j is exp(-d^2 / 2 s^2) exp(-a^2 / 2 r^2), with the distance d and the angle
     a between j and the moved pose, s^2 = std_xy^2 + (slack spacing)^2 and r^2 = std_yaw^2 +
@@ -180,13 +180,13 @@ class OdometryMotion:
         """Whether a motion is long enough to change places: half a spacing, or 15 degrees."""
         return motion.distance >= 0.5 * self._spacing or abs(motion.dyaw) >= math.radians(15.0)
 
-    def share_moved(self, motion: Odometry) -> float:
-        """0 to 1: how much of half a spacing, or of 15 degrees, the robot moved."""
+    def motion_share(self, motion: Odometry) -> float:
+        """0 to 1: the motion as a share of half a spacing, or of 15 degrees."""
         turn = abs(motion.dyaw) / math.radians(15.0)
         return min(1.0, max(motion.distance / (0.5 * self._spacing), turn))
 
     def predict(self, mass: Floats, motion: Odometry) -> Floats:
-        """Mass (N,) of posed places after the motion; what is missing has left the map."""
+        """Mass (N,) of places with a position after the motion; the rest to 1 has left the map."""
         active = self._active(mass)
         result = mass.copy()
         result[active] = 0.0
@@ -254,10 +254,10 @@ class OrderMotion:
         memory: float,
     ) -> None:
         self._steps = np.arange(-max_step, max_step + 1, dtype=np.int64)
-        self._keep = 1.0 - 1.0 / memory
+        self._decay = 1.0 - 1.0 / memory
         self._prior = _prior(self._steps)
         self.runs = Runs(table)
-        self._leaving = [self.runs.leaving(step) for step in self._steps.tolist()]
+        self._leaving = [self.runs.find_leaving(step) for step in self._steps.tolist()]
         self._cross = cross
         self._links = _links(table, index, max_step)
         self.reset()
@@ -305,7 +305,7 @@ class OrderMotion:
             on = float(before.sum())
             rows = on**2 / max(float((before**2).sum()), 1e-300)  # that the mass is spread over
             sure = on * min(1.0, self._steps[-1] / rows)
-            counts = self._keep * (self._counts - 4.0 * self._prior) + found / total * sure
+            counts = self._decay * (self._counts - 4.0 * self._prior) + found / total * sure
             self._counts = counts + 4.0 * self._prior
 
 

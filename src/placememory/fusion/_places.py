@@ -19,7 +19,7 @@ PlaceId = tuple[str, int]
 
 
 class PlaceLike(Protocol):
-    """What is asked of a place; :class:`placememory.memory.Place` is one."""
+    """Attributes that a place needs; :class:`placememory.memory.Place` has them."""
 
     @property
     def session(self) -> str:
@@ -131,7 +131,7 @@ class PlaceTable:
         return len(self.positions)
 
     @property
-    def posed(self) -> NDArray[np.bool_]:
+    def has_position(self) -> NDArray[np.bool_]:
         """(N,) bool: whether the position is known."""
         return ~np.isnan(self.positions[:, 0])
 
@@ -179,7 +179,7 @@ class Runs:
 
     A run ends where its session does, and where it has a gap: five times the usual step, in metres
     where positions are known, else in order. A robot that goes on past an end still sees the last
-    place, so that place alone cannot tell; the steps beyond stand for where the robot is then.
+    place, so that place alone does not say where the robot is; the steps beyond do.
     Runs of five places or fewer have none.
 
     Args:
@@ -205,8 +205,8 @@ class Runs:
         self._beyond = np.concatenate(((before - steps).ravel(), (behind + steps).ravel()))
         self._start, self._stop = (np.repeat(edge, length + 2 * extra) for edge in (start, stop))
 
-    def leaving(self, step: int) -> Rows:
-        """What a step takes out of its run."""
+    def find_leaving(self, step: int) -> Rows:
+        """Rows that a step leads out of their run."""
         goal = np.arange(len(self._start)) + step
         return np.flatnonzero((goal < self._start) | (goal > self._stop))
 
@@ -216,9 +216,9 @@ class Runs:
         result[self._place], result[self._beyond] = mass, beyond
         return result
 
-    def split(self, joined: Floats) -> tuple[Floats, Floats]:
-        """The inverse."""
-        return joined[self._place], joined[self._beyond]
+    def split(self, combined: Floats) -> tuple[Floats, Floats]:
+        """The inverse of :meth:`join`."""
+        return combined[self._place], combined[self._beyond]
 
     def nats(self, places: Floats, off_map: float) -> Floats:
         """(B,) of a frame beyond ends: from those of the end to those off the map, by the depth."""
@@ -277,17 +277,17 @@ class NearIndex:
             Three arrays (P,): number of the point, row of the place, metres between them, in the
             order of points and rows.
         """
-        asked = np.flatnonzero(~np.isnan(points[:, 0]))
-        if self._tree is None or not len(asked):
+        valid = np.flatnonzero(~np.isnan(points[:, 0]))
+        if self._tree is None or not len(valid):
             return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
         if most is not None:
-            counts = self._tree.query_ball_point(points[asked], radius, return_length=True)
-            asked = asked[np.cumsum(counts) <= most]
-        found = cKDTree(points[asked]).sparse_distance_matrix(
+            counts = self._tree.query_ball_point(points[valid], radius, return_length=True)
+            valid = valid[np.cumsum(counts) <= most]
+        found = cKDTree(points[valid]).sparse_distance_matrix(
             self._tree, radius, output_type="ndarray"
         )
         found = found[np.lexsort((found["j"], found["i"]))]
-        return asked[found["i"]], self._known[found["j"]], found["v"]
+        return valid[found["i"]], self._known[found["j"]], found["v"]
 
 
 def spread_evenly(table: PlaceTable, index: NearIndex) -> Floats:

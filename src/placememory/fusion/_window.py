@@ -1,4 +1,4 @@
-"""What the window methods share: the last frames' votes, moved to where the robot is now."""
+"""Shared by the window methods: the last frames' votes, moved to where the robot is now."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ class VoteWindow:
         return Votes(rows, weights[best], place, yaw, np.ones(len(rows)))
 
     @property
-    def weighed(self) -> int:
-        """Frames in the window that have votes."""
+    def voting_frames(self) -> int:
+        """How many frames of the window have votes."""
         return sum(1 for votes in self.frames if len(votes.rows))
 
     def flat(self) -> tuple[Votes, Rows]:
@@ -160,7 +160,7 @@ def believe(
     **extra: float | None,
 ) -> Belief:
     """The belief of a window method; hypotheses best first with their scores and supports."""
-    frames = window.weighed
+    frames = window.voting_frames
     if not hypotheses or scores[0] <= 0:
         early: Verdict = "warming-up" if len(window.frames) < rule.warm_up else "unknown"
         return Belief(early, (), 0.0, 0.0, None, frames)
@@ -205,7 +205,7 @@ def find_clusters(
     tie: Rows,
     most: int = 5,
 ) -> list[Cluster]:
-    """Take the vote whose neighbourhood has the highest score, drop what is alike, repeat.
+    """Take the vote whose neighbourhood has the highest score, drop the votes near it, repeat.
 
     Args:
         near: (V, V) bool: whether the vote of a column counts for that of a row.

@@ -97,7 +97,7 @@ class Bayes:
         table = places.take(self._chain)
         index = NearIndex(table.positions)
         self._table = table
-        self._posed = table.posed
+        self._has_position = table.has_position
         self._modes = Modes(table, index, radius, reach)
         self._order = OrderMotion(table, index, max_step=max_step, cross=cross, memory=speed_memory)
         self._odometry = OdometryMotion(table, index, slack=slack, turn=turn)
@@ -116,7 +116,7 @@ class Bayes:
         self._beyond = np.zeros(len(self._close))
         self._off = self._start
         self._pending = _STILL
-        self._moved = 1.0  # since the last evidence, in parts of what makes a view a new one
+        self._motion = 1.0  # since the last evidence, in parts of what makes a view a new one
         self._frames = 0
         self._order.reset()
 
@@ -136,7 +136,7 @@ class Bayes:
         along = self._move(steps, odometry)
         nats = self.observation.of_frame(evidence, len(self.places))[self._chain]
         if nats.any():
-            trust = max(self._still, min(1.0, self._moved))
+            trust = max(self._still, min(1.0, self._motion))
             level = self.observation.off_map_level
             likelihood = np.exp(trust * nats)
             self._mass = self._mass * likelihood
@@ -144,31 +144,31 @@ class Bayes:
             self._off *= math.exp(trust * level)
             if along:
                 self._order.learn(before, likelihood)
-            self._moved, self._frames = 0.0, self._frames + 1
+            self._motion, self._frames = 0.0, self._frames + 1
         total = self._on() + self._off
         self._mass, self._beyond = self._mass / total, self._beyond / total
         self._off /= total
         return self._belief()
 
     def _move(self, steps: int, odometry: Odometry | None) -> bool:
-        """Predict; tells whether it was one step along the order, from which speed is learned."""
+        """Predict; true if it was one step along the order, from which the speed is learned."""
         if odometry is None:
             for _ in range(steps):
                 total = self._on()
                 self._mass, self._beyond = self._order.predict(self._mass, self._beyond)
                 self._off += max(0.0, total - self._on())
                 self._pass(1.0)
-            self._moved += float(steps)
+            self._motion += float(steps)
             self._pending = _STILL
             return steps == 1
-        if self._posed.any():  # odometry tells itself what lies beyond
+        if self._has_position.any():  # with odometry the steps beyond the ends are not needed
             (self._mass, self._off), self._beyond = self._shares(), 0.0 * self._beyond
-        self._pending = self._pending.then(odometry)
-        share = self._odometry.share_moved(odometry)
-        self._moved += share
+        self._pending = self._pending.compose(odometry)
+        share = self._odometry.motion_share(odometry)
+        self._motion += share
         if self._odometry.is_enough(self._pending):
             total = self._on()
-            posed = np.where(self._posed, self._mass, 0.0)
+            posed = np.where(self._has_position, self._mass, 0.0)
             rest = self._mass - posed
             self._mass = self._odometry.predict(posed, self._pending)
             if rest.any() or self._beyond.any():
@@ -193,7 +193,7 @@ class Bayes:
         return float(self._mass.sum()) + float(self._beyond.sum())
 
     def _shares(self) -> tuple[Floats, float]:
-        """Mass of the places, each end with what is right beyond it; and that off the map."""
+        """Mass of the places, each end with the mass close beyond it; and the mass off the map."""
         close = np.where(self._close, self._beyond, 0.0)
         mass = self._mass + np.bincount(self._order.runs.end, close, len(self._mass))
         return mass, self._off + float((self._beyond - close).sum())
@@ -220,18 +220,20 @@ class Bayes:
             entropy=max(0.0, float(-(states @ np.log(states)))),
         )
 
-    def _verdict(self, probability: float, ambiguity: float, named: float, off: float) -> Verdict:
+    def _verdict(
+        self, probability: float, ambiguity: float, mode_mass: float, off: float
+    ) -> Verdict:
         if self._frames < self._warm_up:
             return "warming-up"
         if probability >= self._confident and ambiguity <= self._ratio:
             return "located"
-        return "unknown" if off >= 0.5 or named < 0.5 else "ambiguous"
+        return "unknown" if off >= 0.5 or mode_mass < 0.5 else "ambiguous"
 
     def _pose(
         self, members: Rows, weight: Floats
     ) -> tuple[tuple[float, ...] | None, float | None, Floats | None]:
-        """Mean pose of a mode with what the robot moved since, and its covariance."""
-        known = self._posed[members]
+        """Mean pose of a mode, moved by the odometry since, and its covariance."""
+        known = self._has_position[members]
         members, weight = members[known], weight[known]
         if not weight.any():
             return None, None, None

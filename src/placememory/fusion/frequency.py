@@ -78,8 +78,8 @@ class Frequency:
         self._window.push(evidence, odometry)
         votes, frame = self._window.flat()
         rows = self._rows_now(votes.rows, votes.positions)
-        kept = rows >= 0
-        rows, weights, frame = rows[kept], votes.weights[kept], frame[kept]
+        mask = rows >= 0
+        rows, weights, frame = rows[mask], votes.weights[mask], frame[mask]
         table = self._window.places
         apart = np.abs(table.order[rows, None] - table.order[rows])
         same_run = table.session[rows, None] == table.session[rows]
@@ -92,7 +92,7 @@ class Frequency:
             alike = np.where(posed, metres <= 2 * self.radius, alike)
         found = find_clusters(near, alike, weights, frame, by_support=True, tie=self._rank[rows])
         hypotheses = [
-            self._hypothesis(self._newest(c, rows, frame, votes.trust[kept]), c.support)
+            self._hypothesis(self._newest(c, rows, frame, votes.trust[mask]), c.support)
             for c in found
         ]
         return believe(

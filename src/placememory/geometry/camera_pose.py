@@ -180,13 +180,17 @@ def absolute_pose(
     found = _robust(flat, points - middle, camera.focal, threshold)
     if found is None:
         return None
-    matrix, kept = found
-    _, ways, counts = np.unique(ids[kept], return_inverse=True, return_counts=True)
+    matrix, inliers = found
+    _, ways, counts = np.unique(ids[inliers], return_inverse=True, return_counts=True)
     if len(counts) < least:
         return None
     rotation, position = matrix[:, :3].T, -matrix[:, :3].T @ matrix[:, 3]
     covariance, error = _spread(
-        flat[kept] / camera.focal, points[kept] - middle, rotation, position, 1.0 / counts[ways]
+        flat[inliers] / camera.focal,
+        points[inliers] - middle,
+        rotation,
+        position,
+        1.0 / counts[ways],
     )
     if covariance is None:
         return None

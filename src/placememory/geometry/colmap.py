@@ -51,8 +51,8 @@ class PosedModel:
     Args:
         images: With distinct names.
         read: The pixels of an image by its name, (H, W, 3) uint8 RGB.
-        shared: How many points an image shares with others, by name; ``None`` takes as neighbours
-            what is near and looks the same way.
+        count_shared: How many points an image shares with others, by name; ``None`` takes as
+            neighbours what is near and looks the same way.
 
     Raises:
         InputError: There are no images.
@@ -62,7 +62,7 @@ class PosedModel:
         self,
         images: Sequence[PosedImage],
         read: Callable[[str], Image],
-        shared: Callable[[str], Mapping[str, int]] | None = None,
+        count_shared: Callable[[str], Mapping[str, int]] | None = None,
     ) -> None:
         if not images:
             raise InputError("a model needs at least one image with a pose")
@@ -70,7 +70,7 @@ class PosedModel:
         self._names = [image.name for image in images]
         self._positions = np.array([image.position for image in images])
         self._ahead = np.array([image.rotation[:, 2] for image in images])
-        self._read, self._shared = read, shared
+        self._read, self._count_shared = read, count_shared
 
     @classmethod
     def open(cls, folder: Path | str, images: Path | str) -> PosedModel:
@@ -98,7 +98,7 @@ class PosedModel:
         if not registered:
             raise InputError(f"{folder}: the COLMAP model has no image with a pose")
         try:
-            posed = [_posed(model, image) for image in registered]
+            posed = [_to_posed_image(model, image) for image in registered]
         except SettingError as error:
             raise SettingError(f"{folder}: {error}") from error
         missing = [image.name for image in posed if not (root / image.name).is_file()]
@@ -156,21 +156,21 @@ class PosedModel:
             InputError: The model has no such image.
         """
         image = self[name]
-        kept = [image.position]
+        positions = [image.position]
         found: list[str] = []
         for other in self._alike(image):
             if len(found) == count:
                 break
             position = self._images[other].position
-            if min(float(np.linalg.norm(position - p)) for p in kept) >= BASELINE:
-                kept.append(position)
+            if min(float(np.linalg.norm(position - p)) for p in positions) >= BASELINE:
+                positions.append(position)
                 found.append(other)
         return found
 
     def _alike(self, image: PosedImage) -> list[str]:
         """All that may see the same, best first."""
-        if self._shared is not None:
-            counts = self._shared(image.name)
+        if self._count_shared is not None:
+            counts = self._count_shared(image.name)
             return sorted(counts, key=lambda other: (-counts[other], other))
         away = np.linalg.norm(self._positions - image.position, axis=1)
         alike = self._ahead @ image.rotation[:, 2] >= np.cos(np.radians(TURN))
@@ -178,7 +178,7 @@ class PosedModel:
         return [self._names[row] for row in rows if alike[row] and self._names[row] != image.name]
 
 
-def _posed(model: Any, image: Any) -> PosedImage:
+def _to_posed_image(model: Any, image: Any) -> PosedImage:
     camera = model.cameras[image.camera_id]
     matrix = np.asarray(image.cam_from_world().matrix(), np.float64)
     rotation = np.ascontiguousarray(matrix[:, :3].T)
@@ -195,7 +195,7 @@ def _shared_points(model: Any) -> Callable[[str], Mapping[str, int]]:
     by_name = {image.name: image for image in model.images.values() if image.has_pose}
     names = {image.image_id: name for name, image in by_name.items()}
 
-    def shared(name: str) -> Mapping[str, int]:
+    def count_shared(name: str) -> Mapping[str, int]:
         counts: Counter[str] = Counter()
         for seen in by_name[name].get_observation_points2D():
             track = model.points3D[seen.point3D_id].track
@@ -203,4 +203,4 @@ def _shared_points(model: Any) -> Callable[[str], Mapping[str, int]]:
         del counts[name]
         return counts
 
-    return shared
+    return count_shared

@@ -64,8 +64,8 @@ def mutual(
     similarity = first @ second.T
     forth, back = similarity.argmax(axis=1), similarity.argmax(axis=0)
     rows = np.arange(len(first))
-    kept = (back[forth] == rows) & (similarity[rows, forth] > cosine)
-    return np.column_stack((rows[kept], forth[kept])).astype(np.int64)
+    mask = (back[forth] == rows) & (similarity[rows, forth] > cosine)
+    return np.column_stack((rows[mask], forth[mask])).astype(np.int64)
 
 
 DARK = 32
@@ -111,8 +111,8 @@ def inside(image: Image, *, dark: int = DARK, rim: float = RIM) -> NDArray[np.bo
     height, width = image.shape[:2]
     step = max(1, max(height, width) // _SIDE)
     small = _border(cv2, image[::step, ::step].max(axis=2) <= dark, rim)
-    kept: NDArray[np.bool_] = ~small.repeat(step, 0).repeat(step, 1)[:height, :width]
-    return kept if kept.mean() >= _LEAST else np.ones_like(kept)
+    mask: NDArray[np.bool_] = ~small.repeat(step, 0).repeat(step, 1)[:height, :width]
+    return mask if mask.mean() >= _LEAST else np.ones_like(mask)
 
 
 def _border(cv2: Any, dark: NDArray[np.bool_], rim: float) -> NDArray[np.bool_]:
@@ -180,18 +180,18 @@ class XFeat:
         height, width = image.shape[:2]
         side = min(max(max(height, width), self.least), self.longest)
         factor = side / max(height, width)
-        small = self._sized(image, factor)
+        small = self._scale(image, factor)
         found = self._network.detectAndCompute(small)[0]
         points = found["keypoints"].cpu().numpy().astype(np.float64)
         descriptors = found["descriptors"].cpu().numpy().astype(np.float32)
         scale = np.array([width / small.shape[1], height / small.shape[0]])
         points = (points + 0.5) * scale - 0.5
         if self.mask_border and len(points):
-            kept = _on(inside(image), points)
-            points, descriptors = points[kept], descriptors[kept]
+            mask = _on(inside(image), points)
+            points, descriptors = points[mask], descriptors[mask]
         return Features(points, descriptors, 1.0 / factor)
 
-    def _sized(self, image: Image, factor: float) -> Image:
+    def _scale(self, image: Image, factor: float) -> Image:
         """The image scaled, each side to a multiple of 32, which the network needs."""
         cv2 = opencv()
         height, width = (max(_STEP, round(n * factor / _STEP) * _STEP) for n in image.shape[:2])

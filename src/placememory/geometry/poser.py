@@ -28,7 +28,7 @@ def mount(model: PosedModel, places: Iterable[Place]) -> Floats:
     """(4, 4) T_body_camera: how the camera sits on the body that the memory's poses are of.
 
     It is the same for every place where the model's world frame is the memory's map frame; so it
-    also tells where that is not so. Without any place whose rotation is known, the body is taken
+    also detects where that is not so. Without any place whose rotation is known, the body is taken
     for the camera with REP-103 axes.
 
     Args:
@@ -38,7 +38,7 @@ def mount(model: PosedModel, places: Iterable[Place]) -> Floats:
     Raises:
         InputError: The model has none of the places, or is in another frame.
     """
-    shared = _shared(model, places)
+    shared = _places_in_model(model, places)
     found = [
         np.linalg.inv(place.pose.matrix()) @ _camera(model, place.name)
         for place in shared
@@ -63,7 +63,7 @@ def mount(model: PosedModel, places: Iterable[Place]) -> Floats:
     return result
 
 
-def _shared(model: PosedModel, places: Iterable[Place]) -> list[Place]:
+def _places_in_model(model: PosedModel, places: Iterable[Place]) -> list[Place]:
     """The places of the memory that the model has.
 
     Raises:
@@ -93,7 +93,7 @@ class Poser:
     Features of a place and of its neighbours in the model are matched and triangulated there and
     then, with the model's poses; features of the query are matched to those of several places; and
     the pose follows from the pixels and the points. So any COLMAP model serves, whatever features
-    it was built with, and a model without points as well. Features and points of places are kept,
+    it was built with, and a model without points as well. Features and points of places are cached,
     as the same ones come back frame after frame.
 
     Args:
@@ -109,7 +109,8 @@ class Poser:
         spread: Standard deviations are this many times those of independent pixels: errors of
             features near each other, and of points from the same views, go together. Measured on
             the sample building.
-        kept: Images whose features are kept, and places whose points are: 0.3 MB each at most.
+        cache_size: Images whose features are cached, and places whose points are; 0.3 MB each
+            at most.
 
     Raises:
         SettingError: A setting is impossible.
@@ -128,12 +129,12 @@ class Poser:
         pixels: float = 3.0,
         parallax: float = 1.5,
         spread: float = 2.5,
-        kept: int = 200,
+        cache_size: int = 200,
     ) -> None:
-        if min(places, neighbours, kept) < 1 or least < 4:
+        if min(places, neighbours, cache_size) < 1 or least < 4:
             raise SettingError(
-                f"places is {places}, neighbours {neighbours}, kept {kept}, least {least}; give "
-                "1 or more, and least 4 or more"
+                f"places is {places}, neighbours {neighbours}, cache_size {cache_size}, least "
+                f"{least}; give 1 or more, and least 4 or more"
             )
         if not 0 <= cosine < 1 or not min(pixels, parallax, spread) > 0:
             raise SettingError(
@@ -144,8 +145,8 @@ class Poser:
         self.extractor = extractor or XFeat()
         self.places, self.neighbours, self.least = places, neighbours, least
         self.cosine, self.pixels, self.parallax, self.spread = cosine, pixels, parallax, spread
-        self._views = lru_cache(kept)(self._read_view)
-        self._points = lru_cache(kept)(self._triangulate)
+        self._views = lru_cache(cache_size)(self._read_view)
+        self._points = lru_cache(cache_size)(self._triangulate)
 
     def pose(self, image: Image, names: Sequence[str]) -> CameraPose | None:
         """The pose of a query.
@@ -208,7 +209,7 @@ SURE = 40
 
 
 class Refined(NamedTuple):
-    """What the geometry adds to a belief.
+    """Poses that the geometry adds to a belief.
 
     Attributes:
         camera: The camera's pose; ``None`` where there is none.

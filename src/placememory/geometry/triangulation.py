@@ -35,10 +35,10 @@ class Triangulated:
 
     def good(self, error: float, parallax: float) -> Bools:
         """(N,) which lie before all their cameras, within ``error``, with enough parallax."""
-        kept: Bools = (
+        mask: Bools = (
             (self.depths > 0) & (self.parallax >= parallax) & (self.errors.max(axis=0) <= error)
         )
-        return kept
+        return mask
 
 
 def triangulate(rays: Floats, seen: Bools, rotations: Floats, positions: Floats) -> Triangulated:

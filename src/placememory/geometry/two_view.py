@@ -73,14 +73,14 @@ def relate(
     )
     views = (first, second) if camera is None else (camera.rays(first), camera.rays(second))
     if camera is None:
-        epipolar, kept = _try(
+        epipolar, inliers = _try(
             cv2, cv2.findFundamentalMat, *views, cv2.USAC_MAGSAC, threshold, _CONFIDENCE, _DRAWS
         )
     else:
         near = threshold / camera.focal
         settings = (np.eye(3), cv2.USAC_MAGSAC, _CONFIDENCE, near)
-        epipolar, kept = _try(cv2, cv2.findEssentialMat, *views, *settings)
-    count, flat = int(kept.sum()), int(planar.sum())
+        epipolar, inliers = _try(cv2, cv2.findEssentialMat, *views, *settings)
+    count, flat = int(inliers.sum()), int(planar.sum())
     if max(count, flat) < LEAST:
         return Geometry()
     if flat >= PLANAR * count:
@@ -88,7 +88,7 @@ def relate(
     if camera is None:
         return Geometry("fundamental", count, epipolar)
     _, rotation, direction, _ = cv2.recoverPose(
-        epipolar, *views, np.eye(3), mask=kept.astype(np.uint8)[:, None]
+        epipolar, *views, np.eye(3), mask=inliers.astype(np.uint8)[:, None]
     )
     return Geometry("essential", count, epipolar, rotation, direction.ravel())
 
@@ -98,9 +98,9 @@ def _try(
 ) -> tuple[Floats | None, NDArray[np.bool_]]:
     """Matrix and inliers (M,); none where the points are degenerate."""
     try:
-        matrix, kept = estimate(first, second, *settings, **named)
+        matrix, inliers = estimate(first, second, *settings, **named)
     except cv2.error:  # some degenerate sets trip an assertion in OpenCV
-        matrix = kept = None
-    if matrix is None or kept is None or np.shape(matrix) != (3, 3):
+        matrix = inliers = None
+    if matrix is None or inliers is None or np.shape(matrix) != (3, 3):
         return None, np.zeros(len(first), np.bool_)
-    return np.asarray(matrix, np.float64), np.asarray(kept).ravel() > 0
+    return np.asarray(matrix, np.float64), np.asarray(inliers).ravel() > 0

@@ -1,4 +1,4 @@
-"""Verified: a candidate with what the geometry says. The rule by which it re-ranks."""
+"""Verify candidates by geometry, and re-rank them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LEAD = 1.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verified:
-    """A candidate with what the geometry of the two images says.
+    """A candidate with the result of comparing the geometry of the two images.
 
     Attributes:
         candidate: As the memory found it.
@@ -114,7 +114,7 @@ def rerank(found: Sequence[Verified], floor: int = FLOOR, lead: float = LEAD) ->
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Says for a frame whether to check its candidates, how many, and for how long.
+    """Decides for a frame whether to check its candidates, how many, and for how long.
 
     Attributes:
         ambiguous_only: Check only where the answer is in doubt, see :meth:`count`.
@@ -265,7 +265,7 @@ def weigh(
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a check found and what it cost.
+    """The result of a check, and its time.
 
     Attributes:
         candidates: Every candidate, best first, see :func:`rerank`.
@@ -294,7 +294,7 @@ class Verifier:
 
     Mutual nearest neighbours of local features (XFeat, Potje et al., CVPR 2024), then the matches
     that one motion of the camera explains, by MAGSAC++ (Barath et al., CVPR 2020). The features of
-    places are kept, as the same ones come back frame after frame.
+    places are cached, as the same ones come back frame after frame.
 
     Args:
         image_of: The image of a place, (H, W, 3) uint8 RGB; ``None`` if there is none, which means
@@ -304,7 +304,7 @@ class Verifier:
         policy: How many candidates, for how long, and from which inliers on.
         cosine: Matches of features less alike are left out.
         pixels: A point may be off by this many, of those the features were taken on.
-        kept: Places whose features are kept: 0.3 MB each at most.
+        cache_size: Places whose features are cached, 0.3 MB each at most.
 
     Raises:
         SettingError: A setting is impossible.
@@ -324,21 +324,21 @@ class Verifier:
         policy: Policy | None = None,
         cosine: float = 0.82,
         pixels: float = 1.5,
-        kept: int = 500,
+        cache_size: int = 500,
     ) -> None:
-        if kept < 1 or not 0 <= cosine < 1 or not pixels > 0:
+        if cache_size < 1 or not 0 <= cosine < 1 or not pixels > 0:
             raise SettingError(
-                f"kept is {kept}, cosine {cosine}, pixels {pixels}; give kept >= 1, "
-                "0 <= cosine < 1 and pixels > 0"
+                f"cache_size is {cache_size}, cosine {cosine}, pixels {pixels}; give "
+                "cache_size >= 1, 0 <= cosine < 1 and pixels > 0"
             )
         self.extractor = extractor or XFeat()
         self.camera, self.policy = camera, policy or Policy()
         self.cosine, self.pixels = cosine, pixels
         self._image_of = image_of
-        self._features_of = lru_cache(kept)(self._extract)
+        self._features_of = lru_cache(cache_size)(self._extract)
 
     def __len__(self) -> int:
-        """Places whose features are kept."""
+        """How many places have cached features."""
         return self._features_of.cache_info().currsize
 
     def verify(self, query: Image, candidates: Sequence[Candidate]) -> list[Verified]:
@@ -356,7 +356,7 @@ class Verifier:
     def check(
         self, query: Image, candidates: Sequence[Candidate], count: int | None = None
     ) -> Verification:
-        """The same, with what it cost.
+        """The same as :meth:`verify`, with the time it took.
 
         Args:
             query: (H, W, 3) uint8 RGB.

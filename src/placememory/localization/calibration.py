@@ -1,4 +1,4 @@
-"""Calibrate a memory: what its encoder's similarities are worth on its own map.
+"""Calibrate a memory: fit the filter's evidence and threshold to its encoder and its map.
 
 A run with known poses is replayed twice: on the whole map, and with a stretch of the map left out,
 so that the frames there are off the map. Scale and offset of the filter's evidence come from right
@@ -32,7 +32,7 @@ _THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.96, 0.98, 0.99)
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What is kept with a memory.
+    """A calibration, as stored in a memory.
 
     Attributes:
         radius: Metres within which an answer counts as right.
@@ -52,10 +52,12 @@ class Calibration:
 
     @classmethod
     def of(cls, memory: PlaceMemory) -> Calibration | None:
-        """The calibration kept with a memory, if any."""
-        kept = memory.manifest.calibration
-        values: dict[str, Any] = {} if kept is None else {**kept, "frames": int(kept["frames"])}
-        return cls(**values) if values else None
+        """Read the calibration of a memory; ``None`` if it has none."""
+        stored = memory.manifest.calibration
+        if stored is None:
+            return None
+        values: dict[str, Any] = {**stored, "frames": int(stored["frames"])}
+        return cls(**values)
 
     def settings(self) -> dict[str, Any]:
         """Settings of the filter."""
@@ -64,8 +66,8 @@ class Calibration:
         )
         return {"observation": model, "radius": self.radius, "confident": self.confident}
 
-    def keep(self, memory: PlaceMemory) -> None:
-        """Store it with the memory."""
+    def store(self, memory: PlaceMemory) -> None:
+        """Store the calibration in a memory."""
         memory.set_calibration({name: float(value) for name, value in asdict(self).items()})
 
 
@@ -113,19 +115,19 @@ def calibrate(
     """
     if not (radius > 0 and 0 < precision <= 1):
         raise SettingError(f"radius {radius} and precision {precision} must be positive, below 1")
-    apart = _apart(places, truth)
-    if not np.isfinite(apart).any():
+    distances = _distances(places, truth)
+    if not np.isfinite(distances).any():
         raise InputError("no place of the memory has a position; calibration needs poses")
-    fitted = ObservationModel().fit(*_right_and_wrong(columns, apart, radius))
+    fitted = ObservationModel().fit(*_right_and_wrong(columns, distances, radius))
     runs = [_Replay(places, columns, truth, stamps), _with_hole(places, columns, truth, stamps)]
     before = _score([(run, run.beliefs({"radius": radius})) for run in runs], radius)
     best: tuple[tuple[bool, float], Calibration, LocatedResult] | None = None
     for level in _LEVELS:
         model = {"scale": fitted.scale, "offset": fitted.offset, "off_map_level": level}
         settings = {"observation": ObservationModel(**model), "radius": radius}
-        played = [(run, run.beliefs({**settings, "confident": _THRESHOLDS[0]})) for run in runs]
+        replays = [(run, run.beliefs({**settings, "confident": _THRESHOLDS[0]})) for run in runs]
         for threshold in _THRESHOLDS:
-            found = _score(played, radius, threshold)
+            found = _score(replays, radius, threshold)
             reached = found.precision.value >= precision
             # first the precision; then as many located frames as possible
             value = found.recall.value if reached else found.precision.value
@@ -181,12 +183,12 @@ def calibrate_on_session(
         InputError: There is no such session, no other one, or no poses.
     """
     names = np.array([place.session for place in memory.places])
-    asked, map_rows = np.flatnonzero(names == session), np.flatnonzero(names != session)
-    if not len(asked) or not len(map_rows):
+    query_rows, map_rows = np.flatnonzero(names == session), np.flatnonzero(names != session)
+    if not len(query_rows) or not len(map_rows):
         raise InputError(f"leaving out {session!r} needs that session and another one")
     places = PlaceTable.from_places([memory.places[int(row)] for row in map_rows])
-    columns = memory.descriptors[asked].astype(np.float64) @ memory.descriptors[map_rows].T
-    truth = memory.rows.positions[asked]
+    columns = memory.descriptors[query_rows].astype(np.float64) @ memory.descriptors[map_rows].T
+    truth = memory.rows.positions[query_rows]
     posed = ~np.isnan(truth[:, 0])
     return calibrate(places, columns[posed], truth[posed], radius=radius, precision=precision)
 
@@ -219,18 +221,18 @@ def _with_hole(
     """The run against the map without a stretch around the middle of the run."""
     posed = np.flatnonzero(~np.isnan(truth).any(axis=1))
     centre = truth[posed[len(posed) // 2]]
-    away = _apart(places, centre[None])[0]
+    away = _distances(places, centre[None])[0]
     gone = np.argsort(np.where(np.isnan(away), np.inf, away))[: int(LEFT_OUT * len(places))]
-    kept = np.setdiff1d(np.arange(len(places)), gone)
-    return _Replay(places.take(kept), columns[:, kept], truth, stamps)
+    remaining = np.setdiff1d(np.arange(len(places)), gone)
+    return _Replay(places.take(remaining), columns[:, remaining], truth, stamps)
 
 
 def _score(
-    played: list[tuple[_Replay, list[Belief]]], radius: float, threshold: float | None = None
+    replays: list[tuple[_Replay, list[Belief]]], radius: float, threshold: float | None = None
 ) -> LocatedResult:
     """Verdicts of all replays against the truth."""
     metric = LocatedFrames(f"within {radius:g} m of the true position")
-    for run, beliefs in played:
+    for run, beliefs in replays:
         truth = GroundTruth.from_positions(*_flat(run.truth, run.places.positions), radius)
         on_map = truth.on_map()
         for i, belief in enumerate(beliefs):
@@ -249,26 +251,26 @@ def _score(
 
 
 def _right_and_wrong(
-    columns: Floats, apart: NDArray[np.float64], radius: float
+    columns: Floats, distances: NDArray[np.float64], radius: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Normalised similarities of the best right place of each frame, and of wrong places."""
     right: list[float] = []
     wrong: list[float] = []
-    for column, distances in zip(columns, apart, strict=True):
+    for column, row in zip(columns, distances, strict=True):
         z = Evidence.from_column(column).normalise(column)
-        near = distances <= radius
+        near = row <= radius
         if near.any():
             right.append(float(z[near].max()))
-        others = z[distances > 2 * radius]
+        others = z[row > 2 * radius]
         wrong += others[:: max(1, len(others) // WRONG_A_FRAME)].tolist()
     return np.array(right), np.array(wrong)
 
 
-def _apart(places: PlaceTable, truth: NDArray[np.float64]) -> NDArray[np.float64]:
+def _distances(places: PlaceTable, truth: NDArray[np.float64]) -> NDArray[np.float64]:
     """(F, N) metres; NaN where a position is unknown."""
     true, at = _flat(truth, places.positions)
-    apart: Floats = np.linalg.norm(true[:, None] - at[None], axis=2)
-    return apart
+    distances: Floats = np.linalg.norm(true[:, None] - at[None], axis=2)
+    return distances
 
 
 def _flat(truth: Floats, positions: Floats) -> tuple[Floats, Floats]:

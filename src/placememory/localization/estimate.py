@@ -129,8 +129,8 @@ class Estimate:
         """(3, 3) of x, y (metres) and yaw (radians) of the best hypothesis; NaN where unknown."""
         return None if self.belief is None else self.belief.covariance
 
-    def rights(self, radius: float, heading: float | None = None) -> list[bool | None]:
-        """Whether each candidate is right; ``None`` where a pose is missing on either side."""
+    def judge_candidates(self, radius: float, heading: float | None = None) -> list[bool | None]:
+        """Whether each candidate is correct; ``None`` where a pose is missing on either side."""
         true = self.frame.pose
         return [is_correct(true, c.place.pose, radius, heading) for c in self.candidates]
 

@@ -247,7 +247,7 @@ def estimate_row(estimate: Estimate, radius: float, heading: float | None = None
     """
     frame, best = estimate.frame, estimate.best
     place = best.place if best is not None else None
-    correct = estimate.rights(radius, heading)[0] if best is not None else None
+    correct = estimate.judge_candidates(radius, heading)[0] if best is not None else None
     error = angle = None
     if frame.pose is not None and estimate.pose is not None:
         error = round(frame.pose.distance_to(estimate.pose), 6)

@@ -58,7 +58,7 @@ class Step:
 
 
 class Localizer:
-    """The online step: frames stream in, and what they say together is where the robot is.
+    """The online step: takes frames one by one and estimates where the robot is from all of them.
 
     The only place where search, window, matcher, verification and fusion meet. A frame costs one
     pass of the encoder, one product of the memory's descriptors with a vector, the matcher and the
@@ -213,7 +213,7 @@ class Localizer:
         Args:
             image: A frame, a file, or (H, W, 3) uint8 RGB; may be left out where the descriptor is
                 given.
-            odometry: Motion since the frame before, in the robot's frame of then; ``None`` if
+            odometry: Motion since the frame before, in the robot's frame at that time; ``None`` if
                 unknown.
             descriptor: (D,) of the frame, where it is known already; the image is then read only
                 if candidates are to be verified or the camera posed.
@@ -287,7 +287,7 @@ class Localizer:
     def _answer(
         self,
         frame: Frame,
-        described: _Described,
+        described: _Descriptors,
         odometry: Odometry | None,
         stamp: float | None,
         note: str,
@@ -318,11 +318,11 @@ class Localizer:
                 match_scores=np.array([match.score] if match is not None and relative else []),
                 stamp=stamp,
             )
-            evidence, checked = self._verified(frame, candidates, evidence)
+            evidence, checked = self._check_candidates(frame, candidates, evidence)
             clock.lap("verify")
             belief = self._fusion.update(evidence, odometry)
         clock.lap("fuse")
-        refined = self._refined(frame, candidates, checked, belief, clock)
+        refined = self._refine(frame, candidates, checked, belief, clock)
         return Estimate(
             frame,
             candidates,
@@ -360,10 +360,10 @@ class Localizer:
             int(path[-1]),
         )
 
-    def _verified(
+    def _check_candidates(
         self, frame: Frame, candidates: tuple[Candidate, ...], evidence: Evidence
     ) -> tuple[Evidence, Verification | None]:
-        """Evidence weighed by a check of the candidates, where it pays, and the check."""
+        """Verify candidates where the policy asks for it, and weigh the evidence by the result."""
         if self._verify is None:
             return evidence, None
         before = None if self._latest is None else self._latest.belief
@@ -373,7 +373,7 @@ class Localizer:
         found = self._verify.check(frame.image(), candidates, due)
         return weigh(evidence, found.candidates), found
 
-    def _refined(
+    def _refine(
         self,
         frame: Frame,
         candidates: tuple[Candidate, ...],
@@ -381,7 +381,7 @@ class Localizer:
         belief: Belief | None,
         clock: _Clock,
     ) -> Refined:
-        """The camera's pose, from verified candidates where there are some."""
+        """Estimate the camera's pose, from verified candidates where there are some."""
         if self._refinement is None:
             return Refined()
         ordered = candidates if found is None else [row.candidate for row in found.candidates]
@@ -416,7 +416,7 @@ class Localizer:
         self._count = 0
 
 
-class _Described(NamedTuple):
+class _Descriptors(NamedTuple):
     """Unit descriptors of the newest frame: (D,), and (Ds,) of the window or ``None``."""
 
     frame: Vectors
@@ -450,7 +450,7 @@ class _Describer:
         if self._encoder is not None:
             self._begin()
 
-    def __call__(self, image: Image) -> _Described:
+    def __call__(self, image: Image) -> _Descriptors:
         """Describe the next image.
 
         Raises:
@@ -468,7 +468,7 @@ class _Describer:
             sequence = self._sequences.push(image).sequence
         return self.check(frame, sequence if self._memory.sequence_card else None)
 
-    def check(self, descriptor: ArrayLike, sequence: ArrayLike | None) -> _Described:
+    def check(self, descriptor: ArrayLike, sequence: ArrayLike | None) -> _Descriptors:
         """Descriptors brought to unit length.
 
         Raises:
@@ -476,8 +476,8 @@ class _Describer:
         """
         frame = unit_vector("the descriptor", np.asarray(descriptor), self._memory.card.dim)
         if sequence is None:
-            return _Described(frame, None)
-        return _Described(frame, unit_vector("the sequence", np.asarray(sequence), None))
+            return _Descriptors(frame, None)
+        return _Descriptors(frame, unit_vector("the sequence", np.asarray(sequence), None))
 
     def _begin(self) -> None:
         encoder, card = self._encoder, self._memory.sequence_card
@@ -495,7 +495,7 @@ class _Describer:
 def create_matcher(
     name: str, length: int, parameters: Mapping[str, float] | None = None
 ) -> matching.Matcher:
-    """A matcher that knows how many frames its candidates stand for, unless that is given.
+    """Make a matcher whose candidates span ``length`` frames, unless the parameters say otherwise.
 
     Args:
         name: Of the matcher.
@@ -525,6 +525,8 @@ class _Clock:
         self._last = now
 
 
-def _settings(memory: PlaceMemory, fusion: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    kept = Calibration.of(memory) if fusion == fusions.DEFAULT_FUSION else None
-    return {**({} if kept is None else kept.settings()), **(given or {})}
+def _settings(
+    memory: PlaceMemory, fusion: str, settings: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    calibration = Calibration.of(memory) if fusion == fusions.DEFAULT_FUSION else None
+    return {**({} if calibration is None else calibration.settings()), **(settings or {})}

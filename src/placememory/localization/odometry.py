@@ -21,7 +21,7 @@ _NANOSECONDS = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class MotionLimits:
-    """What a robot can do; a motion beyond it is a jump of its odometry, as after a reset.
+    """Limits of a robot's motion; beyond them its odometry jumped, as after a reset.
 
     Attributes:
         speed: Metres a second. A step may have a fifth of this even between frames that are

@@ -16,8 +16,8 @@ from placememory.memory.search import select
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
-    """What the search of one frame gives.
+class SearchResult:
+    """The result of the search of one frame.
 
     Attributes:
         rows: (K,) rows of the map, most similar first, ties by row.
@@ -83,7 +83,7 @@ class OnlineMap:
         self.restart()
 
     def restart(self) -> None:
-        """Empty the window, and the map of what it has grown by."""
+        """Empty the window, and remove what was added to the map."""
         self.window.clear()
         if self._growing and len(self.places) > self._first:
             rows = self.window.rows[: self._first].copy()
@@ -127,13 +127,13 @@ class OnlineMap:
         self.window.push(descriptor, replace=self._replace_next)
         self._replace_next = not key
         if key:
-            self._keys.keep(descriptor)
+            self._keys.set_reference(descriptor)
             if self._growing:
                 self.window.append(descriptor[None])
                 assert isinstance(self.places, list)
                 self.places.append(place)
 
-    def search(self, k: int, sequence: Vectors | None = None) -> Found:
+    def search(self, k: int, sequence: Vectors | None = None) -> SearchResult:
         """The most similar places of the newest frame, or of the sequence that ends with it.
 
         Args:
@@ -145,10 +145,10 @@ class OnlineMap:
             return self._search_sequences(sequence, k)
         column = 1.0 - self.window.matrix(limit)[:, -1]
         if not limit:
-            return Found(np.empty(0, np.int64), np.empty(0, np.float32), column)
+            return SearchResult(np.empty(0, np.int64), np.empty(0, np.float32), column)
         rows = self.window.rows[:limit]
         found, similarities = select(rows, self.window.frames[-1], column, min(k, limit), None)
-        return Found(found, similarities, column)
+        return SearchResult(found, similarities, column)
 
     def pooled_candidates(self, count: int) -> Rows:
         """Last rows of the sequences of the map that are most like the window, pooled from frames.
@@ -190,7 +190,7 @@ class OnlineMap:
                 best = match, match.paths[0] + first
         return best
 
-    def _search_sequences(self, sequence: Vectors, k: int) -> Found:
+    def _search_sequences(self, sequence: Vectors, k: int) -> SearchResult:
         assert self._sequences is not None
         assert self._has_sequence is not None
         if len(sequence) != self._sequences.shape[1]:
@@ -204,7 +204,7 @@ class OnlineMap:
         found, similarities = select(
             self._sequences, sequence, column, min(k, len(known)), known if len(known) else None
         )
-        return Found(found, similarities, column)
+        return SearchResult(found, similarities, column)
 
     def _runs(self, limit: int) -> list[tuple[int, int]]:
         """First and last row of each session, as far as it is searched."""

@@ -66,7 +66,7 @@ class Summary:
 
     Attributes:
         frames: Estimates.
-        posed: Those with a pose.
+        with_pose: Those with a pose.
         verdicts: How often each verdict was given; ``alone`` where frames are answered alone.
         notes: How often each note was.
         milliseconds: Time spent on answers, all frames together.
@@ -77,7 +77,7 @@ class Summary:
     """
 
     frames: int = 0
-    posed: int = 0
+    with_pose: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     milliseconds: float = 0.0
@@ -86,7 +86,7 @@ class Summary:
     def add(self, estimate: Estimate) -> None:
         """Count one more."""
         self.frames += 1
-        self.posed += estimate.pose is not None
+        self.with_pose += estimate.pose is not None
         self.verdicts[estimate.verdict or "alone"] += 1
         if estimate.note:
             self.notes[estimate.note] += 1
@@ -103,7 +103,7 @@ class Summary:
         """Plain values, for JSON."""
         return {
             "frames": self.frames,
-            "frames_with_a_pose_found": self.posed,
+            "frames_with_a_pose_found": self.with_pose,
             "ms_per_answer": self.milliseconds / self.frames if self.milliseconds else None,
             "verdict_counts": dict(self.verdicts),
             "notes": dict(self.notes),
@@ -120,7 +120,7 @@ class RunScore(NamedTuple):
         recall: Of the candidates of each frame alone, with its protocol.
         located: Of the verdicts; ``None`` where frames are answered alone.
         errors: Position and rotation errors of the poses that were given.
-        map_frames: Whether the two sessions share one map frame; ``None`` if that cannot be told.
+        map_frames: Whether the two sessions share one map frame; ``None`` if that is not known.
         outcomes: One for each estimate of the run.
     """
 

@@ -94,7 +94,7 @@ class Stream:
     Attributes:
         frames: The frames.
         total: How many; ``None`` if that is not known.
-        keep: What may be kept of their estimates.
+        keep: Which estimates a run may keep, see :func:`follow`.
         motions: Their odometry.
         truth: True poses of frames that are not listed.
         gap: For the truth's join.

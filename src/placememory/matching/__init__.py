@@ -9,7 +9,7 @@ from placememory._registry import Registry
 from placememory.matching._base import Matcher, ScoreKind, SequenceMatch
 from placememory.matching._candidates import PooledSequences
 from placememory.matching._keyframes import KeyFrames
-from placememory.matching._walk import block_minima, greedy_walk, ranked, smallest, within
+from placememory.matching._walk import block_minima, greedy_walk, rank_paths, smallest, within
 from placememory.matching._windows import DistanceWindow, Growing, Similarity
 
 DEFAULT_MATCHER = "band-dp"
@@ -31,7 +31,7 @@ __all__ = [
     "create",
     "greedy_walk",
     "names",
-    "ranked",
+    "rank_paths",
     "settings_of",
     "smallest",
     "within",

@@ -53,7 +53,7 @@ class Matcher(Protocol):
 
     @property
     def score_kind(self) -> ScoreKind:
-        """What the scores of this matcher are."""
+        """The kind of this matcher's scores."""
 
     def match(self, distances: ArrayLike, candidates: ArrayLike | None = None) -> SequenceMatch:
         """Match a window of query frames to rows of the map.

@@ -51,7 +51,7 @@ class PooledSequences:
             self._lengths.append(np.sqrt(np.einsum("ij,ij->i", sums, sums, dtype=np.float64)))
 
     def trim(self) -> None:
-        """Give back the room that was kept for further rows."""
+        """Free the memory reserved for further rows."""
         self._lengths.trim()
 
     def nearest(self, count: int, limit: int) -> Rows:

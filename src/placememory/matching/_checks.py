@@ -1,4 +1,4 @@
-"""What is refused: distances, candidates and settings that cannot be used."""
+"""Checks of distances, candidates and settings."""
 
 from __future__ import annotations
 

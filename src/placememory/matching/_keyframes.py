@@ -24,7 +24,7 @@ class KeyFrames:
         ...     found = keys.is_key(vector)
         ...     print(found)
         ...     if found:
-        ...         keys.keep(vector)
+        ...         keys.set_reference(vector)
         True
         False
         True
@@ -42,8 +42,8 @@ class KeyFrames:
             return True
         return bool(float(self._last @ _unit(frame)) <= self.threshold)
 
-    def keep(self, frame: Vectors) -> None:
-        """Compare later frames to this one."""
+    def set_reference(self, frame: Vectors) -> None:
+        """Set the key frame that later frames are compared to."""
         if self.threshold < 1.0:
             self._last = _unit(frame)
 

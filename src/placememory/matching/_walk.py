@@ -143,15 +143,15 @@ def greedy_walk(distances: Distances, rows: Rows, columns: Rows, search_width: i
     return paths
 
 
-def along(distances: Distances, paths: Rows) -> Distances:
+def path_distances(distances: Distances, paths: Rows) -> Distances:
     """Distances (K, T) of the frames to their rows along paths (K, T)."""
     values: Distances = distances[paths, np.arange(paths.shape[1])]
     return values
 
 
-def ranked(distances: Distances, paths: Rows, score_kind: ScoreKind) -> SequenceMatch:
+def rank_paths(distances: Distances, paths: Rows, score_kind: ScoreKind) -> SequenceMatch:
     """Order paths (K, T) by their sum of distances and score them by ``sum`` or ``ratio``."""
-    values = along(distances, paths)
+    values = path_distances(distances, paths)
     sums = values.sum(axis=1, dtype=np.float64)
     order = np.argsort(sums, kind="stable")
     sums = sums[order]
@@ -176,14 +176,14 @@ def ratios(costs: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     others = np.full(len(costs), costs[:1])
     others[:1] = costs[1] if len(costs) > 1 else np.inf
-    return over(costs, others)
+    return cost_ratio(costs, others)
 
 
-def over(costs: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+def cost_ratio(costs: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
     """Ratio of costs to others (K,); 1 if both are zero, or the other is infinite (there is none).
 
     Example:
-        >>> over(np.array([1.0, 0.0, 1.0, 1.0]), np.array([2.0, 0.0, 0.0, np.inf])).tolist()
+        >>> cost_ratio(np.array([1.0, 0.0, 1.0, 1.0]), np.array([2.0, 0.0, 0.0, np.inf])).tolist()
         [0.5, 1.0, inf, 1.0]
     """
     costs, others = np.maximum(costs, 0.0), np.maximum(others, 0.0)
@@ -191,7 +191,7 @@ def over(costs: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.
     return np.divide(costs, others, out=ratio, where=(others > 0) & (others < np.inf))
 
 
-def nothing(length: int, score_kind: ScoreKind) -> SequenceMatch:
+def no_match(length: int, score_kind: ScoreKind) -> SequenceMatch:
     """No answer for a window of so many frames."""
     none = np.empty(0, np.float64)
     return SequenceMatch(np.empty((0, length), np.int64), none, none, none, score_kind)

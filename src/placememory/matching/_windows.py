@@ -214,7 +214,7 @@ class DistanceWindow:
         self._start = self._stop = 0
 
     def trim(self) -> None:
-        """Give back the room that was kept for further rows."""
+        """Free the memory reserved for further rows."""
         self._map.trim()
         self._map_squares.trim()
         self._widen(len(self._map))
@@ -247,10 +247,10 @@ class DistanceWindow:
 
     def _rewind(self) -> None:
         """Move the window to the start of the strip."""
-        kept = len(self)
+        count = len(self)
         for array in (self._strip, self._frames, self._squares):
-            array[:kept] = array[self._start : self._stop]
-        self._start, self._stop = 0, kept
+            array[:count] = array[self._start : self._stop]
+        self._start, self._stop = 0, count
 
     def _widen(self, capacity: int) -> None:
         """Give the columns room for so many rows."""

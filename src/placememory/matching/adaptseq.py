@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from placememory._checks import check_whole
 from placememory.matching._base import ScoreKind, SequenceMatch
 from placememory.matching._checks import check_distances
-from placememory.matching._walk import block_minima, greedy_walk, ranked, smallest
+from placememory.matching._walk import block_minima, greedy_walk, rank_paths, smallest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class AdaptSeq:
         tops = smallest(sums, self.candidates) * height
         start_rows, start_columns = block_minima(matrix, tops, height, 0)
         paths = greedy_walk(matrix, start_rows, start_columns, self.search_width)
-        return ranked(matrix, paths, self.score_kind)
+        return rank_paths(matrix, paths, self.score_kind)
 
 
 create = AdaptSeq

@@ -16,7 +16,13 @@ from placememory._checks import check_whole
 from placememory._types import Rows
 from placememory.matching._base import Distances, ScoreKind, SequenceMatch
 from placememory.matching._checks import check_candidates, check_distances
-from placememory.matching._walk import block_minima, greedy_walk, nothing, ranked, separated_minima
+from placememory.matching._walk import (
+    block_minima,
+    greedy_walk,
+    no_match,
+    rank_paths,
+    separated_minima,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +70,12 @@ class AdaptSeqV2:
         else:
             ends = check_candidates(candidates, rows, self.candidates)
             if len(ends) == 0:
-                return nothing(length, self.score_kind)
+                return no_match(length, self.score_kind)
             first = max(0, length - self.sequence_length)
             tops = ends - self.sequence_length + 1
             start_rows, start_columns = block_minima(matrix, tops, self.sequence_length, first)
         paths = greedy_walk(matrix, start_rows, start_columns, self.search_width)
-        return ranked(matrix, paths, self.score_kind)
+        return rank_paths(matrix, paths, self.score_kind)
 
     def _nearest_rows(self, matrix: Distances) -> tuple[Rows, Rows]:
         nearest = matrix[:, 0]

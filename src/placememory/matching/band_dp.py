@@ -16,7 +16,13 @@ from placememory._checks import check_whole
 from placememory._types import Floats, Rows
 from placememory.matching._base import Distances, ScoreKind, SequenceMatch
 from placememory.matching._checks import check_candidates, check_distances
-from placememory.matching._walk import along, nothing, over, separated_minima, within
+from placememory.matching._walk import (
+    cost_ratio,
+    no_match,
+    path_distances,
+    separated_minima,
+    within,
+)
 
 
 def ways_in(columns: Distances, search_width: int) -> Floats:
@@ -125,7 +131,7 @@ def paths_through(
     return paths
 
 
-_SAMPLE = 512  # rows that are enough to tell the usual level
+_SAMPLE = 512  # rows that are enough to estimate the usual level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,14 +182,14 @@ class BandDp:
         else:
             ends = check_candidates(candidates, rows, self.candidates)
             if len(ends) == 0:
-                return nothing(length, self.score_kind)
+                return no_match(length, self.score_kind)
             paths = self._under(matrix, ends)
-        values = along(matrix, paths)
+        values = path_distances(matrix, paths)
         means = values.mean(axis=1, dtype=np.float64)
         order = self._distinct(paths[:, -1], np.argsort(means, kind="stable"))
         return SequenceMatch(
             paths=paths[order],
-            scores=over(means, np.full(len(means), usual_level(matrix)))[order],
+            scores=cost_ratio(means, np.full(len(means), usual_level(matrix)))[order],
             means=means[order],
             distances=values[order[0]],
             score_kind=self.score_kind,
@@ -218,11 +224,11 @@ class BandDp:
 
     def _distinct(self, ends: Rows, order: Rows) -> Rows:
         """Of paths in this order, those whose last row is a block away from all better ones."""
-        kept: list[int] = []
+        chosen: list[int] = []
         for path in order.tolist():
-            if all(abs(ends[path] - ends[other]) >= self.block for other in kept):
-                kept.append(path)
-        return np.array(kept[: self.candidates], np.int64)
+            if all(abs(ends[path] - ends[other]) >= self.block for other in chosen):
+                chosen.append(path)
+        return np.array(chosen[: self.candidates], np.int64)
 
 
 def usual_level(distances: Distances) -> float:

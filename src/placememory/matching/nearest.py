@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from placememory._checks import check_whole
 from placememory.matching._base import ScoreKind, SequenceMatch
 from placememory.matching._checks import check_distances
-from placememory.matching._walk import along, ratios, smallest
+from placememory.matching._walk import path_distances, ratios, smallest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +50,12 @@ class Nearest:
         matrix = check_distances(distances)
         wanted = max(2, self.candidates)  # the ratio needs a second
         paths = np.stack([smallest(column, wanted) for column in matrix.T], axis=1)
-        values = along(matrix, paths)
-        kept = slice(self.candidates)
+        values = path_distances(matrix, paths)
+        best = slice(self.candidates)
         return SequenceMatch(
-            paths=paths[kept],
-            scores=ratios(values[:, -1].astype(np.float64))[kept],
-            means=values[kept].mean(axis=1, dtype=np.float64),
+            paths=paths[best],
+            scores=ratios(values[:, -1].astype(np.float64))[best],
+            means=values[best].mean(axis=1, dtype=np.float64),
             distances=values[0],
             score_kind=self.score_kind,
         )

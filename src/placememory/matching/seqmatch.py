@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from placememory._checks import check_whole
 from placememory.matching._base import ScoreKind, SequenceMatch
 from placememory.matching._checks import check_candidates, check_distances
-from placememory.matching._walk import nothing, ranked, smallest, within
+from placememory.matching._walk import no_match, rank_paths, smallest, within
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +58,9 @@ class SeqMatch:
             ends = check_candidates(candidates, rows, self.candidates)
             starts = ends - self.sequence_length + 1
         if len(starts) == 0:
-            return nothing(length, self.score_kind)
+            return no_match(length, self.score_kind)
         lines = within(starts[:, None] + np.arange(length), rows)
-        return ranked(matrix, lines, self.score_kind)
+        return rank_paths(matrix, lines, self.score_kind)
 
 
 create = SeqMatch

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from placememory._checks import check_whole
 from placememory.matching._base import ScoreKind, SequenceMatch
 from placememory.matching._checks import check_distances, check_speeds
-from placememory.matching._walk import line_offsets, ranked, smallest
+from placememory.matching._walk import line_offsets, rank_paths, smallest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class SeqSlam:
         lines = np.minimum(starts[:, None, None] + offsets, rows - 1)  # (K, V, T)
         sums = matrix[lines, np.arange(length)].sum(axis=2, dtype=np.float64)
         best = lines[np.arange(len(starts)), sums.argmin(axis=1)]
-        return ranked(matrix, best, self.score_kind)
+        return rank_paths(matrix, best, self.score_kind)
 
 
 create = SeqSlam

@@ -15,7 +15,13 @@ from placememory._checks import check_whole
 from placememory._types import Rows
 from placememory.matching._base import Distances, ScoreKind, SequenceMatch
 from placememory.matching._checks import check_distances, check_speeds
-from placememory.matching._walk import along, line_offsets, nothing, ratios, separated_minima
+from placememory.matching._walk import (
+    line_offsets,
+    no_match,
+    path_distances,
+    ratios,
+    separated_minima,
+)
 
 _ROUNDING = 1e-10  # variances below this share of the column's are rounding of running sums
 _CONTRAST_BLOCK = 1 << 15
@@ -54,9 +60,9 @@ def _enhance(columns: NDArray[np.float64], half: int) -> None:
     columns -= columns.mean(axis=1, keepdims=True)
     index = np.arange(rows)
     count = np.minimum(index + half + 1, rows) - np.maximum(index - half, 0)
-    squares = _windowed(np.square(columns), half)
+    squares = _window_sums(np.square(columns), half)
     level = _ROUNDING * np.square(columns).mean(axis=1, keepdims=True)
-    mean = _windowed(columns, half)
+    mean = _window_sums(columns, half)
     mean /= count
     variance = (squares - count * np.square(mean)) / (count - 1)
     varied = variance > level
@@ -66,7 +72,7 @@ def _enhance(columns: NDArray[np.float64], half: int) -> None:
     columns[~varied] = 0.0
 
 
-def _windowed(values: NDArray[np.float64], half: int) -> NDArray[np.float64]:
+def _window_sums(values: NDArray[np.float64], half: int) -> NDArray[np.float64]:
     """Sums of (C, n) over a window of ``half`` to each side, cut off at the ends."""
     rows = values.shape[1]
     running = np.zeros((len(values), rows + 2 * half + 1))
@@ -127,14 +133,14 @@ class SeqSlamClassic:
         half = self.exclusion // 2
         starts = separated_minima(costs, max(2, self.candidates), half, half)
         if len(starts) == 0:
-            return nothing(length, self.score_kind)
+            return no_match(length, self.score_kind)
         scores = ratios(costs[starts] - length * min(0.0, float(enhanced.min())))
         starts, scores = starts[: self.candidates], scores[: self.candidates]
         lines = np.minimum(starts[:, None, None] + offsets, rows - 1)
         sums = enhanced[np.arange(length), lines].sum(axis=2)
         sums[(starts[:, None] + offsets[:, -1]) >= rows] = np.inf
         paths = lines[np.arange(len(starts)), sums.argmin(axis=1)]
-        values = along(matrix, paths)
+        values = path_distances(matrix, paths)
         means = values.mean(axis=1, dtype=np.float64)
         return SequenceMatch(paths, scores, means, values[0], self.score_kind)
 

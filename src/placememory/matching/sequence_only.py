@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from placememory._checks import check_whole
 from placememory.matching._base import ScoreKind, SequenceMatch
 from placememory.matching._checks import check_candidates, check_distances
-from placememory.matching._walk import along, nothing
+from placememory.matching._walk import no_match, path_distances
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +48,9 @@ class SequenceOnly:
         given = () if candidates is None else candidates
         ends = check_candidates(given, rows, self.candidates)
         if len(ends) == 0:
-            return nothing(length, self.score_kind)
+            return no_match(length, self.score_kind)
         paths = np.repeat(ends[:, None], length, axis=1)
-        values = along(matrix, paths)
+        values = path_distances(matrix, paths)
         return SequenceMatch(
             paths=paths,
             scores=np.zeros(len(paths)),

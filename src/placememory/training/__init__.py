@@ -9,15 +9,15 @@ of a run).
 
 from placememory.training.config import Training, read_training
 from placememory.training.dry_run import DryRun, dry_run
-from placememory.training.run import Trained, read_trained
+from placememory.training.run import TrainingResult, read_result
 from placememory.training.trainer import resume, train
 
 __all__ = [
     "DryRun",
-    "Trained",
     "Training",
+    "TrainingResult",
     "dry_run",
-    "read_trained",
+    "read_result",
     "read_training",
     "resume",
     "train",

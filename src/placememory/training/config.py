@@ -45,7 +45,7 @@ class EncoderChoice(StrictModel):
 
     @field_validator("name")
     @classmethod
-    def _known(cls, name: str) -> str:
+    def _check_name(cls, name: str) -> str:
         if name not in encoder_names():
             raise ValueError(unknown_name("no encoder is called", name, encoder_names()))
         return name
@@ -73,7 +73,7 @@ class Source(StrictModel):
 
     @field_validator("database", "query", mode="before")
     @classmethod
-    def _listed(cls, value: Any) -> Any:
+    def _as_tuple(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")

@@ -22,7 +22,7 @@ Positions = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingSet:
-    """Frames of one or more data sets, with windows that ask and windows that are searched.
+    """Frames of one or more data sets, with windows of queries and windows of the database.
 
     Attributes:
         frames: N frames.
@@ -52,16 +52,16 @@ class TrainingSet:
         paths = (self.frames[row].path for row in rows)
         return {path.resolve() for path in paths if path is not None}
 
-    def near(self, windows: Rows, radius: float, strategy: Strategy) -> list[Rows]:
+    def find_near(self, windows: Rows, radius: float, strategy: Strategy) -> list[Rows]:
         """Rows of ``database`` within a radius of each window (n, L), by a strategy."""
         if not len(windows):
             return []
-        asked, inverse = np.unique(windows, return_inverse=True)
+        unique_rows, inverse = np.unique(windows, return_inverse=True)
         rows = inverse.reshape(windows.shape)
         truth = sequence_truth(
             SequenceWindows(rows, rows),
             SequenceWindows(self.database, self.database),
-            self.positions[asked],
+            self.positions[unique_rows],
             self.positions,
             radius=radius,
             strategy=strategy,
@@ -73,15 +73,15 @@ class TrainingSet:
 
         They are of another session: a place seen twice in one pass teaches nothing.
         """
-        found = self.near(windows, data.positive_radius, data.strategy)
+        found = self.find_near(windows, data.positive_radius, data.strategy)
         ours, theirs = (self.directions_of(part) for part in (windows, self.database))
         limit = math.radians(data.heading) + 1e-9
-        kept = []
+        positives = []
         for window, direction, rows in zip(windows, ours, found, strict=True):
             turn = np.abs(np.angle(np.exp(1j * (theirs[rows] - direction))))
             other = self.sessions[self.database[rows, 0]] != self.sessions[window[0]]
-            kept.append(rows[other & ~(turn > limit)])  # NaN: not known, not refused
-        return kept
+            positives.append(rows[other & ~(turn > limit)])  # NaN: not known, not refused
+        return positives
 
     def directions_of(self, windows: Rows) -> NDArray[np.float64]:
         """(n,) direction of windows: that of the camera, else of travel; NaN where not known."""
@@ -143,7 +143,7 @@ def _one_by_one(parts: Sequence[Part], data: Data) -> list[TrainingSet]:
     return found
 
 
-def check_apart(training: TrainingSet, others: Sequence[TrainingSet]) -> None:
+def check_disjoint(training: TrainingSet, others: Sequence[TrainingSet]) -> None:
     """Refuse to validate or test on images that are trained on.
 
     Raises:
@@ -182,9 +182,9 @@ def join_parts(parts: Sequence[Part], data: Data) -> TrainingSet:
     whole = _Joining(data)
     for world, part in enumerate(parts):
         for traverse in part.database:
-            whole.add(traverse, world, asks=part.same, searched=True)
+            whole.add(traverse, world, is_query=part.same, is_database=True)
         for traverse in () if part.same else part.query:
-            whole.add(traverse, world, asks=True, searched=False)
+            whole.add(traverse, world, is_query=True, is_database=False)
     return whole.done()
 
 
@@ -200,17 +200,17 @@ class _Joining:
         self._database: list[Rows] = [np.empty((0, data.length), np.int64)]
         self._session_count = 0
 
-    def add(self, traverse: Traverse, world: int, *, asks: bool, searched: bool) -> None:
-        """Add a traverse of a world; its windows ask, are searched, or both."""
+    def add(self, traverse: Traverse, world: int, *, is_query: bool, is_database: bool) -> None:
+        """Add a traverse of a world; its windows are queries, database, or both."""
         windows = len(self._frames) + _windows(traverse, self._data)
         names, numbered = np.unique(traverse.sessions, return_inverse=True)
         self._frames += traverse.frames
         self._positions.append(_place(traverse.positions, world))
         self._sessions.append(numbered.astype(np.int64) + self._session_count)
         self._session_count += len(names)
-        if asks:
+        if is_query:
             self._queries.append(windows)
-        if searched:
+        if is_database:
             self._database.append(windows)
 
     def done(self) -> TrainingSet:
@@ -247,7 +247,7 @@ def _filter_names(traverse: Traverse, word: str | None) -> Traverse:
     """Only frames whose name holds a word."""
     if word is None:
         return traverse
-    return _cut(traverse, np.array([word in frame.name for frame in traverse.frames]))
+    return _select_frames(traverse, np.array([word in frame.name for frame in traverse.frames]))
 
 
 def _windows(traverse: Traverse, data: Data) -> Rows:
@@ -279,29 +279,31 @@ def keep_held_out(part: Part, held: HeldOut) -> Part:
 
 
 def leave_held_out(part: Part, held: HeldOut, margin: float) -> Part:
-    """Without the held-out blocks, and without what is within a margin of a held-out frame."""
+    """Leave out the held-out blocks, and frames within a margin of a held-out frame."""
     every = np.concatenate([t.positions for t in {*part.database, *part.query}])
     every = every[~np.isnan(every).any(axis=1)]
-    kept = every[is_held_out(every, held)]
+    held_out = every[is_held_out(every, held)]
 
     def free(positions: Positions) -> NDArray[np.bool_]:
-        far = [(np.linalg.norm(kept - here, axis=1) > margin).all() for here in positions]
+        far = [(np.linalg.norm(held_out - here, axis=1) > margin).all() for here in positions]
         return np.array(far, dtype=np.bool_)
 
     return _restrict(part, free)
 
 
-def _restrict(part: Part, chosen: Callable[[Positions], NDArray[np.bool_]]) -> Part:
-    database = tuple(_cut(traverse, chosen(traverse.positions)) for traverse in part.database)
+def _restrict(part: Part, select: Callable[[Positions], NDArray[np.bool_]]) -> Part:
+    database = tuple(
+        _select_frames(traverse, select(traverse.positions)) for traverse in part.database
+    )
     if part.same:
         return Part(database, database, same=True)
-    query = tuple(_cut(traverse, chosen(traverse.positions)) for traverse in part.query)
+    query = tuple(_select_frames(traverse, select(traverse.positions)) for traverse in part.query)
     return Part(database, query, same=False)
 
 
-def _cut(traverse: Traverse, kept: NDArray[np.bool_]) -> Traverse:
+def _select_frames(traverse: Traverse, mask: NDArray[np.bool_]) -> Traverse:
     """A traverse of some of its frames."""
-    rows = np.flatnonzero(kept)
+    rows = np.flatnonzero(mask)
     return Traverse(
         traverse.name,
         tuple(traverse.frames[row] for row in rows),

@@ -1,4 +1,4 @@
-"""Whether a training would run, and what it would cost: one batch of each kind."""
+"""Try a training with one batch of each kind: does it run, with what time and memory?"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NEGATIVES, _JUDGED = 64, 16
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """What a training would do.
+    """The result of a dry run.
 
     Attributes:
         frames: Of the training set.

@@ -256,7 +256,7 @@ class FeatureInputs:
         done: int,
         progress: Progress | None,
     ) -> None:
-        """Run the trunk over what is missing; the mark is written after the rows."""
+        """Run the trunk over the missing rows; the mark is written after the rows."""
         total = len(images.frames)
         for first in range(done, total, _BLOCK):
             rows = np.arange(first, min(first + _BLOCK, total))

@@ -61,7 +61,7 @@ class TrainableNet(nn.Module):
 
 
 class Passing(nn.Module):
-    """Stands for a frozen trunk whose output is the input."""
+    """Replaces a frozen trunk where its output is the input."""
 
     def forward(self, features: Tensor) -> Tensor:
         """Features as they are."""
@@ -318,11 +318,11 @@ def _pool_features(
     """(n, C) unit local features that reach the pool for some windows."""
     seen: list[Tensor] = []
 
-    def recorded(features: Tensor) -> Tensor:
+    def record(features: Tensor) -> Tensor:
         seen.append(_sample_columns(normalize(features.float().flatten(2), dim=1), draw))
         return NetVLADPool.sums(pool, features)
 
-    pool.sums = recorded  # type: ignore[method-assign]
+    pool.sums = record  # type: ignore[method-assign]
     try:
         with torch.no_grad():
             for window in windows:

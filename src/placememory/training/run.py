@@ -1,4 +1,4 @@
-"""What a run leaves on disk: configuration, log, events, weights, checkpoints, and its result."""
+"""Files of a training: configuration, log, events, weights, checkpoints, and its result."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PACKAGES = ("torch", "timm", "numpy", "accelerate", "pytorch-metric-learning", 
 
 
 class RunFolder:
-    """Writes what a training leaves.
+    """Writes the files of a training.
 
     Args:
         path: The folder; made if it is not there.
@@ -75,10 +75,10 @@ class RunFolder:
         """Forget lines of the log that are after a step, and the test: they will come again."""
         log = self.path / LOG
         if log.is_file():
-            kept = [
+            lines = [
                 line for line in log.read_text(encoding="utf-8").splitlines() if _step(line) <= step
             ]
-            write_text(log, "".join(f"{line}\n" for line in kept))
+            write_text(log, "".join(f"{line}\n" for line in lines))
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
         """Append values to the log, and its numbers to the events."""
@@ -139,7 +139,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def environment() -> dict[str, Any]:
-    """Versions of what the numbers depend on, and the machine."""
+    """Versions of the packages that the numbers depend on, and the machine."""
     import torch
 
     return {
@@ -245,8 +245,8 @@ def read_checkpoint_folder(path: Path) -> Checkpoint:
     """
     try:
         values = json.loads((path / PROGRESS).read_text(encoding="utf-8"))
-        model, kept = load_file(path / MODEL), load_file(path / OPTIMIZER)
-        mined = kept.pop(_MINED, None)
+        model, tensors = load_file(path / MODEL), load_file(path / OPTIMIZER)
+        mined = tensors.pop(_MINED, None)
         position = Position(
             **values.pop("position"), mined=None if mined is None else mined.numpy()
         )
@@ -256,7 +256,7 @@ def read_checkpoint_folder(path: Path) -> Checkpoint:
             f"{path}: this checkpoint is damaged ({error}); begin anew, from best.safetensors of "
             "the run as encoder.weights"
         ) from error
-    return Checkpoint(progress, model, _by_parameter(kept))
+    return Checkpoint(progress, model, _by_parameter(tensors))
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
@@ -278,30 +278,30 @@ def restore_optimizer(
 
 def _write(part: Path, checkpoint: Checkpoint) -> None:
     position = checkpoint.progress.position
-    kept = {
+    tensors = {
         f"{number}.{name}": value.contiguous().clone()
         for number, slots in checkpoint.optimizer.items()
         for name, value in slots.items()
     }
     if position.mined is not None:
-        kept[_MINED] = torch.from_numpy(position.mined).contiguous()
+        tensors[_MINED] = torch.from_numpy(position.mined).contiguous()
     save_file({k: v.cpu().clone() for k, v in checkpoint.model.items()}, part / MODEL)
-    save_file(kept, part / OPTIMIZER)
+    save_file(tensors, part / OPTIMIZER)
     values = asdict(checkpoint.progress)
     values["position"].pop("mined")
     (part / PROGRESS).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
-def _by_parameter(kept: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+def _by_parameter(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
     state: dict[int, dict[str, Tensor]] = {}
-    for key, value in kept.items():
+    for key, value in tensors.items():
         number, _, name = key.partition(".")
         state.setdefault(int(number), {})[name] = value
     return state
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainingResult:
     """The result of a training.
 
     Attributes:
@@ -340,13 +340,13 @@ class Trained:
                 f"recall@1 at the start: {_percent(self.start)}",
                 f"recall@1 of epoch {self.best_epoch}, the best: {_percent(self.best)}",
                 f"on the same queries: {self.difference.lines()[2]}",
-                *self._tested(),
+                *self._test_lines(),
                 self.best["protocol"],
                 f"weights: {self.weights}",
             ]
         )
 
-    def _tested(self) -> list[str]:
+    def _test_lines(self) -> list[str]:
         if self.test is None or self.test_start is None or self.test_difference is None:
             return []
         return [
@@ -376,7 +376,7 @@ class Trained:
         }
 
 
-def read_trained(folder: Path) -> Trained:
+def read_result(folder: Path) -> TrainingResult:
     """The result of a run so far.
 
     Raises:
@@ -389,7 +389,7 @@ def read_trained(folder: Path) -> Trained:
     start, best = judged[0], max(judged, key=lambda line: (line["score"], -line["epoch"]))
     before, after = (_line(lines, name) for name in ("test at the start", "test"))
     seconds = [line["seconds"] for line in lines if "seconds" in line]
-    return Trained(
+    return TrainingResult(
         folder,
         folder / BEST,
         judged[-1]["epoch"],

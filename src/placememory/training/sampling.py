@@ -131,27 +131,27 @@ def mine_triplets(
     Raises:
         SettingError: No sampled query has a positive, or there are too few negatives.
     """
-    asked, positives = _sample_queries(data, settings, mining.queries, draw)
+    query_windows, positives = _sample_queries(data, settings, mining.queries, draw)
     count = min(mining.negatives, len(data.database))
     sampled = np.sort(draw.choice(len(data.database), count, replace=False))
     needed = np.unique(np.concatenate([sampled, *positives]))
-    rows = describe(np.concatenate([asked, data.database[needed]]))
-    queries, known = rows[: len(asked)], rows[len(asked) :]
+    rows = describe(np.concatenate([query_windows, data.database[needed]]))
+    queries, known = rows[: len(query_windows)], rows[len(query_windows) :]
     place = {int(row): i for i, row in enumerate(needed)}
-    excluded = data.near(asked, settings.negative_radius, settings.negative_strategy)
+    excluded = data.find_near(query_windows, settings.negative_radius, settings.negative_strategy)
     candidates = known[np.searchsorted(needed, sampled)]
     found = []
-    for first in range(0, len(asked), _AT_ONCE):
+    for first in range(0, len(query_windows), _AT_ONCE):
         part = slice(first, first + _AT_ONCE)
         costs = _distances(queries[part], candidates)
-        for row, cost in zip(range(*part.indices(len(asked))), costs, strict=True):
+        for row, cost in zip(range(*part.indices(len(query_windows))), costs, strict=True):
             cost[np.isin(sampled, excluded[row])] = np.inf
             hardest = np.argsort(cost, kind="stable")[: mining.per_query]
             if not np.isfinite(cost[hardest]).all() or len(hardest) < mining.per_query:
                 continue
             own = known[[place[int(p)] for p in positives[row]]]
             best = positives[row][int(_distances(queries[row][None], own)[0].argmin())]
-            found.append(np.stack([asked[row], *data.database[[best, *sampled[hardest]]]]))
+            found.append(np.stack([query_windows[row], *data.database[[best, *sampled[hardest]]]]))
     if not found:
         raise SettingError(
             f"no sampled query has {mining.per_query} negatives beyond "
@@ -231,7 +231,7 @@ def shuffle_window(window: Rows, data: TrainingSet, step: float, draw: Draw) -> 
     return np.asarray(window[order])
 
 
-_PLACES, _MINE, _CHANGE = 1, 2, 3  # what is drawn: keeps the streams of numbers apart
+_PLACES, _MINE, _CHANGE = 1, 2, 3  # what is drawn: separates the streams of numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)

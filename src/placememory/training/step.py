@@ -29,7 +29,7 @@ _NO_DECAY = ("bias", "centroids", "centers", "cls_token", "pos_embed", "queries"
 _PURPOSE = "The multi-similarity loss"
 
 
-Described = tuple[Tensor | None, Tensor]
+Descriptions = tuple[Tensor | None, Tensor]
 
 
 class Cost(Protocol):
@@ -41,8 +41,8 @@ class Cost(Protocol):
 
     separable: bool
 
-    def __call__(self, described: Described, labels: Tensor, /) -> tuple[Tensor, float]:
-        """What a batch costs.
+    def __call__(self, described: Descriptions, labels: Tensor, /) -> tuple[Tensor, float]:
+        """Loss of a batch.
 
         Args:
             described: Frames (n, L, D), or ``None``, and windows (n, Ds).
@@ -73,7 +73,7 @@ class TripletCost:
     def __init__(self, margin: float, negatives: int) -> None:
         self.margin, self.negatives = margin, negatives
 
-    def __call__(self, described: Described, _labels: Tensor, /) -> tuple[Tensor, float]:
+    def __call__(self, described: Descriptions, _labels: Tensor, /) -> tuple[Tensor, float]:
         """See :class:`Cost`."""
         triplets = torch.unflatten(described[1], 0, (-1, 2 + self.negatives))
         query, positive, *rest = triplets.unbind(1)
@@ -103,7 +103,7 @@ class MultiSimilarityCost:
             alpha=loss.alpha, beta=loss.beta, base=loss.base
         )
 
-    def __call__(self, described: Described, labels: Tensor, /) -> tuple[Tensor, float]:
+    def __call__(self, described: Descriptions, labels: Tensor, /) -> tuple[Tensor, float]:
         """See :class:`Cost`."""
         windows = described[1]
         pairs = self._miner(windows, labels)
@@ -127,7 +127,7 @@ class JointCost:
     def __init__(self, loss: Loss) -> None:
         self._cost, self._weight = MultiSimilarityCost(loss), loss.frame_weight
 
-    def __call__(self, described: Described, labels: Tensor, /) -> tuple[Tensor, float]:
+    def __call__(self, described: Descriptions, labels: Tensor, /) -> tuple[Tensor, float]:
         """See :class:`Cost`."""
         frames, windows = described
         if frames is None:

@@ -26,7 +26,7 @@ from placememory.errors import SettingError
 from placememory.training.config import Training, read_training
 from placememory.training.data import (
     TrainingSet,
-    check_apart,
+    check_disjoint,
     read_evaluation_sets,
     read_training_set,
     read_validation_sets,
@@ -38,13 +38,13 @@ from placememory.training.run import (
     LAST,
     Checkpoint,
     RunFolder,
-    Trained,
+    TrainingResult,
     TrainingState,
     find_checkpoint,
     optimizer_state,
     read_checkpoint_folder,
     read_config,
-    read_trained,
+    read_result,
     restore_optimizer,
     save_checkpoint,
 )
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 _MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
-_STEP = 5  # what is drawn: keeps the streams of numbers apart
+_STEP = 5  # what is drawn: separates the streams of numbers
 _SHOWN = 4
 
 
@@ -182,7 +182,7 @@ class Trainer:
         self.data = read_training_set(training.data)
         self.validation = read_validation_sets(training.data)
         self.tests = read_evaluation_sets(training.data.test, training.data)
-        check_apart(self.data, [*self.validation, *self.tests])
+        check_disjoint(self.data, [*self.validation, *self.tests])
         sets = [self.data, *self.validation, *self.tests]
         self.inputs, *self._evaluation_inputs = create_inputs(
             training, self.encoder, self.parts, sets, self.accelerator, self._report
@@ -377,7 +377,7 @@ def train(
     *,
     device: str = "cpu",
     progress: TitledProgress | None = None,
-) -> Trained:
+) -> TrainingResult:
     """Train from the beginning, in a new folder.
 
     Args:
@@ -398,7 +398,9 @@ def train(
     return _run(trainer, _shared_folder(trainer))
 
 
-def resume(folder: Path, *, device: str = "cpu", progress: TitledProgress | None = None) -> Trained:
+def resume(
+    folder: Path, *, device: str = "cpu", progress: TitledProgress | None = None
+) -> TrainingResult:
     """Go on with a run, exactly as if it had not stopped.
 
     Args:
@@ -414,13 +416,13 @@ def resume(folder: Path, *, device: str = "cpu", progress: TitledProgress | None
     return _run(trainer, RunFolder(folder))
 
 
-def _run(trainer: Trainer, folder: RunFolder) -> Trained:
+def _run(trainer: Trainer, folder: RunFolder) -> TrainingResult:
     try:
         trainer.run(folder)
     except BaseException as error:  # Ctrl-C, too
         error.add_note(f"to go on: placememory train --resume {folder.path}")
         raise
-    result = read_trained(folder.path)
+    result = read_result(folder.path)
     if trainer.accelerator.is_main_process:
         folder.write_result(result.to_dict())
         folder.draw(trainer.training.name)

@@ -106,7 +106,7 @@ class Validation:
 
     @property
     def score(self) -> float:
-        """Mean of recall@1 and recall@5, 0 to 1: what the best epoch is chosen by."""
+        """Mean of recall@1 and recall@5, 0 to 1, by which the best epoch is chosen."""
         recalls = self.recall.recalls
         return 0.5 * (recalls[1].value + recalls[5].value)
 
@@ -137,10 +137,10 @@ def validate(
     """
     metric = Recall(KS)
     hits: list[float] = []
-    for part, (asked, known) in zip(sets, described, strict=True):
+    for part, (query_rows, database_rows) in zip(sets, described, strict=True):
         queries = SequenceWindows(part.queries, part.queries)
         database = SequenceWindows(part.database, part.database)
-        ranked, _ = nearest(known, asked, KS[-1])
+        ranked, _ = nearest(database_rows, query_rows, KS[-1])
         truth = sequence_truth(
             queries,
             database,

@@ -1,4 +1,4 @@
-"""What the pipeline says about one query frame."""
+"""The pipeline's result for one query frame."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class QueryResult:
         return self.match.paths[0] if self.match else np.empty(0, np.int64)
 
     @property
-    def matched(self) -> int | None:
+    def matched_frame(self) -> int | None:
         """Number of the frame where the robot is now; ``None`` if there is no match."""
         return int(self.path[-1]) if self.match else None
 
@@ -80,7 +80,7 @@ DEPTHS = (1, 5, 10, 20)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CasevprRun:
-    """What the published code reports of a query pass, for each frame and in all.
+    """Results of the published code for a query pass, for each frame and in total.
 
     Attributes:
         results: One for each frame; up to ``fails_at`` if the published code stops there.
@@ -165,7 +165,7 @@ class Counting:
 
     def add(self, result: QueryResult, search_range: int | None) -> None:
         """Count the result of a frame; ``search_range`` is how many rows may be right."""
-        near, right = self._near(result.frame, search_range), False
+        near, right = self._rows_near(result.frame, search_range), False
         if result.match:
             right = self._is_right(result, near, search_range)
             ends = near[result.match.paths[:, -1]]
@@ -179,7 +179,7 @@ class Counting:
         self._counts.append(self._totals.copy())
 
     def finish(self, results: list[QueryResult], fails_at: int | None = None) -> CasevprRun:
-        """All that was counted."""
+        """The result of all frames counted so far."""
         return CasevprRun(
             results=results,
             right=np.array(self._right, np.bool_),
@@ -189,7 +189,7 @@ class Counting:
             fails_at=fails_at,
         )
 
-    def _near(self, frame: int, search_range: int | None) -> NDArray[np.bool_]:
+    def _rows_near(self, frame: int, search_range: int | None) -> NDArray[np.bool_]:
         """(N,) by frame number: rows within the search range and the radius of a frame."""
         rows = self._rows[: search_range or 0]
         away = np.linalg.norm(self._positions[rows] - self._positions[frame], axis=1)
@@ -201,7 +201,7 @@ class Counting:
         self, result: QueryResult, near: NDArray[np.bool_], search_range: int | None
     ) -> bool:
         if self._rule is None:
-            return bool(near[result.matched])
-        union = np.any([self._near(frame, search_range) for frame in result.window], axis=0)
+            return bool(near[result.matched_frame])
+        union = np.any([self._rows_near(frame, search_range) for frame in result.window], axis=0)
         found = union[result.path]
         return bool(found.all() if self._rule == "strict" else found.any())

@@ -104,7 +104,7 @@ def read_casevpr(path: Path, paths: Path, protocol: Protocol = "casevpr") -> lis
         settings_list = batch.get("settings_lst") or [{}]
         return [
             _evaluation(
-                batch, test, _merged(batch["default_settings"], changed), where, protocol, paths
+                batch, test, _merge(batch["default_settings"], changed), where, protocol, paths
             )
             for changed in settings_list
             for test in batch["test_lst"]
@@ -115,7 +115,7 @@ def read_casevpr(path: Path, paths: Path, protocol: Protocol = "casevpr") -> lis
 
 
 def read_paths(path: Path) -> Paths:
-    """Read the file that says where data sets and weights are.
+    """Read the file with the paths of data sets and weights.
 
     Raises:
         SettingError: It cannot be read, or a field is wrong.
@@ -133,13 +133,13 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _merged(base: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:
+def _merge(base: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:
     """Settings with some replaced, at any depth."""
     merged = dict(base)
     for key, value in changed.items():
         inner = merged.get(key)
         deeper = isinstance(inner, dict) and isinstance(value, dict)
-        merged[key] = _merged(inner, value) if deeper else value  # type: ignore[arg-type]
+        merged[key] = _merge(inner, value) if deeper else value  # type: ignore[arg-type]
     return merged
 
 
@@ -245,8 +245,8 @@ def _settings(
         found["ground_truth"] = "lax" if _flag(settings.get("seq_gt_vgt", False)) else "strict"
     if protocol == "casevpr":
         return {**found, "protocol": protocol}
-    asked = {"similarity": "cosine", "search_nonkeyframes": True, "separate": True}
-    for name, value in asked.items():
+    required = {"similarity": "cosine", "search_nonkeyframes": True, "separate": True}
+    for name, value in required.items():
         if found.pop(name, value) != value:
             raise SettingError(
                 f"the default protocol runs {name}: {value}; --protocol casevpr runs what is asked"

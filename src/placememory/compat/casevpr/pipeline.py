@@ -33,7 +33,7 @@ from placememory.matching import (
     Similarity,
     block_minima,
     greedy_walk,
-    ranked,
+    rank_paths,
     smallest,
     within,
 )
@@ -155,7 +155,7 @@ class SequenceIndex:
         self._ends.append(ends)
 
     def trim(self) -> None:
-        """Give back the room that was kept for further sequences."""
+        """Free the memory reserved for further sequences."""
         for grown in (self._vectors, self._squares, self._ends):
             grown.trim()
 
@@ -308,7 +308,7 @@ class CasevprPipeline:
             keys[i] = self._reference_keys.is_key(frame)
             if not keys[i]:
                 continue
-            self._reference_keys.keep(frame)
+            self._reference_keys.set_reference(frame)
             if sequence is not None and len(self._numbers) >= self.sequence_length - 1:
                 if self._sequences is None:
                     self._sequences = SequenceIndex(len(sequence))
@@ -372,7 +372,7 @@ class CasevprPipeline:
             window.push(row)
             self._frames.append(number)
         if self._references:
-            self._keys.keep(window.rows[-1])
+            self._keys.set_reference(window.rows[-1])
 
     def _push(self, window: DistanceWindow, frame: Vectors, number: int, *, key: bool) -> None:
         """A frame that replaces none moves the oldest one into the map; that row is halved."""
@@ -384,8 +384,8 @@ class CasevprPipeline:
             self._frames.pop()
         self._frames.append(number)
         self._replace_next = not key
-        if key or self.window == 1:  # then key frames are told by the frame before, whatever it was
-            self._keys.keep(frame)
+        if key or self.window == 1:  # then each frame is compared to the one before
+            self._keys.set_reference(frame)
         if not replaced:
             row = self._references - self.window + self._pushes
             self._pushes += 1
@@ -444,7 +444,7 @@ def run_published(
     )
     seconds, first = time.perf_counter() - started, len(question.reference)
     results = found.results
-    rows = np.array([-1 if r.matched is None else r.matched for r in results], np.int64)
+    rows = np.array([-1 if r.matched_frame is None else r.matched_frame for r in results], np.int64)
     return Answers(
         candidates=rows[:, None],
         rows=rows,
@@ -546,12 +546,12 @@ def _match_beyond(matcher: Matcher, matrix: NDArray[np.float32], ends: Rows) -> 
     if isinstance(matcher, SeqMatch):
         starts = ends - matcher.sequence_length + 1
         lines = within(starts[:, None] + np.arange(length), rows)
-        return ranked(matrix, lines, matcher.score_kind)
+        return rank_paths(matrix, lines, matcher.score_kind)
     if isinstance(matcher, AdaptSeqV2) and (ends - matcher.sequence_length + 1 < rows).all():
         size = matcher.sequence_length
         at = block_minima(matrix, ends - size + 1, size, max(0, length - size))
         paths = greedy_walk(matrix, at[0], at[1], matcher.search_width)
-        return ranked(matrix, paths, matcher.score_kind)
+        return rank_paths(matrix, paths, matcher.score_kind)
     if isinstance(matcher, SequenceOnly | AdaptSeqV2):
         raise PublishedCodeFailsError("a sequence was found outside of the rows that are searched")
     return matcher.match(matrix, ends[ends < rows])

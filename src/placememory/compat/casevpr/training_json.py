@@ -98,13 +98,13 @@ def _encoder(experiment: dict[str, Any], model: dict[str, Any]) -> dict[str, Any
         "name": name,
         "weights": str(Path.cwd() / start) if start else "random",
         "options": options,
-        "train": _trained(name, only_attention=bool(experiment.get("only_train_attn"))),
+        "train": _trained_part(name, only_attention=bool(experiment.get("only_train_attn"))),
         "adapter_blocks": int(changed.get("trainable_block_count", 1)),
         "initialise": name in ("seqvlad", "svpr") and not start,
     }
 
 
-def _trained(name: str, *, only_attention: bool) -> str:
+def _trained_part(name: str, *, only_attention: bool) -> str:
     """CaseNet's adapters and head, all of other networks."""
     if not name.startswith("casenet"):
         return "all"
