@@ -58,7 +58,7 @@ def judge(
 def judge_candidates(
     estimate: Estimate, radius: float | None, heading: float | None = None
 ) -> list[bool | None]:
-    """Whether each candidate is correct; ``None`` where that cannot be told."""
+    """Whether each candidate is correct; ``None`` where a pose or the radius is missing."""
     return (
         [None] * len(estimate.candidates)
         if radius is None

@@ -149,7 +149,7 @@ def calibrate_on_run(
     """Calibrate on a localised run with true poses; only its descriptors are used.
 
     Args:
-        memory: The memory that was asked.
+        memory: The memory that the run was localised in.
         estimates: In the order of the frames; those without descriptor or true pose are left out.
         radius: Metres within which an answer is correct.
         precision: Share of located frames that shall be correct.
