@@ -47,7 +47,7 @@ def read_checkpoint(path: Path) -> State:
         if path.suffix == ".safetensors":
             return load_file(path)
         content = _tensors_only(path)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise WeightsError(f"{path}: there is no such file of weights") from error
     except Exception as error:
         raise WeightsError(f"{path}: cannot read the weights ({_reason(error)})") from error

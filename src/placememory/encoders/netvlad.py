@@ -154,7 +154,7 @@ def read_matlab(path: Path) -> tuple[State, tuple[float, float, float]]:
         state = _state(list(net.layers))
         mean = np.asarray(net.meta.normalization.averageImage, dtype=np.float64)
         red, green, blue = (float(value) for value in mean.reshape(-1, 3)[0])
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise WeightsError(f"{path}: there is no such file of weights") from error
     except NotImplementedError as error:
         raise WeightsError(
