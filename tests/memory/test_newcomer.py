@@ -112,3 +112,21 @@ def test_wrong_input_is_named(memory: PlaceMemory, building: Building, tmp_path:
     assert not (tmp_path / "m").exists()
     with pytest.raises(MemoryNotFoundError):
         PlaceMemory.open(tmp_path / "m")
+    for taken in (memory, 3, None):
+        with pytest.raises(SettingError, match="a memory is a path or text, not"):
+            pm.open(taken)  # type: ignore[arg-type]
+    for closed in (memory.uri, tmp_path, None):
+        with pytest.raises(InputError, match="needs an open memory"):
+            pm.Localizer(closed)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="needs an open memory"):
+            pm.localize(closed, building.mapping)  # type: ignore[arg-type]
+    with pytest.raises(EncoderError, match="an encoder is an object with card"):
+        pm.Localizer(memory, 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fusion", ["bayes", "frequency", None])
+def test_what_is_printed_is_short(memory: PlaceMemory, building: Building, fusion) -> None:
+    estimate = pm.Localizer(memory, fusion=fusion).observe(sorted(building.query.iterdir())[0])
+    assert repr(estimate).startswith("Estimate('")
+    assert len(repr(estimate)) < 160
+    assert (fusion is None) == ("best Candidate(1: " in repr(estimate))

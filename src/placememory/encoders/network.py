@@ -48,6 +48,9 @@ class TorchEncoder:
         self._device = device
         self.card = card
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.card.name!r}, {self.card.dim} numbers)"
+
     @property
     def module(self) -> torch.nn.Module:
         """The network, with exactly the published checkpoint's keys."""

@@ -36,6 +36,9 @@ class Hypothesis:
     position: tuple[float, ...] | None = None
     yaw: float | None = None
 
+    def __repr__(self) -> str:
+        return f"Hypothesis({self.place}, {self.weight:.3f}{_at(self.position)})"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return {
@@ -74,6 +77,9 @@ class Belief:
     covariance: NDArray[np.float64] | None = None
     area_90: float | None = None
     entropy: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Belief({self.verdict}, p={self.probability:.3f}{_at(self.position)})"
 
     @property
     def best(self) -> Hypothesis | None:
@@ -114,6 +120,10 @@ class Belief:
             "area_90": self.area_90,
             "entropy": self.entropy,
         }
+
+
+def _at(position: tuple[float, ...] | None) -> str:
+    return "" if position is None else f" at ({', '.join(f'{value:.2f}' for value in position)})"
 
 
 @runtime_checkable

@@ -86,6 +86,11 @@ class Estimate:
     milliseconds: Mapping[str, float] = field(default_factory=dict)
     descriptor: Vectors | None = field(default=None, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        answer = f"best {self.best!r}" if self.belief is None else repr(self.belief)
+        note = f", {self.note}" if self.note else ""
+        return f"Estimate({self.frame.name!r}, {answer}{note})"
+
     @property
     def best(self) -> Candidate | None:
         """The most similar place; ``None`` in an empty memory."""

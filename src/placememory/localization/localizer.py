@@ -17,7 +17,13 @@ from placememory import fusion as fusions
 from placememory import matching
 from placememory._checks import check_whole
 from placememory._types import Vectors
-from placememory.encoders import Encoder, SequenceEncoder, SequenceStream, create, from_card
+from placememory.encoders import (
+    Encoder,
+    SequenceEncoder,
+    SequenceStream,
+    from_card,
+    resolve_encoder,
+)
 from placememory.errors import DescriptorError, ImageError, InputError, SettingError
 from placememory.frames import Frame, Image, as_frame, as_rgb
 from placememory.frames.quality import is_blurred, shows_something
@@ -133,6 +139,10 @@ class Localizer:
         growing: bool = False,
         exclusion: int = 0,
     ) -> None:
+        if not isinstance(memory, PlaceMemory):
+            raise InputError(
+                f"a localizer needs an open memory, not {memory!r}; open it: placememory.open(...)"
+            )
         check_whole(k=k, window=window)
         self.memory = memory
         self._describe = _Describer(memory, encoder, sequence_encoder)
@@ -433,7 +443,7 @@ class _Describer:
         sequence_encoder: SequenceEncoder | None,
     ) -> None:
         self._memory = memory
-        self._encoder = create(encoder) if isinstance(encoder, str) else encoder
+        self._encoder = None if encoder is None else resolve_encoder(encoder)
         self._sequence_encoder = sequence_encoder
         card = memory.sequence_card
         if self._encoder is not None:

@@ -27,7 +27,7 @@ from placememory.encoders import (
     from_card,
     resolve_encoder,
 )
-from placememory.errors import EncoderError, InputError, SettingError
+from placememory.errors import EncoderError, InputError
 from placememory.frames import Frame, PoseTable, resolve_frames, sample_evenly
 from placememory.frames.names import parse_name
 from placememory.maps import read_map
@@ -110,7 +110,6 @@ def build(
         (1, 1)
     """
     started = time.perf_counter()
-    _check_address(uri)
     check_choice("dtype", dtype, ("float32", "float16"))
     frames = resolve_frames(images, poses, session=session)
     if source is None and isinstance(images, str | Path):
@@ -173,7 +172,6 @@ def build_from_features(
         EncoderMismatchError: The memory was made by another encoder.
     """
     started = time.perf_counter()
-    _check_address(uri)
     check_choice("dtype", dtype, ("float32", "float16"))
     with FeatureReader(features) as reader:
         card = reader.card or EncoderCard(name=UNKNOWN_ENCODER, dim=reader.dim)
@@ -452,14 +450,6 @@ def _encoder_for(uri: str | Path, encoder: Encoder | str | None) -> Encoder:
         with PlaceMemory.open(uri, readonly=True) as memory:
             return memory.encoder()
     return resolve_encoder(encoder)
-
-
-def _check_address(uri: object) -> None:
-    if not isinstance(uri, str | Path):
-        raise SettingError(
-            f"the address of a memory is a path or text, not {type(uri).__name__}; to add frames "
-            "to an open memory, close it and give its uri"
-        )
 
 
 def _check_map(path: Path | str | None) -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from placememory.errors import MemoryLockedError, MemoryNotFoundError
+from placememory.errors import MemoryLockedError, MemoryNotFoundError, SettingError
 from placememory.memory.stores.port import Manifest, Store
 from placememory.memory.stores.resident import RESIDENT, ResidentStore
 from placememory.memory.stores.sqlite import SqliteStore
@@ -31,12 +31,14 @@ def open_store(uri: str | Path, *, readonly: bool = False) -> Store:
         MemoryNotFoundError: There is none at this address.
         MemoryFormatError: What is there is no memory, or one of another version.
         MemoryLockedError: Another process holds a Milvus Lite folder.
+        SettingError: This is no address.
     """
-    if is_milvus(str(uri)):
+    address = _check_address(uri)
+    if is_milvus(address):
         from placememory.memory.stores.milvus import MilvusStore
 
-        return MilvusStore(str(uri), readonly=readonly)
-    if str(uri) == RESIDENT:
+        return MilvusStore(address, readonly=readonly)
+    if address == RESIDENT:
         raise MemoryNotFoundError(f"{uri}: such a memory cannot be opened again; create it")
     return SqliteStore(Path(uri), readonly=readonly)
 
@@ -46,12 +48,14 @@ def create_store(uri: str | Path, manifest: Manifest, card: bytes) -> Store:
 
     Raises:
         MemoryLockedError: There is a memory at this address already.
+        SettingError: This is no address.
     """
-    if is_milvus(str(uri)):
+    address = _check_address(uri)
+    if is_milvus(address):
         from placememory.memory.stores.milvus import MilvusStore
 
-        return MilvusStore.create(str(uri), manifest, card)
-    if str(uri) == RESIDENT:
+        return MilvusStore.create(address, manifest, card)
+    if address == RESIDENT:
         return ResidentStore(manifest, card)
     if os.path.exists(uri):  # noqa: PTH110 - false, not an error, for a name that is too long
         raise MemoryLockedError(f"{uri}: there is a file already; open it or remove it")
@@ -60,8 +64,18 @@ def create_store(uri: str | Path, manifest: Manifest, card: bytes) -> Store:
 
 def store_exists(uri: str | Path) -> bool:
     """Whether there is a memory at this address."""
-    if is_milvus(str(uri)):
+    address = _check_address(uri)
+    if is_milvus(address):
         from placememory.memory.stores.milvus import MilvusStore
 
-        return MilvusStore.exists(str(uri))
+        return MilvusStore.exists(address)
     return os.path.exists(uri)  # noqa: PTH110 - to open a folder says what is wrong with it
+
+
+def _check_address(uri: str | Path) -> str:
+    if not isinstance(uri, str | Path):
+        raise SettingError(
+            f"the address of a memory is a path or text, not {type(uri).__name__}; give the uri of "
+            "an open memory, after closing it"
+        )
+    return str(uri)
