@@ -80,7 +80,8 @@ class LocatedResult(MetricResult):
             f"located on the map: {self.located.percent()}{off}",
             f"precision of located: {self.precision.percent()}",
             f"located and right: {self.recall.percent()}",
-            f"median error of located: {self.median_error:.2f} m",
+            "median error of located: "
+            + ("no value" if math.isnan(self.median_error) else f"{self.median_error:.2f} m"),
             f"expected calibration error: {100 * self.calibration_error:.1f} %",
         ]
 

@@ -54,9 +54,10 @@ class PoseErrorsResult(MetricResult):
         """A line for each quantile and threshold."""
         return [
             *(
-                f"{100 * q:g} % of errors are up to {e.value:.2f} m [{e.low:.2f}, {e.high:.2f}], "
-                f"{self.heading_quantiles[q]:.1f} deg"
+                f"{100 * q:g} % of errors are up to {e.value:.2f} m [{e.low:.2f}, {e.high:.2f}]"
+                + (f", {self.heading_quantiles[q]:.1f} deg" if self.headings else "")
                 for q, e in self.quantiles.items()
+                if self.answered
             ),
             *(
                 f"within {metres:g} m and {degrees:g} deg: {found.percent()}"
