@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,27 @@ def test_lists_of_positives_decide_where_they_are_given(tmp_path: Path) -> None:
     truth = truth_of(dataset, query, reference)
     assert isinstance(truth, GroundTruth)
     assert [found.tolist() for found in truth.positives] == [[0, 3], [], [2]]
+
+
+@pytest.mark.parametrize("fusion", [None, "bayes"])
+def test_frames_without_positions_are_scored_by_lists_alone(fusion: str | None) -> None:
+    run, question, *described = made(System(encoder="lite-vlad", fusion=fusion))
+    positives = [np.flatnonzero(near) for near in _near(QUERY)]
+    truth = GroundTruth.from_positives(positives, PLACES)
+    reference, query = _unplaced(question.reference), _unplaced(question.query)
+    unplaced = Question(reference, query, question.rows, truth, question.counted)
+    scores = Scores(localize_run(run, unplaced, *described), unplaced)
+    assert "errors" not in scores.metrics(run.dataset)
+    assert scores.recall_at_1()["value"] > 0.9
+
+
+def _near(queries: np.ndarray) -> np.ndarray:
+    return np.abs(queries[:, None] - np.arange(float(PLACES))) <= 2.0
+
+
+def _unplaced(one: Traverse) -> Traverse:
+    frames = tuple(replace(frame, pose=None) for frame in one.frames)
+    return replace(one, frames=frames, positions=np.full_like(one.positions, np.nan))
 
 
 def test_parts_that_do_not_fit_are_refused() -> None:

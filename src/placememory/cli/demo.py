@@ -22,9 +22,9 @@ FRAMES = 120
 _STRIPS, _MATCH_MAPS = 24, 12
 _FIGURES = 4 + 3 + _MATCH_MAPS
 _SHOWN = {
-    "vertices.png": "The places of the memory in the order they were mapped.",
-    "similarity.png": "Similarity of frames and places; dots mark the true nearest place.",
-    "scores.png": "Similarities by rank, and of correct and wrong first candidates.",
+    "vertices.png": "The places of the memory in the order they were mapped",
+    "similarity.png": "Similarity of frames and places; dots mark the true nearest place",
+    "scores.png": "Similarities by rank, and of correct and wrong first candidates",
 }
 
 
@@ -95,7 +95,7 @@ def _draw(folder: Path, memory: PlaceMemory, building: Building, result: Localiz
         memory,
         result,
         radius=RADIUS,
-        title="A building remembered",
+        title="Sample building: a second run on its map",
         notes=(
             f"{len(memory)} places from a mapping run by day; {len(result.estimates)} frames of an "
             f"evening run. {len(building.off_map)} of them were taken in rooms that the mapping "

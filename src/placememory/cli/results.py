@@ -50,7 +50,7 @@ def run(
 ) -> None:
     """Print finished runs side by side, and how far apart two systems are on the same frames.
 
-    Example: [b]placememory results output/evaluation --baseline lite-vlad/nearest[/b]
+    Example: [b]placememory results output/evaluation --baseline lite-vlad[/b]
 
     A difference comes with a 95% interval over the frames that both searched, drawn in blocks.
     """

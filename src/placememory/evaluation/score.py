@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from placememory._types import Bools, Floats, Rows
+from placememory._types import Bools, Floats
 from placememory.datasets import Traverse
 from placememory.evaluation.config import DatasetConfig
 from placememory.evaluation.online import Answers
@@ -129,8 +129,9 @@ class Scores:
             found["correspondence"] = windows.compute()
         if answers.beliefs is not None:
             found["located"] = self._score_located()
-        if question.query.unit == "m":
-            found["errors"] = self._errors(frames)
+        placed = [i for i in frames.tolist() if _pose(question.query, i) is not None]
+        if question.query.unit == "m" and placed:
+            found["errors"] = self._errors(placed)
         return found
 
     def recall_at_1(self) -> dict[str, Any]:
@@ -172,11 +173,12 @@ class Scores:
                 )
         return metric.compute()
 
-    def _errors(self, frames: Rows) -> Any:
+    def _errors(self, frames: list[int]) -> Any:
         """Of the answers that were given; frames without one count as not answered."""
         errors, question = PoseErrors(), self.question
-        for i in frames.tolist():
+        for i in frames:
             true = _pose(question.query, i)
+            assert true is not None
             row = int(self.answers.rows[i])
             found = self.answers.poses[i] if self.answers.beliefs is not None else None
             if found is None and row >= 0:
@@ -219,10 +221,12 @@ def _deep(candidates: Any, places: int) -> Any:
     return np.pad(candidates, ((0, 0), (0, wanted)), constant_values=-1)
 
 
-def _pose(traverse: Traverse, row: int) -> Pose:
-    pose = traverse.frames[row].pose
-    x, y = traverse.positions[row][:2]
-    return pose if pose is not None else Pose(float(x), float(y))
+def _pose(traverse: Traverse, row: int) -> Pose | None:
+    """The pose of a frame, or its position; ``None`` where neither is known."""
+    pose, position = traverse.frames[row].pose, traverse.positions[row][:2]
+    if pose is not None or np.isnan(position).any():
+        return pose
+    return Pose(*map(float, position))
 
 
 def _belief_cells(answers: Answers, i: int) -> list[Any]:

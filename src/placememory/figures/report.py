@@ -71,7 +71,7 @@ def write_report(
         drawn["timeline"] = ("How sure the robot was, frame by frame", timeline)
     if located is not None:
         reliability = draw_reliability({"this run": located})
-        drawn["reliability"] = ("How often a probability is correct", reliability)
+        drawn["reliability"] = ("How often frames of a given probability are correct", reliability)
     for name, (_, figure) in drawn.items():
         save(figure, folder / f"{name}.png")
     protocols = [] if located is None else [f"Verdicts: {located.protocol}."]

@@ -85,7 +85,7 @@ def draw_scores(
 
 def _draw_ranks(axes: Axes, estimates: Sequence[Estimate]) -> None:
     deepest = max((len(estimate.candidates) for estimate in estimates), default=0)
-    axes.set(xlabel="Rank", ylabel="Similarity")
+    axes.set(xlabel="rank", ylabel="similarity (cosine)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     _quiet(axes)
     if deepest == 0:
@@ -110,7 +110,7 @@ def _draw_ranks(axes: Axes, estimates: Sequence[Estimate]) -> None:
 
 def _draw_histogram(axes: Axes, groups: dict[Outcome, NDArray[np.float64]]) -> None:
     _quiet(axes)
-    axes.set(ylabel="Frames")
+    axes.set(ylabel="frames")
     axes.tick_params(labelbottom=False)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     if not groups:
@@ -135,7 +135,7 @@ def _draw_accepted(axes: Axes, groups: dict[Outcome, NDArray[np.float64]]) -> No
     """Draw the share of each outcome's answers whose similarity is at or above a threshold."""
     _quiet(axes)
     axes.set(
-        xlabel="Similarity of the first answer, or threshold", ylabel="Accepted", ylim=(-0.03, 1.06)
+        xlabel="similarity of the first answer, or threshold", ylabel="accepted", ylim=(-0.03, 1.06)
     )
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_yticks([0.0, 0.5, 1.0])

@@ -91,13 +91,13 @@ def _number(axes: Axes, side: str, items: Sequence[Frame] | Sequence[Place] | No
     """Whole numbers: the index within the session of a row or column."""
     axis = axes.xaxis if side == "x" else axes.yaxis
     axis.set_major_locator(MaxNLocator(nbins=9, integer=True, min_n_ticks=1))
-    axis.set_label_text("Place number" if side == "x" else "Query frame number")
+    axis.set_label_text("place number" if side == "x" else "query frame number")
     axis.set_tick_params(length=3.0)
     if items is None:
         return
     starts = _starts(items)
     if len(starts) > _MOST_NAMES:
-        axis.set_label_text("Places of all sessions" if side == "x" else "Query frames")
+        axis.set_label_text("places of all sessions" if side == "x" else "query frames")
         return
     if len(starts) > 1:
         axis.set_major_locator(FixedLocator(_ticks([*starts, len(items)])))
@@ -141,7 +141,7 @@ def _split(axes: Axes, side: str, items: Sequence[Frame] | Sequence[Place] | Non
     if 1 < len(starts) <= _MOST_NAMES:
         names = ", ".join(shorten(items[start].session, 18) for start in starts)
         axis = axes.xaxis if side == "x" else axes.yaxis
-        what = "Place number in" if side == "x" else "Query frame number in"
+        what = "place number in" if side == "x" else "query frame number in"
         axis.set_label_text(plain(f"{what} {names}"))
 
 

@@ -47,9 +47,9 @@ VERDICT_COLOURS = {
     "located": "#009e73",
     "ambiguous": "#e69f00",
     "unknown": "#5f6b77",
-    "warming-up": "#c3cad1",
+    "warming-up": "#97a3ae",
 }
-VERDICT_MARKERS = {"located": "o", "ambiguous": "D", "unknown": "v", "warming-up": "."}
+VERDICT_MARKERS = {"located": "o", "ambiguous": "D", "unknown": "v", "warming-up": "s"}
 _RC: dict[Any, Any] = {
     "axes.edgecolor": LINE,
     "axes.facecolor": "white",

@@ -74,7 +74,7 @@ def _draw_recall(axes: Axes, judged: Sequence[Mapping[str, Any]]) -> None:
         axes.legend(loc="best")
     lowest = min((100 * line["intervals"]["recall@1"][0] for line in judged), default=0.0)
     bottom = max(0.0, 10.0 * (lowest // 10.0) - 10.0)
-    axes.set(ylabel="right (%)", ylim=(bottom, 100.0 + 0.04 * (100.0 - bottom)))
+    axes.set(ylabel="correct (%)", ylim=(bottom, 100.0 + 0.04 * (100.0 - bottom)))
 
 
 def _draw_rate(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:

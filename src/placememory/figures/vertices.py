@@ -67,7 +67,7 @@ def draw_vertices(
     elif known:
         drawn = _draw_places(sheet.axes, known, colormaps["viridis"], len(known))
         bar = sheet.axes.inset_axes((1.025, 0.0, 0.022, 1.0))
-        order = "Place index" if len(sessions) == 1 else "Places in order of session and index"
+        order = "place index" if len(sessions) == 1 else "places in order of session and index"
         sheet.figure.colorbar(drawn, cax=bar, label=order)
     if len(sessions) <= len(_SESSION_COLOURS):
         handles += _draw_ends(sheet.axes, known, sessions)

@@ -42,8 +42,8 @@ class FrameCheck:
         """One sentence."""
         if not self.differs:
             return (
-                f"{100 * self.share_before:.0f} % of {self.matches} matches agree as the poses are, "
-                "and no shift and rotation of the map frame makes it twice as many"
+                f"{100 * self.share_before:.0f} % of {self.matches} matches agree as the poses "
+                "are, and no shift and rotation of the map frame makes it twice as many"
             )
         x, y = self.translation
         return (

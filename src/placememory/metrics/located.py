@@ -113,7 +113,7 @@ class LocatedResult(MetricResult):
     def _draw(self, ax: Any) -> None:
         ax.plot([0, 1], [0, 1], linestyle="--", linewidth=1, color="0.6")
         ax.plot([b.probability for b in self.bins], [b.right for b in self.bins], marker="o")
-        ax.set(xlabel="probability", ylabel="share right", xlim=(0, 1), ylim=(0, 1.02))
+        ax.set(xlabel="probability", ylabel="share correct", xlim=(0, 1), ylim=(0, 1.02))
 
 
 class LocatedFrames:
