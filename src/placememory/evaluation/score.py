@@ -226,7 +226,7 @@ def _pose(traverse: Traverse, row: int) -> Pose | None:
     pose, position = traverse.frames[row].pose, traverse.positions[row][:2]
     if pose is not None or np.isnan(position).any():
         return pose
-    return Pose(*map(float, position))
+    return Pose(float(position[0]), float(position[1]))
 
 
 def _belief_cells(answers: Answers, i: int) -> list[Any]:
