@@ -38,7 +38,7 @@ class RobotCar(Dataset):
     Args:
         root: Folder of the scenes.
         allow_gaps: Take frame numbers as they are. By default they must run from 0 without gaps
-            in each folder, as the reference pipeline requires; sequence retrieval does not.
+            in each folder, as the published code requires; sequence retrieval does not.
     """
 
     def __init__(self, root: Path | str, *, allow_gaps: bool = False) -> None:

@@ -169,6 +169,8 @@ def describe_pass(
     Raises:
         PlaceMemoryError: The data set or an image cannot be read, weights are missing, or others.
     """
+    if one.encoder.precision != "auto":  # the hash of a card says nothing of the precision
+        cache = cache / one.encoder.precision
     encoder = _fit(one, cache, device, fresh)
     traverse = read_traverse(one.dataset, one.split)
     advance = None if progress is None else partial(progress, one.title)

@@ -1,4 +1,4 @@
-"""Is one pipeline better than another? Their difference on the same queries, with its interval."""
+"""Is one system better than another? Their difference on the same queries, with its interval."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from placememory.metrics.result import MetricResult, finite_or_none
 
 @dataclass(frozen=True, slots=True)
 class PairedDifferenceResult(MetricResult):
-    """The difference of two pipelines on the same queries.
+    """The difference of two systems on the same queries.
 
     Attributes:
-        names: Of the first and the second pipeline.
+        names: Of the first and the second system.
         values: The statistic of each.
         difference: First minus second, with interval.
         first_higher: Queries on which the first has the higher value.
@@ -94,15 +94,15 @@ class PairedDifferenceResult(MetricResult):
 
 
 class PairedDifference:
-    """Difference of a statistic of two pipelines over the same queries.
+    """Difference of a statistic of two systems over the same queries.
 
     Two intervals that overlap say little: the same frames are hard for both. Drawing the same
     blocks for both leaves only what differs.
 
     Args:
-        first: Name of the first pipeline.
+        first: Name of the first system.
         second: Name of the second.
-        statistic: Maps (N,) values of a pipeline to a number; the mean by default, which is recall
+        statistic: Maps (N,) values of a system to a number; the mean by default, which is recall
             where the values are hits.
 
     Example:
@@ -132,7 +132,7 @@ class PairedDifference:
         """Add queries in the order of their traverse.
 
         Args:
-            first: (Q,) values of the first pipeline: hits as 0 and 1, or errors.
+            first: (Q,) values of the first system: hits as 0 and 1, or errors.
             second: (Q,) values of the second on the same queries.
 
         Raises:
