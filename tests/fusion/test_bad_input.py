@@ -183,3 +183,18 @@ def test_a_belief_is_json(name) -> None:
     assert values["verdict"] == belief.verdict
     assert values["hypotheses"][0]["yaw"] is None
     assert values["covariance"][2] == [None, None, None]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("posed", [True, False])
+@pytest.mark.parametrize("count", range(1, 13))
+def test_a_map_of_a_few_places_is_followed(method: str, posed: bool, count: int) -> None:
+    order = np.arange(count)
+    positions = np.stack([order, 0.0 * order], 1) if posed else np.full((count, 2), np.nan)
+    robot = create(method, PlaceTable.from_arrays(positions, order=order))
+    rng = np.random.default_rng(count)
+    for step in range(15):
+        column = rng.normal(0.1, 0.03, count)
+        column[step % count] += 0.5
+        belief = robot.update(Evidence.from_column(column))
+        assert 0.0 <= belief.probability <= 1.0

@@ -296,6 +296,8 @@ class OrderMotion:
         """
         found = np.zeros(len(self._steps))
         for i, step in enumerate(self._steps.tolist()):
+            if abs(step) >= len(before):
+                continue
             here = before[max(0, -step) : len(before) - max(0, step)]
             there = likelihood[max(0, step) : len(before) - max(0, -step)]
             found[i] = here @ there
