@@ -226,7 +226,8 @@ def _pose(traverse: Traverse, row: int) -> Pose | None:
     pose, position = traverse.frames[row].pose, traverse.positions[row][:2]
     if pose is not None or np.isnan(position).any():
         return pose
-    return Pose(*map(float, position))
+    x, y = position
+    return Pose(float(x), float(y))
 
 
 def _belief_cells(answers: Answers, i: int) -> list[Any]:
