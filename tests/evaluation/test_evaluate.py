@@ -85,6 +85,19 @@ def test_a_rerun_skips_what_is_done(native: Path, ran: list[dict]) -> None:
         assert same is (folder != first)
 
 
+def test_precisions_do_not_share_descriptors(native: Path, tmp_path: Path) -> None:
+    config = yaml.safe_load(native.read_text())
+    config["datasets"]["town"]["root"] = str(native.parent / "data/manifest.csv")
+    tiny = config["encoders"]["tiny"]
+    config["encoders"] = {name: tiny | {"precision": name} for name in ("float32", "bfloat16")}
+    config["systems"] = [{"encoder": name} for name in config["encoders"]]
+    config["variants"] = {}
+    (tmp_path / "town.yaml").write_text(yaml.safe_dump(config))
+    run_command("evaluate", tmp_path / "town.yaml", "--no-figures")
+    folders = {path.parent.name for path in (tmp_path / "cache").rglob("*.sqlite")}
+    assert folders == {"float32", "bfloat16"}
+
+
 def test_the_overall_table_has_the_published_columns(native: Path, ran: list[dict]) -> None:
     with (native.parent / "runs/overall_results.csv").open() as file:
         rows = list(csv.DictReader(file))
