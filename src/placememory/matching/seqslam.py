@@ -1,4 +1,4 @@
-"""SeqSLAM as sequence pipelines use it today: constant speeds from the nearest first rows.
+"""SeqSLAM as CaseVPR uses it: constant speeds from the nearest first rows.
 
 The algorithm is the baseline ``seqslam`` of Li et al., "CaseVPR", IEEE RA-L 10(4), 2025, after
 Milford and Wyeth, "SeqSLAM", ICRA 2012. It has no contrast enhancement and tries few starts; for
