@@ -1,4 +1,4 @@
-"""Write files so that they are either there and whole, or not there."""
+"""Files that are closed whatever happens, and written whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,9 +8,23 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 from placememory.errors import PlaceMemoryError
+
+
+class Closing:
+    """Base of what is used in a ``with`` statement and closed at its end."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close files and connections."""
+        raise NotImplementedError
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from placememory._registry import unknown_name
 from placememory.errors import DatasetError
-from placememory.frames import Frame
+from placememory.frames import Frame, Pose
 
 PositionUnit = Literal["m", "frames"]
 
@@ -72,6 +72,16 @@ class Traverse:
         for name, array in arrays.items():
             array.setflags(write=False)
             object.__setattr__(self, name, array)
+
+    def pose_of(self, row: int) -> Pose | None:
+        """The pose of a frame, or its position without rotation; ``None`` where neither is known.
+
+        The position is in :attr:`unit`.
+        """
+        pose, (x, y) = self.frames[row].pose, self.positions[row][:2]
+        if pose is not None or np.isnan(self.positions[row]).any():
+            return pose
+        return Pose(float(x), float(y))
 
     def __len__(self) -> int:
         """How many frames there are."""

@@ -7,12 +7,12 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from placememory._io import Closing
 from placememory.encoders import EncoderCard
 from placememory.errors import PlaceMemoryError
 from placememory.frames import Frame
@@ -29,7 +29,7 @@ _WAIT_SECONDS = 60.0
 _BATCH = 500
 
 
-class DescriptorCache:
+class DescriptorCache(Closing):
     """Descriptors of one encoder, by content of the frames they were made from.
 
     Writes are transactions: what was written before a kill is there afterwards. Several processes
@@ -56,17 +56,6 @@ class DescriptorCache:
             self._file.executescript(_SCHEMA)
         except (sqlite3.Error, OSError) as error:
             raise PlaceMemoryError(f"{self.path}: cannot use the cache ({error})") from error
-
-    def __enter__(self) -> DescriptorCache:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of the file."""

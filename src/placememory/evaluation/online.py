@@ -248,11 +248,9 @@ def _place(traverse: Traverse, row: int, placed: bool) -> Place:
     Positions in frames are on a line, one metre a frame, for methods that need positions.
     """
     place = Place.from_frame(traverse.frames[row])
-    known = not np.isnan(traverse.positions[row]).any()
-    if place.pose is not None or not known or not (traverse.unit == "m" or placed):
-        return place
-    x, y = traverse.positions[row][:2]
-    return replace(place, pose=Pose(float(x), float(y)))
+    if place.pose is None and (traverse.unit == "m" or placed):
+        return replace(place, pose=traverse.pose_of(row))
+    return place
 
 
 def _verifier(reference: Traverse) -> Verifier:

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from placememory._types import Bools, Floats
-from placememory.datasets import Traverse
 from placememory.evaluation.config import DatasetConfig
 from placememory.evaluation.online import Answers
 from placememory.evaluation.plan import Question, truth_of
-from placememory.frames import Pose
 from placememory.metrics import (
     CorrespondencePrecision,
     GroundTruth,
@@ -129,7 +127,7 @@ class Scores:
             found["correspondence"] = windows.compute()
         if answers.beliefs is not None:
             found["located"] = self._score_located()
-        placed = [i for i in frames.tolist() if _pose(question.query, i) is not None]
+        placed = [i for i in frames.tolist() if question.query.pose_of(i) is not None]
         if question.query.unit == "m" and placed:
             found["errors"] = self._errors(placed)
         return found
@@ -177,12 +175,12 @@ class Scores:
         """Of the answers that were given; frames without one count as not answered."""
         errors, question = PoseErrors(), self.question
         for i in frames:
-            true = _pose(question.query, i)
+            true = question.query.pose_of(i)
             assert true is not None
             row = int(self.answers.rows[i])
             found = self.answers.poses[i] if self.answers.beliefs is not None else None
             if found is None and row >= 0:
-                found = _pose(question.reference, int(question.rows[row]))
+                found = question.reference.pose_of(int(question.rows[row]))
             errors.update(true, found if self.answers.answered[i] else None)
         return errors.compute()
 
@@ -219,14 +217,6 @@ def _deep(candidates: Any, places: int) -> Any:
     if wanted <= 0:
         return candidates
     return np.pad(candidates, ((0, 0), (0, wanted)), constant_values=-1)
-
-
-def _pose(traverse: Traverse, row: int) -> Pose | None:
-    """The pose of a frame, or its position; ``None`` where neither is known."""
-    pose, position = traverse.frames[row].pose, traverse.positions[row][:2]
-    if pose is not None or np.isnan(position).any():
-        return pose
-    return Pose(float(position[0]), float(position[1]))
 
 
 def _belief_cells(answers: Answers, i: int) -> list[Any]:

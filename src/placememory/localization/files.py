@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
-from placememory._io import write_json
+from placememory._io import Closing, write_json
 from placememory.errors import PlaceMemoryError
 from placememory.frames import Pose
 from placememory.localization.estimate import Estimate
@@ -47,7 +46,7 @@ _COLUMNS = (
 )
 
 
-class RunWriter:
+class RunWriter(Closing):
     """Appends each estimate of a run to its files as it comes.
 
     Each line is handed to the system whole, so a process that is killed leaves whole lines, and a
@@ -89,17 +88,6 @@ class RunWriter:
             raise self._error(error) from error
         self._append(ESTIMATES, _csv_line(_COLUMNS))
         self._append(MATCHES, _csv_line(match_columns()))
-
-    def __enter__(self) -> RunWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def write(self, estimate: Estimate) -> None:
         """Append an estimate to all files."""

@@ -12,12 +12,13 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from placememory._io import Closing
 from placememory._version import __version__
 from placememory.encoders import EncoderCard
 from placememory.errors import (
@@ -127,7 +128,7 @@ def _errors_of_writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-class FeatureReader:
+class FeatureReader(Closing):
     """Descriptors of one or several files, which share no names.
 
     Attributes:
@@ -214,12 +215,6 @@ class FeatureReader:
     def close(self) -> None:
         """Close the files. May be called twice."""
         self._open.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _add_file(self, path: Path) -> None:
         if not path.is_file():
@@ -366,7 +361,7 @@ _SOFTWARE = "placememory_software"
 _LIBVER = ("v108", "v110")  # attributes over 64 KiB, and no flags that lock out after a crash
 
 
-class FeatureWriter:
+class FeatureWriter(Closing):
     """Write descriptors, or add to a file; images described before may be skipped by the caller.
 
     Each :meth:`add` is durable when it returns, whatever happens to the process afterwards. The
@@ -450,12 +445,6 @@ class FeatureWriter:
             done = True
         finally:
             journal.close(remove=done)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _publish(self, journal: Journal) -> None:
         new = self._path.with_name(f".{self._path.name}.new")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from placememory._io import Closing
 from placememory._version import __version__
 from placememory.encoders import Encoder, EncoderCard, from_card
 from placememory.errors import (
@@ -41,7 +41,7 @@ UNKNOWN_ENCODER = "unknown (feature file)"
 """Name on the card of a memory made from feature files that do not say their encoder."""
 
 
-class PlaceMemory:
+class PlaceMemory(Closing):
     """Places of one map: descriptors with poses, and the card of the encoder that made them.
 
     The store is the durable truth; the descriptors of an open memory also stay resident, so that
@@ -445,17 +445,6 @@ class PlaceMemory:
     def close(self) -> None:
         """Close files and connections. May be called twice."""
         self._store.close()
-
-    def __enter__(self) -> PlaceMemory:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _check_rows(
         self, places: list[Place], descriptors: ArrayLike, sequences: ArrayLike | None

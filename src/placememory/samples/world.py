@@ -7,12 +7,12 @@ import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from placememory._io import Closing
 from placememory._registry import require
 from placememory.errors import PlaceMemoryError, SettingError
 from placememory.samples.level import UNITS_PER_METRE
@@ -44,7 +44,7 @@ class View:
     yaw: float
 
 
-class World:
+class World(Closing):
     """A running engine with one level, without a window; use it as a context manager.
 
     One metre is 32 map units of the engine. The horizontal field of view is 90 degrees.
@@ -168,14 +168,3 @@ class World:
         """Stop the engine and remove its scratch files; a second call does nothing."""
         self._game.close()
         self._scratch.cleanup()
-
-    def __enter__(self) -> World:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
+from placememory._io import Closing
 from placememory._registry import require
 from placememory.errors import BagError, SettingError
 from placememory.frames.images import is_image
@@ -297,7 +297,7 @@ class RawMessage:
     data: bytes
 
 
-class OpenBag:
+class OpenBag(Closing):
     """A bag that is open for reading; one thread at a time. Close it, or use it in a ``with``.
 
     Args:
@@ -329,17 +329,6 @@ class OpenBag:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> OpenBag:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of the files; closing twice does no harm."""
