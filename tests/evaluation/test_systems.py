@@ -77,7 +77,7 @@ def test_every_fusion_answers_as_the_localizer_does(fusion: str) -> None:
         for i, frame in enumerate(question.query.frames):
             estimate = localizer.observe(frame, descriptor=asked.descriptors[i])
             assert answers.answered[i] == (estimate.verdict == "located")
-            assert answers.poses[i] == estimate.likely_pose
+            assert answers.poses[i] == estimate.hypothesis
     scores = Scores(answers, question)
     found = scores.metrics(run.dataset)
     located = found["located"]

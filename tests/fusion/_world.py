@@ -127,7 +127,7 @@ def score(make: Callable[[PlaceTable], Fusion], world: World, run: Run, odometry
         located.append(belief.verdict == "located")
         right.append(far <= RADIUS)
         metres.append(far)
-        probability.append(belief.probability)
+        probability.append(math.nan if belief.probability is None else belief.probability)
     yes, good, on = np.array(located), np.array(right) & run.on_map, run.on_map
     return Score(
         float((yes & on).sum() / on.sum()),
@@ -140,6 +140,8 @@ def score(make: Callable[[PlaceTable], Fusion], world: World, run: Run, odometry
 
 def calibration_error(probability: Floats, right: NDArray[np.bool_], bins: int = 10) -> float:
     """Expected calibration error."""
+    sure = np.isfinite(probability)
+    probability, right = probability[sure], right[sure]
     which = np.minimum((probability * bins).astype(int), bins - 1)
     total = 0.0
     for number in range(bins):

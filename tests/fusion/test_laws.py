@@ -125,7 +125,8 @@ def test_probabilities_are_probabilities(name, seed, odometry) -> None:
         belief = fusion.update(Evidence.from_column(column), motion if odometry else None)
         weights = [hypothesis.weight for hypothesis in belief.hypotheses]
         assert weights == sorted(weights, reverse=True) or name == "frequency"
-        values = [belief.probability, belief.ambiguity, *weights]
+        assert (belief.probability is None) == (name != "bayes")
+        values = [belief.probability or 0.0, belief.ambiguity, *weights]
         assert all(0.0 <= value <= 1.0 for value in values)
         if belief.covariance is not None:
             known = np.isfinite(belief.covariance[:, 0])
@@ -136,26 +137,23 @@ def test_probabilities_are_probabilities(name, seed, odometry) -> None:
             assert belief.off_map == pytest.approx(fusion.probabilities[-1])
 
 
-@pytest.mark.parametrize("name", METHODS)
 @given(seed=st.integers(0, 10**6), odometry=st.booleans())
 @settings(max_examples=15, deadline=None)
-def test_more_of_the_same_evidence_never_lowers_the_probability(name, seed, odometry) -> None:
+def test_more_of_the_same_evidence_never_lowers_the_probability(seed, odometry) -> None:
     """In a clean world: only the true place stands out, and the robot drives along the places."""
     rng = np.random.default_rng(seed)
     table = PlaceTable.from_arrays([[float(i), 0.0] for i in range(60)], yaw=np.zeros(60))
     strength = rng.uniform(3.5, 8.0)
     before = []
-    fusion = create(name, table, radius=2.0)
+    fusion = create("bayes", table, radius=2.0)
     for t in range(12):
-        row = 10 if name == "heatmap" and not odometry else 10 + t  # its peaks cannot follow
-        evidence = Evidence([row], [strength], level=(0.0, 1.0))
+        evidence = Evidence([10 + t], [strength], level=(0.0, 1.0))
         belief = fusion.update(evidence, Odometry(1.0, 0.0, 0.0) if odometry else None)
         before.append(belief.probability)
     assert np.diff(before).min() >= -1e-3
-    stronger = create(name, table, radius=2.0)
+    stronger = create("bayes", table, radius=2.0)
     for t in range(12):
-        row = 10 if name == "heatmap" and not odometry else 10 + t
-        evidence = Evidence([row], [strength + 1.0], level=(0.0, 1.0))
+        evidence = Evidence([10 + t], [strength + 1.0], level=(0.0, 1.0))
         belief = stronger.update(evidence, Odometry(1.0, 0.0, 0.0) if odometry else None)
         assert belief.probability >= before[t] - 1e-9
 

@@ -167,7 +167,7 @@ def test_the_localizer_tells_the_refined_pose(memory: PlaceMemory) -> None:
         estimates.append(localizer.observe(_frame(5 + i, i)))
     refined, without = estimates[11], estimates[10]
     assert refined.verdict == without.verdict == "located"
-    assert refined.pose == refined.likely_pose == refined.refined
+    assert refined.pose == refined.hypothesis == refined.refined
     assert refined.pose is not None
     assert refined.pose.distance_to(Pose(16.25, 0.1)) < 1e-9
     assert refined.pose.covariance is not None

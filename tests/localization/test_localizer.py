@@ -80,8 +80,13 @@ def test_a_walk_is_located(memory: PlaceMemory, fusion: str) -> None:
     assert last.verdict == "located"
     assert last.pose.distance_to(Pose(24.0, 0.0)) < 1.5
     assert last.pose.frame_id == "hall"
-    assert 0.0 <= last.probability <= 1.0
-    assert last.covariance.shape == (3, 3)
+    if fusion == "bayes":
+        assert 0.0 <= last.probability <= 1.0
+    else:
+        assert last.probability is None  # a share of votes is no probability
+    assert last.reason == ""
+    assert last.covariance.shape == (6, 6)
+    assert np.linalg.eigvalsh(last.covariance).min() > 0
     assert last.candidates[0].place.index == 24
     assert [place.index for place in last.match.places] == [20, 21, 22, 23, 24]
     assert last.match.frames == tuple(f"{i}.png" for i in range(15, 20))
@@ -105,7 +110,10 @@ def test_without_fusion_each_frame_is_answered_alone(memory: PlaceMemory) -> Non
     localizer = Localizer(memory, ToyEncoder(), fusion=None, k=3)
     estimate = localizer.observe(_frame(7, 0))
     assert (estimate.verdict, estimate.belief, estimate.match) == (None, None, None)
-    assert estimate.pose == estimate.candidates[0].place.pose
+    assert estimate.pose is None
+    assert estimate.hypothesis == estimate.candidates[0].place.pose
+    assert estimate.judged == estimate.hypothesis
+    assert np.linalg.eigvalsh(estimate.covariance).min() > 0
     assert len(estimate.candidates) == 3
     direct = memory.search(ToyEncoder().encode([_frame(7, 0).image()]), 3)[0]
     assert [c.place.id for c in estimate.candidates] == [c.place.id for c in direct]

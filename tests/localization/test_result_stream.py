@@ -15,6 +15,7 @@ import pytest
 
 from placememory.errors import PlaceMemoryError
 from placememory.frames import Frame
+from placememory.fusion import Belief, Hypothesis
 from placememory.localization import Estimate, LocalizedRun, RunWriter, Summary
 from placememory.memory import Candidate, Place
 from tests.conftest import make_frames
@@ -24,6 +25,12 @@ FILES = ("trajectory.tum", "estimates.csv", "test_to_vertex_matches.csv", "metri
 
 def _place(frame: Frame) -> Place:
     return Place("ref", frame.index, f'odd, "{frame.name}"', pose=frame.pose)
+
+
+def _located(place: Place) -> Belief:
+    assert place.pose is not None
+    here = Hypothesis(0, place.id, 0.9, (place.pose.x, place.pose.y), place.pose.yaw)
+    return Belief("located", (here,), 0.9, 0.0, 0.1, 3)
 
 
 def _estimates(count: int = 12, stamps: bool = True) -> list[Estimate]:
@@ -36,7 +43,10 @@ def _estimates(count: int = 12, stamps: bool = True) -> list[Estimate]:
         order = rng.permutation(6)[: 0 if frame.index == 4 else int(rng.integers(1, 6))]
         found = [Candidate(places[i], 0.9 - 0.1 * r, r + 1) for r, i in enumerate(order)]
         note = "" if found else "unreadable"
-        estimates.append(Estimate(frame, tuple(found), note=note, milliseconds={"encode": 2.0}))
+        belief = _located(found[0].place) if found else None
+        estimates.append(
+            Estimate(frame, tuple(found), belief, note=note, milliseconds={"encode": 2.0})
+        )
     return estimates
 
 
@@ -83,7 +93,7 @@ def test_the_comment_on_stamps_stands_before_the_first_frame_without(tmp_path: P
     frames = [
         Frame(f"{i}", "r", i, stamp=stamp) for i, stamp in enumerate([10**9, None, None, 2 * 10**9])
     ]
-    estimates = [Estimate(frame, (candidate,)) for frame in frames]
+    estimates = [Estimate(frame, (candidate,), _located(candidate.place)) for frame in frames]
     with RunWriter(tmp_path, radius=2.0) as stream:
         for estimate in estimates:
             stream.write(estimate)
@@ -159,7 +169,7 @@ def test_a_summary_counts_without_keeping() -> None:
     summary = _run(estimates).summary
     assert summary.frames == len(estimates)
     assert summary.with_pose == sum(bool(e.candidates) for e in estimates)
-    assert str(summary) == "12 alone, 1 unreadable"
+    assert str(summary) == "11 located, 1 alone, 1 unreadable"
     first = [e.candidates[0].similarity for e in estimates if e.candidates]
     assert summary.to_dict()["similarity_per_rank"]["1"] == pytest.approx(
         {"mean": np.mean(first), "min": min(first), "max": max(first)}

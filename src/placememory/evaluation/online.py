@@ -180,10 +180,11 @@ def _answers(
             paths.append((i, path, np.array([last[name] for name in match.frames])))
         reason = estimate.note
         if fused:
-            belief, kind = estimate.belief, "probability"
+            belief = estimate.belief
             if belief is not None and belief.best is not None:
                 rows[i] = number[belief.best.place]
-                scores[i] = 1.0 - belief.probability
+                weight = belief.best.weight  # what orders the answers of votes
+                scores[i] = 1.0 - (weight if belief.probability is None else belief.probability)
             answered[i] = estimate.verdict == "located"
         elif run.system.matcher is not None:
             if match is not None:
@@ -197,8 +198,11 @@ def _answers(
         elif not reason:
             reason = "map-too-small"
         skipped.append(reason)
-        poses.append(estimate.likely_pose)
+        poses.append(estimate.hypothesis)
     beliefs = [e.belief for e in estimates] if fused else None
+    if beliefs is not None:
+        sure = any(belief is not None and belief.probability is not None for belief in beliefs)
+        kind = "probability" if sure else "weight"
     return Answers(
         candidates, rows, scores, answered, skipped, poses, beliefs, paths, limits, kind, seconds,
         estimates=estimates,

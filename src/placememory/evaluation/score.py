@@ -11,6 +11,7 @@ from placememory._types import Bools, Floats
 from placememory.evaluation.config import DatasetConfig
 from placememory.evaluation.online import Answers
 from placememory.evaluation.plan import Question, truth_of
+from placememory.frames import Pose
 from placememory.metrics import (
     CorrespondencePrecision,
     GroundTruth,
@@ -21,6 +22,7 @@ from placememory.metrics import (
     PrecisionRecall,
     Recall,
     block_bootstrap,
+    pose_error,
 )
 
 COLUMNS = (
@@ -159,8 +161,8 @@ class Scores:
 
     def _score_located(self) -> Any:
         answers, metric = self.answers, LocatedFrames(self.question.truth.rule)
-        assert answers.beliefs is not None
-        for i, belief in enumerate(answers.beliefs):
+        for i, estimate in enumerate(answers.estimates):
+            belief = estimate.belief
             if belief and self.question.counted[i] and self.question.truth.known[i]:
                 metric.update(
                     located=belief.verdict == "located",
@@ -168,8 +170,13 @@ class Scores:
                     correct=bool(self.correct[i]),
                     on_map=bool(self.on_map[i]),
                     error=float(self.distance[i]),
+                    pose_error=pose_error(self._true_pose(i), estimate.hypothesis),
+                    covariance=estimate.covariance,
                 )
         return metric.compute()
+
+    def _true_pose(self, i: int) -> Pose | None:
+        return self.question.query.pose_of(i) if self.question.query.unit == "m" else None
 
     def _errors(self, frames: list[int]) -> Any:
         """Of the answers that were given; frames without one count as not answered."""
@@ -221,7 +228,11 @@ def _deep(candidates: Any, places: int) -> Any:
 
 def _belief_cells(answers: Answers, i: int) -> list[Any]:
     belief = None if answers.beliefs is None else answers.beliefs[i]
-    return [None, None] if belief is None else [belief.verdict, round(belief.probability, 6)]
+    return [None, None] if belief is None else [belief.verdict, _rounded(belief.probability)]
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
 
 
 def _finite(value: float) -> float | None:

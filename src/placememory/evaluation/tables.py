@@ -102,6 +102,8 @@ class RunSummary:
             "false_locations": None if located is None else located["false_locations"],
             "off_map": None if located is None else located["off_map"],
             "calibration_error": None if located is None else located["expected_calibration_error"],
+            "coverage_95": None if located is None else _coverage(located, "position"),
+            "yaw_coverage_95": None if located is None else _coverage(located, "yaw"),
             "median_error_m": None if located is None else located["median_error_m"],
             "ms_per_frame": metrics["ms_per_frame_without_encoders"],
             "queries": metrics["queries"],
@@ -214,6 +216,13 @@ def compare(first: RunSummary, second: RunSummary) -> PairedDifferenceResult | N
         theirs[[positions[1][frame] for frame in both]],
     )
     return metric.compute()
+
+
+def _coverage(located: dict[str, Any], of: str) -> float | None:
+    """Share of true positions or yaws inside the 95 % ellipse."""
+    ellipses = located["coverage"]["ellipses"]
+    found = next(row["value"] for row in ellipses if row["of"] == of and row["ellipse"] == "95 %")
+    return None if found is None else float(found)
 
 
 def _precision(run: RunSummary) -> float:

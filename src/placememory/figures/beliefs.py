@@ -51,9 +51,9 @@ def draw_beliefs(
     Returns:
         A figure whose axes are metres in the map frame.
     """
-    shown = [e for e in estimates if e.verdict and (e.frame.pose or e.likely_pose)]
+    shown = [e for e in estimates if e.verdict and (e.frame.pose or e.hypothesis)]
     ground = positions([place.pose for place in places])
-    points = positions([e.frame.pose or e.likely_pose for e in shown])
+    points = positions([e.frame.pose or e.hypothesis for e in shown])
     true = positions([e.frame.pose for e in estimates])
     sheet = map_sheet(grid, np.concatenate([ground, points]))
     axes = sheet.axes
@@ -69,9 +69,9 @@ def draw_beliefs(
                 Line2D([], [], ls="", ms=6, marker=marker, color=colour, mec="white", label=label)
             )
     lines = [
-        [(e.frame.pose.x, e.frame.pose.y), (e.likely_pose.x, e.likely_pose.y)]
+        [(e.frame.pose.x, e.frame.pose.y), (e.hypothesis.x, e.hypothesis.y)]
         for e, outcome in zip(estimates, judge(estimates, places, radius), strict=True)
-        if outcome in (Outcome.WRONG, Outcome.OFF_MAP) and e.frame.pose and e.likely_pose
+        if outcome in (Outcome.WRONG, Outcome.OFF_MAP) and e.frame.pose and e.hypothesis
     ]
     if lines:
         colour = COLOURS[Outcome.WRONG]

@@ -31,7 +31,7 @@ def draw_reliability(results: Mapping[str, LocatedResult]) -> Figure:
         y = [b.right for b in result.bins]
         sizes = [_LARGEST * b.count / max(1, result.frames) + _SMALLEST for b in result.bins]
         axes.plot(x, y, color=colour, linewidth=1.2, alpha=0.7)
-        label = f"{name}: error {100 * result.calibration_error:.1f} %"
+        label = f"{name}: error {100 * result.calibration_error:.1f} %" if x else name
         axes.scatter(x, y, s=sizes, color=colour, label=label, zorder=3)
     axes.set(xlabel="probability", ylabel="share correct", xlim=(-0.02, 1.02), ylim=(-0.02, 1.04))
     axes.legend(loc="upper left")

@@ -69,7 +69,7 @@ def write_report(
         drawn["map"] = ("Where frames were located, ambiguous or unknown", on_map)
         timeline = draw_timeline(estimates, places, radius=radius)
         drawn["timeline"] = ("How sure the robot was, frame by frame", timeline)
-    if located is not None:
+    if located is not None and located.bins:
         reliability = draw_reliability({"this run": located})
         drawn["reliability"] = ("How often frames of a given probability are correct", reliability)
     for name, (_, figure) in drawn.items():
@@ -114,15 +114,17 @@ def located_rows(result: LocatedResult | None) -> list[Row]:
     """
     if result is None:
         return []
-    precision, off = result.precision, result.off_map
+    precision, off, none = result.precision, result.off_map, "no frame was located"
     located_off = 0 if math.isnan(result.false_locations) else round(result.false_locations * off)
     return [
         ("Located", _percent(result.located.value), f"of {result.on_map:,} frames on the map"),
-        ("Precision of located", *_share(precision, "no frame was located")),
+        ("Precision of located", *_share(precision, none)),
         ("Located off the map", _percent(result.false_locations),
          f"{located_off:,} of {off:,} frames where the map has no place"),
         ("Median error of located", _metres(result.median_error), "on the map"),
         ("Calibration error", _percent(result.calibration_error), "expected, ten bins"),
+        ("True position in the 95 % ellipse", *_share(result.coverage.position[-1], none)),
+        ("True yaw in the 95 % interval", *_share(result.coverage.yaw[-1], none)),
     ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
 from placememory.figures.outcomes import judge
 from placememory.figures.style import (
@@ -45,7 +46,7 @@ def draw_timeline(
     figure = new_figure(9.0, 3.4)
     axes = figure.subplots()
     frames = np.arange(len(estimates))
-    chances = np.array([e.probability or 0.0 for e in estimates])
+    chances, label = _heights(estimates)
     outcomes = judge(estimates, places, radius)
     handles: list[object] = []
     off = [i for i, o in enumerate(outcomes) if o in (Outcome.OFF_MAP, Outcome.REJECTED)]
@@ -57,18 +58,26 @@ def draw_timeline(
         if members.any():
             look: dict[str, Any] = {"marker": VERDICT_MARKERS[verdict], "color": colour}
             axes.scatter(frames[members], chances[members], s=16, zorder=2, **look)
-            label = f"{verdict} ({int(members.sum()):,})"
-            handles.append(Line2D([], [], linestyle="none", label=label, **look))
+            count = f"{verdict} ({int(members.sum()):,})"
+            handles.append(Line2D([], [], linestyle="none", label=count, **look))
     wrong = [i for i, o in enumerate(outcomes) if o in (Outcome.WRONG, Outcome.OFF_MAP)]
     if wrong:
         look = {"marker": "x", "color": COLOURS[Outcome.WRONG]}
         axes.scatter(frames[wrong], chances[wrong], s=46, zorder=3, **look)
-        label = f"located, but wrong ({len(wrong):,})"
-        handles.append(Line2D([], [], linestyle="none", label=label, **look))
+        count = f"located, but wrong ({len(wrong):,})"
+        handles.append(Line2D([], [], linestyle="none", label=count, **look))
     if off:
         handles.append(Patch(color=_SHADE, label=f"off the map ({len(off):,})"))
-    axes.set(xlabel="frame", ylabel="probability", ylim=(-0.03, 1.05))
+    axes.set(xlabel="frame", ylabel=label, ylim=(-0.03, 1.05))
     axes.set_xlim(-1, max(1, len(estimates)))
-    headline(axes, "How sure, frame by frame", "probability of the best hypothesis")
+    headline(axes, "How sure, frame by frame", f"{label} of the best hypothesis")
     legend_below(axes, handles, columns=6)
     return figure
+
+
+def _heights(estimates: Sequence[Estimate]) -> tuple[NDArray[np.float64], str]:
+    """How sure each frame is, and what that is; where a method has no probability, its weights."""
+    if any(e.probability is not None for e in estimates):
+        return np.array([e.probability or 0.0 for e in estimates]), "probability"
+    best = [None if e.belief is None else e.belief.best for e in estimates]
+    return np.array([0.0 if b is None else b.weight for b in best]), "weight"

@@ -66,7 +66,7 @@ def draw_trajectory(
     """
     outcomes = judge(estimates, places, radius, heading)
     ground = positions([place.pose for place in places])
-    answers = positions([estimate.pose for estimate in estimates])
+    answers = positions([estimate.judged for estimate in estimates])
     truths = positions([estimate.frame.pose for estimate in estimates])
     sheet = map_sheet(grid, np.concatenate([ground, answers, truths]))
     axes = sheet.axes
@@ -114,9 +114,9 @@ def _draw_errors(axes: Axes, estimates: Sequence[Estimate], outcomes: Sequence[O
     """Lines from the truth to the answer: firm where wrong, faint where off the map."""
     for outcome, alpha, width in ((Outcome.OFF_MAP, 0.5, 0.7), (Outcome.WRONG, 0.9, 1.1)):
         lines = [
-            [(e.frame.pose.x, e.frame.pose.y), (e.pose.x, e.pose.y)]
+            [(e.frame.pose.x, e.frame.pose.y), (e.judged.x, e.judged.y)]
             for e in _of(estimates, outcomes, outcome)
-            if e.frame.pose is not None and e.pose is not None
+            if e.frame.pose is not None and e.judged is not None
         ]
         if lines:
             style = (0, (1.5, 1.5)) if outcome is Outcome.OFF_MAP else "-"

@@ -57,7 +57,8 @@ class Belief:
     Attributes:
         verdict: See :data:`Verdict`.
         hypotheses: Distinct ones, best first; may be empty.
-        probability: That the first hypothesis is right within the method's radius, 0 to 1.
+        probability: That the first hypothesis is right within the method's radius, 0 to 1;
+            ``None`` where the method has no probability, or the belief is out of date.
         ambiguity: Weight of the second hypothesis over that of the first, 0 to 1; 0 if there is
             only one.
         off_map: Probability of being off the map; ``None`` where the method has no such state.
@@ -66,20 +67,23 @@ class Belief:
             of what is unknown are NaN. ``None`` without position.
         area_90: Square metres of the smallest region with 90 % of the weight, where defined.
         entropy: Of the normalised weights in nats, where defined.
+        reason: Why it is not located, in words, where the method knows more than its verdict says.
     """
 
     verdict: Verdict
     hypotheses: tuple[Hypothesis, ...]
-    probability: float
+    probability: float | None
     ambiguity: float
     off_map: float | None
     frames: int
     covariance: NDArray[np.float64] | None = None
     area_90: float | None = None
     entropy: float | None = None
+    reason: str = ""
 
     def __repr__(self) -> str:
-        return f"Belief({self.verdict}, p={self.probability:.3f}{_at(self.position)})"
+        sure = "" if self.probability is None else f", p={self.probability:.3f}"
+        return f"Belief({self.verdict}{sure}{_at(self.position)})"
 
     @property
     def best(self) -> Hypothesis | None:
@@ -111,6 +115,7 @@ class Belief:
             covariance = [[x if math.isfinite(x) else None for x in r] for r in self.covariance]
         return {
             "verdict": self.verdict,
+            "reason": self.reason,
             "probability": self.probability,
             "ambiguity": self.ambiguity,
             "off_map": self.off_map,

@@ -124,30 +124,24 @@ class Rule:
         support: Share of the frames that must vote for it, and one frame more.
         ratio: The second score over the first must not be above.
         level: Normalised similarity, mean over the frames, that the hypothesis must reach.
-        slope, middle: Probability = 1 / (1 + exp(-slope (margin - middle))), where margin is the
-            mean weight a frame gives to the first hypothesis more than to the second.
     """
 
     warm_up: int
     support: float
     ratio: float
     level: float
-    slope: float = 1.5
-    middle: float = 2.0
 
-    def verdict(self, frames: int, support: int, score: float, ambiguity: float) -> Verdict:
-        """The verdict on the best hypothesis; ``score`` is its sum of weights."""
+    def verdict(
+        self, frames: int, support: int, score: float, ambiguity: float
+    ) -> tuple[Verdict, str]:
+        """The verdict on the best hypothesis, and its reason; ``score`` is its sum of weights."""
         if frames < self.warm_up:
-            return "warming-up"
+            return "warming-up", ""
         if support < min(frames, math.ceil(self.support * frames) + 1):
-            return "unknown"
+            return "unknown", f"only {support} of {frames} frames agree"
         if score < self.level * frames:
-            return "unknown"
-        return "ambiguous" if ambiguity > self.ratio else "located"
-
-    def probability(self, margin: float) -> float:
-        """Calibrated probability; ``margin`` per frame."""
-        return 1.0 / (1.0 + math.exp(min(700.0, -self.slope * (margin - self.middle))))
+            return "unknown", ""
+        return "ambiguous" if ambiguity > self.ratio else "located", ""
 
 
 def believe(
@@ -163,19 +157,20 @@ def believe(
     frames = window.voting_frames
     if not hypotheses or scores[0] <= 0:
         early: Verdict = "warming-up" if len(window.frames) < rule.warm_up else "unknown"
-        return Belief(early, (), 0.0, 0.0, None, frames)
+        return Belief(early, (), None, 0.0, None, frames)
     second = scores[1] if len(scores) > 1 else 0.0
     ambiguity = min(1.0, second / scores[0])
-    count = len(window.frames)
+    verdict, reason = rule.verdict(len(window.frames), supports[0], scores[0], ambiguity)
     return Belief(
-        rule.verdict(count, supports[0], scores[0], ambiguity),
+        verdict,
         tuple(hypotheses),
-        rule.probability((scores[0] - second) / count),
+        None,
         ambiguity,
         None,
         frames,
         covariance,
         **extra,
+        reason=reason,
     )
 
 

@@ -7,6 +7,7 @@ from placememory.localization.calibration import (
     calibrate_on_run,
     calibrate_on_session,
 )
+from placememory.localization.covariance import UNKNOWN_ANGLE, MapSpread
 from placememory.localization.estimate import Estimate, FrameMatch
 from placememory.localization.files import RunWriter, record
 from placememory.localization.localizer import Localizer, Step
@@ -15,12 +16,14 @@ from placememory.localization.run import LocalizedRun, RunScore, Summary, follow
 from placememory.localization.stream import OdometrySource, Stream, open_stream
 
 __all__ = [
+    "UNKNOWN_ANGLE",
     "Calibration",
     "CalibrationReport",
     "Estimate",
     "FrameMatch",
     "LocalizedRun",
     "Localizer",
+    "MapSpread",
     "MotionLimits",
     "Motions",
     "OdometrySource",

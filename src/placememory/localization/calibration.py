@@ -238,7 +238,7 @@ def _score(
         for i, belief in enumerate(beliefs):
             located = belief.verdict == "located"
             if threshold is not None:
-                located = located and belief.probability >= threshold
+                located = located and (belief.probability or 0.0) >= threshold
             pose = belief.pose()
             metric.update(
                 located=located,

@@ -54,6 +54,9 @@ class FrameMatch:
 class Estimate:
     """The answer for one frame.
 
+    One rule holds everywhere, in Python, JSON, CSV and figures: ``pose`` is there only if the
+    verdict is ``located``. What is guessed otherwise is the ``hypothesis``.
+
     Attributes:
         frame: The query; its pose, where known, is the truth and was not used.
         candidates: Most similar places, best first.
@@ -61,6 +64,9 @@ class Estimate:
             answered alone.
         match: The sequence matched frame by frame, where a matcher runs and its window is full.
         frame_id: Name of the map frame that poses are in.
+        reason: Why it is not located, in words: "no place is like this", "two places alike: 3rd
+            floor and 4th floor", "out of date: 6.2 s without evidence", "covered". Empty where it
+            is, and where each frame is answered alone.
         note: Why the image was not used (``unreadable``, ``featureless``, ``out of order``, ``no
             descriptor``), or what is wrong with it (``blurred``).
         checked: Candidates that were checked by local features.
@@ -68,7 +74,8 @@ class Estimate:
             checked by a verifier with a camera.
         camera_pose: Pose of the query's camera, where there is a poser and enough points fit.
         refined: Pose of the body that follows from it, if it is sure and the belief agrees; see
-            :attr:`pose`.
+            :attr:`hypothesis`.
+        spread: (6, 6) of the best hypothesis without :attr:`refined`; see :attr:`covariance`.
         milliseconds: What the parts of the answer took.
         descriptor: (D,) float32 of the frame; ``None`` where the image was not used.
     """
@@ -79,10 +86,12 @@ class Estimate:
     match: FrameMatch | None = None
     frame_id: str = "map"
     note: str = ""
+    reason: str = ""
     checked: int = 0
     relative: RelativePose | None = None
     camera_pose: CameraPose | None = None
     refined: Pose | None = None
+    spread: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
     milliseconds: Mapping[str, float] = field(default_factory=dict)
     descriptor: Vectors | None = field(default=None, repr=False, compare=False)
 
@@ -103,36 +112,52 @@ class Estimate:
 
     @property
     def probability(self) -> float | None:
-        """That the answer is right within the radius of the fusion, 0 to 1."""
+        """That the hypothesis is right within the radius of the fusion, 0 to 1.
+
+        ``None`` where each frame is answered alone, where the method has no probability, and
+        where the belief is out of date.
+        """
         return None if self.belief is None else self.belief.probability
 
     @property
     def pose(self) -> Pose | None:
-        """Where the robot is, in the map frame.
+        """Where the robot is, in the map frame: the :attr:`hypothesis`, if it is ``located``.
 
-        Of a belief, its best hypothesis, if the verdict is ``located``; of a frame alone, the pose
-        of the best candidate. ``None`` if there is no such answer, or no pose is known. Where the
-        camera's pose is known from 40 inliers and, of a belief, within 3 m of its best hypothesis
-        (``SURE`` and ``REACH`` of :mod:`placememory.geometry`), it is that of the body, with its
-        covariance.
+        ``None`` with every other verdict, where each frame is answered alone, and where the map
+        has no poses.
+        """
+        return self.hypothesis if self.verdict == "located" else None
+
+    @property
+    def hypothesis(self) -> Pose | None:
+        """Where the robot is likeliest, trusted or not, in the map frame.
+
+        Of a belief, its best hypothesis; of a frame alone, the pose of the best candidate. Where
+        the camera's pose is known from 40 inliers and, of a belief, within 3 m of its best
+        hypothesis (``SURE`` and ``REACH`` of :mod:`placememory.geometry`), it is that of the body,
+        with its covariance.
         """
         if self.refined is not None:
             return self.refined
-        if self.belief is None:
-            return self.best.place.pose if self.best is not None else None
-        return self.likely_pose if self.belief.verdict == "located" else None
+        if self.belief is not None:
+            return self.belief.pose(self.frame_id)
+        return self.best.place.pose if self.best is not None else None
 
     @property
-    def likely_pose(self) -> Pose | None:
-        """Pose of the best hypothesis, trusted or not; the refined one where there is one."""
-        if self.belief is None or self.refined is not None:
-            return self.pose
-        return self.belief.pose(self.frame_id)
+    def judged(self) -> Pose | None:
+        """What an error is measured of: the pose; of a frame answered alone, the hypothesis."""
+        return self.hypothesis if self.belief is None else self.pose
 
     @property
     def covariance(self) -> NDArray[np.float64] | None:
-        """(3, 3) of x, y (metres) and yaw (radians) of the best hypothesis; NaN where unknown."""
-        return None if self.belief is None else self.belief.covariance
+        """(6, 6) of the hypothesis in ROS order: x, y, z, then roll, pitch, yaw; metres, radians.
+
+        Always finite where the hypothesis has a pose, else ``None``. What is not known of it is
+        said in :class:`placememory.localization.MapSpread`.
+        """
+        if self.refined is not None and self.refined.covariance is not None:
+            return np.array(self.refined.covariance).reshape(6, 6)
+        return self.spread
 
     def judge_candidates(self, radius: float, heading: float | None = None) -> list[bool | None]:
         """Whether each candidate is correct; ``None`` where a pose is missing on either side."""
@@ -141,13 +166,16 @@ class Estimate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        pose = self.likely_pose
+        pose, hypothesis, spread = self.pose, self.hypothesis, self.covariance
         return {
             "name": self.frame.name,
             "stamp": self.frame.stamp,
             "verdict": self.verdict,
+            "reason": self.reason,
             "frame_id": self.frame_id,
             "pose": None if pose is None else pose.to_dict(),
+            "hypothesis": None if hypothesis is None else hypothesis.to_dict(),
+            "covariance": None if spread is None else spread.ravel().tolist(),
             "probability": self.probability,
             "belief": None if self.belief is None else self.belief.to_dict(),
             "match": None if self.match is None else self.match.to_dict(),

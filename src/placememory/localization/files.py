@@ -26,6 +26,8 @@ TABLE_RANKS = 5
 _NANOSECONDS = 1_000_000_000
 _UNSTAMPED = "# frames without a stamp have their index in place of seconds\n"
 _POSE = ("x", "y", "z", "qx", "qy", "qz", "qw")
+_COVARIANCE = {"xx": (0, 0), "xy": (0, 1), "yy": (1, 1), "xyaw": (0, 5), "yyaw": (1, 5),
+               "yawyaw": (5, 5)}  # fmt: skip
 _COLUMNS = (
     "name",
     "stamp",
@@ -36,12 +38,15 @@ _COLUMNS = (
     "floor",
     "similarity",
     *_POSE,
+    *(f"hypothesis_{name}" for name in _POSE),
+    *(f"covariance_{name}" for name in _COVARIANCE),
     *(f"true_{name}" for name in _POSE),
     "error_m",
     "error_deg",
     "correct",
     "verdict",
     "probability",
+    "reason",
     "note",
 )
 
@@ -237,9 +242,10 @@ def estimate_row(estimate: Estimate, radius: float, heading: float | None = None
     place = best.place if best is not None else None
     correct = estimate.judge_candidates(radius, heading)[0] if best is not None else None
     error = angle = None
-    if frame.pose is not None and estimate.pose is not None:
-        error = round(frame.pose.distance_to(estimate.pose), 6)
-        turn = frame.pose.angle_to(estimate.pose)
+    judged, spread = estimate.judged, estimate.covariance
+    if frame.pose is not None and judged is not None:
+        error = round(frame.pose.distance_to(judged), 6)
+        turn = frame.pose.angle_to(judged)
         angle = None if math.isnan(turn) else round(turn, 4)
     return [
         frame.name,
@@ -251,12 +257,15 @@ def estimate_row(estimate: Estimate, radius: float, heading: float | None = None
         place.floor if place else None,
         round(best.similarity, 6) if best else None,
         *_pose_cells(estimate.pose),
+        *_pose_cells(estimate.hypothesis),
+        *(None if spread is None else float(spread[at]) for at in _COVARIANCE.values()),
         *_pose_cells(frame.pose),
         error,
         angle,
         None if correct is None else int(correct),
         estimate.verdict,
         None if estimate.probability is None else round(estimate.probability, 6),
+        estimate.reason or None,
         estimate.note or None,
     ]
 

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from placememory import fusion as fusions
 from placememory import matching
@@ -38,8 +38,10 @@ from placememory.geometry import (
     weigh,
 )
 from placememory.localization.calibration import Calibration
+from placememory.localization.covariance import MapSpread, of_candidates
 from placememory.localization.estimate import Estimate, FrameMatch
 from placememory.localization.online_map import OnlineMap, unit_vector
+from placememory.localization.reason import explain
 from placememory.memory import Candidate, Place, PlaceMemory, Where
 
 _RELATIVE = "relative"
@@ -181,6 +183,7 @@ class Localizer:
         if fusion is not None:
             table = PlaceTable.from_places(rows.places)
             self._fusion = fusions.create(fusion, table, **_settings(memory, fusion, settings))
+        self._spread = MapSpread(rows.places) if fusion is not None else None
         self._names: deque[str] = deque(maxlen=self._map.window.length)
         self._lock = Lock()
         self._latest: Estimate | None = None
@@ -333,6 +336,7 @@ class Localizer:
             belief = self._fusion.update(evidence, odometry)
         clock.lap("fuse")
         refined = self._refine(frame, candidates, checked, belief, clock)
+        spread = of_candidates(candidates) if belief is None else self._spread_of(belief)
         return Estimate(
             frame,
             candidates,
@@ -340,10 +344,12 @@ class Localizer:
             match,
             self._frame_id,
             note=note,
+            reason="" if belief is None else explain(belief, self._map.places),
             checked=0 if checked is None else checked.checked,
             relative=None if checked is None else RelativePose.of(checked.candidates),
             camera_pose=refined.camera,
             refined=refined.body,
+            spread=spread,
             milliseconds=clock.milliseconds,
             descriptor=described.frame,
         )
@@ -414,9 +420,21 @@ class Localizer:
             stamp = None if frame.stamp is None else frame.stamp * 1e-9
             belief = self._fusion.update(Evidence(stamp=stamp), odometry)
         clock.lap("fuse")
+        located = belief is not None and belief.verdict == "located"
         return Estimate(
-            frame, (), belief, None, self._frame_id, note=note, milliseconds=clock.milliseconds
+            frame,
+            (),
+            belief,
+            None,
+            self._frame_id,
+            note=note,
+            reason="" if located else note,
+            spread=None if belief is None else self._spread_of(belief),
+            milliseconds=clock.milliseconds,
         )
+
+    def _spread_of(self, belief: Belief) -> NDArray[np.float64] | None:
+        return None if self._spread is None else self._spread.of_belief(belief)
 
     def _restart(self) -> None:
         self._map.restart()

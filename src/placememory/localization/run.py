@@ -36,6 +36,7 @@ from placememory.metrics import (
     Recall,
     RecallResult,
     check_frames,
+    pose_error,
 )
 
 Keep = Literal["all", "no images", "nothing"]
@@ -221,14 +222,16 @@ class LocalizedRun:
             if not truth.known[i]:
                 continue
             if estimate.frame.pose is not None:
-                errors.update(estimate.frame.pose, estimate.pose)
+                errors.update(estimate.frame.pose, estimate.judged)
             if estimate.belief is not None:
                 located.update(
                     located=estimate.verdict == "located",
                     probability=estimate.belief.probability,
-                    correct=bool(truth.is_pose_correct(i, estimate.likely_pose)),
+                    correct=bool(truth.is_pose_correct(i, estimate.hypothesis)),
                     on_map=bool(on_map[i]),
-                    error=truth.error(i, estimate.likely_pose),
+                    error=truth.error(i, estimate.hypothesis),
+                    pose_error=pose_error(estimate.frame.pose, estimate.hypothesis),
+                    covariance=estimate.covariance,
                 )
         recall.update(ranked, truth)
         fused = any(estimate.belief is not None for estimate in self.estimates)
@@ -279,7 +282,7 @@ class LocalizedRun:
         ax.scatter([p.x for p in known], [p.y for p in known], s=6, color="0.8", label="places")
         for verdict, colour in _COLOURS.items():
             poses = [
-                estimate.likely_pose
+                estimate.hypothesis
                 for estimate in self.estimates
                 if (estimate.verdict or "alone") == verdict
             ]
@@ -315,7 +318,7 @@ def judge(
     outcomes = []
     for query, estimate in enumerate(estimates):
         by_candidate = alone or estimate.belief is None
-        pose = estimate.likely_pose
+        pose = estimate.hypothesis
         if alone:
             pose = None if estimate.best is None else estimate.best.place.pose
         near = bool(on_map[query]) if truth.known[query] else None
@@ -467,7 +470,7 @@ def _without_image(estimate: Estimate) -> Estimate:
 
 
 def _row(estimate: Estimate) -> dict[str, Any]:
-    best, pose = estimate.best, estimate.likely_pose
+    best, pose, guess = estimate.best, estimate.pose, estimate.hypothesis
     return {
         "name": estimate.frame.name,
         "stamp": estimate.frame.stamp,
@@ -476,8 +479,12 @@ def _row(estimate: Estimate) -> dict[str, Any]:
         "x": None if pose is None else pose.x,
         "y": None if pose is None else pose.y,
         "yaw": None if pose is None else pose.yaw,
+        "hypothesis_x": None if guess is None else guess.x,
+        "hypothesis_y": None if guess is None else guess.y,
+        "hypothesis_yaw": None if guess is None else guess.yaw,
         "place": None if best is None else best.place.name,
         "similarity": None if best is None else best.similarity,
+        "reason": estimate.reason,
         "note": estimate.note,
     }
 

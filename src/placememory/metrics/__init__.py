@@ -1,11 +1,12 @@
 """Metrics: fed step by step, computed at any time; each number with its protocol and interval."""
 
 from placememory.metrics.alignment import FrameCheck, check_frames
-from placememory.metrics.bootstrap import Interval, block_bootstrap
+from placememory.metrics.bootstrap import Interval, block_bootstrap, wilson
 from placememory.metrics.correspondence import (
     CorrespondencePrecision,
     CorrespondencePrecisionResult,
 )
+from placememory.metrics.coverage import Coverage, CoverageResult, pose_error
 from placememory.metrics.curves import PrecisionRecall, PrecisionRecallResult
 from placememory.metrics.decisions import MatchDecisions, MatchDecisionsResult
 from placememory.metrics.located import LocatedFrames, LocatedResult, ReliabilityBin
@@ -18,6 +19,8 @@ from placememory.metrics.truth import GroundTruth, Outcome, is_correct
 __all__ = [
     "CorrespondencePrecision",
     "CorrespondencePrecisionResult",
+    "Coverage",
+    "CoverageResult",
     "FrameCheck",
     "GroundTruth",
     "Interval",
@@ -40,5 +43,7 @@ __all__ = [
     "build_windows",
     "check_frames",
     "is_correct",
+    "pose_error",
     "sequence_truth",
+    "wilson",
 ]

@@ -50,6 +50,27 @@ class Interval:
         return {**known, "count": self.count}
 
 
+def wilson(hits: int, count: int, *, z: float = 1.959963984540054) -> Interval:
+    """Interval of a share by Wilson's score (1927), which holds for few samples and near 0 and 1.
+
+    Args:
+        hits: Samples that count.
+        count: All samples.
+        z: Standard deviations; 95 % by default.
+
+    Example:
+        >>> wilson(19, 20).percent()
+        '95.0 % [76.4, 99.1]'
+    """
+    level = math.erf(z / math.sqrt(2))
+    if not count:
+        return Interval(math.nan, math.nan, math.nan, level, 0, 0)
+    share, weight = hits / count, z**2 / count
+    middle = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * math.sqrt(share * (1 - share) / count + weight / (4 * count))
+    return Interval(share, max(0.0, middle - half), min(1.0, middle + half), level, count, 1)
+
+
 def block_bootstrap(
     values: NDArray[np.float64],
     statistic: Statistic = lambda sample: float(np.mean(sample)),

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placememory.metrics.bootstrap import Interval, block_bootstrap
-from placememory.metrics.result import INTERVALS, MetricResult, finite_or_none
+from placememory.metrics.coverage import Coverage, CoverageResult
+from placememory.metrics.result import INTERVALS, MetricResult, finite_or_none, share
 
 BINS = 10
 
@@ -49,8 +50,9 @@ class LocatedResult(MetricResult):
         false_locations: Share of the off-map frames that were located.
         off_map: Frames off the map.
         calibration_error: Expected calibration error: mean distance of probability and share right
-            over ten bins, weighted by their frames.
+            over ten bins, weighted by their frames; NaN where no frame has a probability.
         bins: The bins, those with frames.
+        coverage: Of the poses of the located frames on the map by their covariance.
     """
 
     rule: str
@@ -64,6 +66,7 @@ class LocatedResult(MetricResult):
     off_map: int
     calibration_error: float
     bins: tuple[ReliabilityBin, ...]
+    coverage: CoverageResult
 
     @property
     def protocol(self) -> str:
@@ -82,7 +85,13 @@ class LocatedResult(MetricResult):
             f"located and right: {self.recall.percent()}",
             "median error of located: "
             + ("no value" if math.isnan(self.median_error) else f"{self.median_error:.2f} m"),
-            f"expected calibration error: {100 * self.calibration_error:.1f} %",
+            "expected calibration error: "
+            + (
+                "the method gives no probability"
+                if math.isnan(self.calibration_error)
+                else f"{100 * self.calibration_error:.1f} %"
+            ),
+            *self.coverage.lines(),
         ]
 
     def rows(self) -> list[dict[str, Any]]:
@@ -108,6 +117,7 @@ class LocatedResult(MetricResult):
             "false_locations": finite_or_none(self.false_locations),
             "expected_calibration_error": finite_or_none(self.calibration_error),
             "reliability": self.rows(),
+            "coverage": self.coverage.to_dict(),
         }
 
     def _draw(self, ax: Any) -> None:
@@ -139,26 +149,36 @@ class LocatedFrames:
     def reset(self) -> None:
         """Forget all frames."""
         self._rows: list[tuple[float, float, float, float, float]] = []
+        self._coverage = Coverage()
 
     def update(
         self,
         *,
         located: bool,
-        probability: float,
+        probability: float | None,
         correct: bool,
         on_map: bool,
         error: float = math.nan,
+        pose_error: NDArray[np.float64] | None = None,
+        covariance: NDArray[np.float64] | None = None,
     ) -> None:
         """Add a frame.
 
         Args:
             located: Whether the verdict was ``located``.
-            probability: Of the best hypothesis.
+            probability: Of the best hypothesis; ``None`` where the method has none, or it is out
+                of date: such frames are not in the calibration error.
             correct: Whether the best hypothesis is correct; never where the frame is off the map.
             on_map: Whether the map has a correct place.
             error: Metres from the best hypothesis to the truth; NaN if there is no position.
+            pose_error: (3,) of x, y, yaw from the truth to the best hypothesis; see
+                :class:`Coverage`.
+            covariance: Of the best hypothesis.
         """
-        self._rows.append((located, probability, error, on_map, correct and on_map))
+        sure = math.nan if probability is None else probability
+        self._rows.append((located, sure, error, on_map, correct and on_map))
+        if located and on_map and pose_error is not None and covariance is not None:
+            self._coverage.update(pose_error, covariance)
 
     def compute(self) -> LocatedResult:
         """The result over all frames so far."""
@@ -166,8 +186,9 @@ class LocatedFrames:
         located, probability, error, on_map, right = table.T
         known_place, answered = on_map == 1, located == 1
         both = located * right
-        bins = _bins(probability, right)
-        count = max(1, len(table))
+        sure = np.isfinite(probability)
+        bins, count = _bins(probability[sure], right[sure]), int(sure.sum())
+        apart = sum(b.count * abs(b.probability - b.right) for b in bins)
         return LocatedResult(
             rule=self.rule,
             frames=len(table),
@@ -178,8 +199,9 @@ class LocatedFrames:
             median_error=_median(error[answered & known_place]),
             false_locations=_mean(located[~known_place]),
             off_map=int((~known_place).sum()),
-            calibration_error=sum(b.count * abs(b.probability - b.right) for b in bins) / count,
+            calibration_error=share(apart, count),
             bins=bins,
+            coverage=self._coverage.compute(),
         )
 
 

@@ -79,7 +79,7 @@ def finite_or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def share(part: int, whole: int, *, empty: float = math.nan) -> float:
+def share(part: float, whole: int, *, empty: float = math.nan) -> float:
     """``part / whole``; ``empty`` where nothing was counted.
 
     Example:
