@@ -178,7 +178,7 @@ def _answers(
         if match is not None:
             path = np.array([number[place.id] for place in match.places])
             paths.append((i, path, np.array([last[name] for name in match.frames])))
-        reason = estimate.note
+        reason = "" if estimate.candidates else estimate.note  # a note may be on a used frame
         if fused:
             belief = estimate.belief
             if belief is not None and belief.best is not None:

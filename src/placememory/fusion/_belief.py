@@ -149,8 +149,9 @@ class Fusion(Protocol):
             The belief after this frame.
 
         Raises:
-            InputError: Rows are not of this map, or the stamp is before the last frame's. Nothing
-                has changed then. A repeated stamp is no motion.
+            InputError: Rows are not of this map, or the stamp is up to half a second before the
+                last frame's. Nothing has changed then. A repeated stamp is no motion; one that is
+                earlier still is of a clock that restarted, and its frame is like the first.
         """
 
     def reset(self) -> None:

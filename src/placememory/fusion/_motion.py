@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from placememory._types import Floats, Rows
 from placememory.errors import InputError
+from placememory.frames.stamps import StampOrder
 from placememory.fusion._evidence import Odometry
 from placememory.fusion._places import NearIndex, PlaceTable, Runs
 
@@ -103,7 +104,10 @@ def pose_of(
 
 
 class Clock:
-    """Stamps of the frames: refuses those out of order, counts the usual steps between them.
+    """Stamps of the frames: refuses late ones, counts the usual steps between the others.
+
+    Where the clock restarted (:class:`placememory.frames.stamps.StampOrder`) nobody knows how long
+    it was: that is as many steps as there can be.
 
     Example:
         >>> clock = Clock()
@@ -113,29 +117,34 @@ class Clock:
 
     def __init__(self, most: int = 10) -> None:
         self._most = most
-        self._last: float | None = None
+        self._order = StampOrder()
         self._steps: deque[float] = deque(maxlen=_STEPS)
 
     def check(self, stamp: float | None) -> None:
-        """Refuse a stamp before the last one; nothing changes.
+        """Refuse a stamp that is late; nothing changes.
 
         Raises:
-            InputError: It is earlier than the last frame's.
+            InputError: It is a little earlier than the last frame's.
         """
-        if stamp is not None and self._last is not None and stamp < self._last:
+        if self._order.judge(stamp) == "late":
             raise InputError(
-                f"the stamp {stamp} s is before that of the last frame, {self._last} s; give "
+                f"the stamp {stamp} s is before that of the last frame, {self._order.last} s; give "
                 "frames in their order, or reset the fusion"
             )
+
+    def restarts(self, stamp: float | None) -> bool:
+        """Whether a stamp is of a clock that restarted; nothing changes."""
+        return self._order.judge(stamp) == "restarted"
 
     def tick(self, stamp: float | None) -> int:
         """Usual steps since the last frame: 0 where the stamp repeats, 1 where it is unknown."""
         self.check(stamp)
-        if stamp is None or self._last is None:
-            self._last = self._last if stamp is None else stamp
+        before = self._order.last
+        if self._order.take(stamp) == "restarted":
+            return self._most
+        if stamp is None or before is None:
             return 1
-        step = stamp - self._last
-        self._last = stamp
+        step = stamp - before
         if step <= 0:
             return 0
         count = round(step / statistics.median(self._steps)) if self._steps else 1

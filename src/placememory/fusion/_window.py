@@ -68,13 +68,15 @@ class VoteWindow:
         self._clock = Clock()
 
     def push(self, evidence: Evidence, odometry: Odometry | None) -> None:
-        """Move the older votes and add the newest.
+        """Move the older votes and add the newest; where the clock restarted, start again.
 
         Raises:
-            InputError: Rows are not of this map, or the stamp is before the last; nothing changed.
+            InputError: Rows are not of this map, or the stamp is late; nothing changed.
         """
         evidence.check_rows(len(self.places))
         self._clock.check(evidence.stamp)
+        if self._clock.restarts(evidence.stamp):
+            self.reset()
         still = self._clock.tick(evidence.stamp) == 0
         for i, votes in enumerate(self.frames):
             if odometry is not None:

@@ -10,6 +10,7 @@ from placememory.localization.calibration import (
 from placememory.localization.covariance import UNKNOWN_ANGLE, MapSpread
 from placememory.localization.estimate import Estimate, FrameMatch
 from placememory.localization.files import RunWriter, record
+from placememory.localization.freshness import Freshness, SameView, Timing
 from placememory.localization.localizer import Localizer, Step
 from placememory.localization.odometry import MotionLimits, Motions, odometry_of
 from placememory.localization.run import LocalizedRun, RunScore, Summary, follow, judge, localize
@@ -21,6 +22,7 @@ __all__ = [
     "CalibrationReport",
     "Estimate",
     "FrameMatch",
+    "Freshness",
     "LocalizedRun",
     "Localizer",
     "MapSpread",
@@ -29,9 +31,11 @@ __all__ = [
     "OdometrySource",
     "RunScore",
     "RunWriter",
+    "SameView",
     "Step",
     "Stream",
     "Summary",
+    "Timing",
     "calibrate",
     "calibrate_on_run",
     "calibrate_on_session",

@@ -67,8 +67,11 @@ class Estimate:
         reason: Why it is not located, in words: "no place is like this", "two places alike: 3rd
             floor and 4th floor", "out of date: 6.2 s without evidence", "covered". Empty where it
             is, and where each frame is answered alone.
-        note: Why the image was not used (``unreadable``, ``featureless``, ``out of order``, ``no
-            descriptor``), or what is wrong with it (``blurred``).
+        age: Seconds from the newest evidence to this frame; ``None`` without stamps. A belief
+            that is too old is ``unknown``; see :class:`placememory.localization.Timing`.
+        note: Why the image was not used (``unreadable``, ``featureless``, ``covered``, ``frozen``,
+            ``out of order``, ``no descriptor``), what is wrong with it (``blurred``), or with the
+            clock (``clock went back 12.3 s: started again``); several are joined by ``; ``.
         checked: Candidates that were checked by local features.
         relative: Rotation and direction to the place with the most inliers, where candidates were
             checked by a verifier with a camera.
@@ -87,6 +90,7 @@ class Estimate:
     frame_id: str = "map"
     note: str = ""
     reason: str = ""
+    age: float | None = None
     checked: int = 0
     relative: RelativePose | None = None
     camera_pose: CameraPose | None = None
@@ -179,6 +183,7 @@ class Estimate:
             "probability": self.probability,
             "belief": None if self.belief is None else self.belief.to_dict(),
             "match": None if self.match is None else self.match.to_dict(),
+            "age": self.age,
             "note": self.note,
             "checked": self.checked,
             "relative": None if self.relative is None else self.relative.to_dict(),

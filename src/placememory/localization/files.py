@@ -47,6 +47,7 @@ _COLUMNS = (
     "verdict",
     "probability",
     "reason",
+    "age_s",
     "note",
 )
 
@@ -266,6 +267,7 @@ def estimate_row(estimate: Estimate, radius: float, heading: float | None = None
         estimate.verdict,
         None if estimate.probability is None else round(estimate.probability, 6),
         estimate.reason or None,
+        None if estimate.age is None else round(estimate.age, 6),
         estimate.note or None,
     ]
 

@@ -26,7 +26,8 @@ from placememory.encoders import (
 )
 from placememory.errors import DescriptorError, ImageError, InputError, SettingError
 from placememory.frames import Frame, Image, as_frame, as_rgb
-from placememory.frames.quality import is_blurred, shows_something
+from placememory.frames.quality import is_blurred, is_covered, shows_something
+from placememory.frames.stamps import StampOrder
 from placememory.fusion import Belief, Evidence, Fusion, Odometry, PlaceTable
 from placememory.geometry import (
     Poser,
@@ -40,6 +41,7 @@ from placememory.geometry import (
 from placememory.localization.calibration import Calibration
 from placememory.localization.covariance import MapSpread, of_candidates
 from placememory.localization.estimate import Estimate, FrameMatch
+from placememory.localization.freshness import Freshness, SameView, Timing
 from placememory.localization.online_map import OnlineMap, unit_vector
 from placememory.localization.reason import explain
 from placememory.memory import Candidate, Place, PlaceMemory, Where
@@ -74,8 +76,10 @@ class Localizer:
     is never changed. One thread observes; others may read :attr:`latest` at any time.
 
     Invalid input is handled as follows: an image that cannot be read or shows nothing (black,
-    covered) and a descriptor with NaN are no evidence, so the belief only moves on; a frame whose
-    stamp is before the last one's changes nothing. Such estimates carry a note.
+    covered), a descriptor with NaN, and the very same image more than three times in a row while
+    nothing says that the robot stands are no evidence, so the belief only moves on; a frame that
+    comes late changes nothing; a clock that restarts starts the belief again. Such estimates carry
+    a note. A belief without evidence for too long is ``unknown``, see :class:`Timing`.
 
     Args:
         memory: Open memory; its poses are the map.
@@ -100,6 +104,7 @@ class Localizer:
         growing: Whether key frames are added to the map as they come, for loop closure in a single
             session; the memory may be empty then. Needs ``fusion=None``.
         exclusion: In a growing map, key frames before the window that are not searched.
+        timing: Which stamps follow each other, and how long a belief stays good without evidence.
 
     Raises:
         EncoderMismatchError: The encoder is not the memory's.
@@ -140,6 +145,7 @@ class Localizer:
         keyframes: float = 1.0,
         growing: bool = False,
         exclusion: int = 0,
+        timing: Timing | None = None,
     ) -> None:
         if not isinstance(memory, PlaceMemory):
             raise InputError(
@@ -187,7 +193,10 @@ class Localizer:
         self._names: deque[str] = deque(maxlen=self._map.window.length)
         self._lock = Lock()
         self._latest: Estimate | None = None
-        self._stamp: float | None = None
+        timing = timing or Timing()
+        self._growing = growing
+        self._order = StampOrder(timing.reorder, timing.leap)
+        self._fresh, self._same = Freshness(timing), SameView()
         self._count = 0
 
     def __repr__(self) -> str:
@@ -209,9 +218,10 @@ class Localizer:
     def reset(self) -> None:
         """Forget all frames, as after a change of floor or a restart of the camera."""
         with self._lock:
-            self._restart()
-            if self._fusion is not None:
-                self._fusion.reset()
+            self._map.restart()
+            self._begin_again()
+            self._order.reset()
+            self._count = 0
 
     def observe(
         self,
@@ -274,24 +284,28 @@ class Localizer:
     ) -> Estimate:
         clock = _Clock()
         stamp = None if frame.stamp is None else frame.stamp * 1e-9
-        if stamp is not None and self._stamp is not None and stamp < self._stamp:
+        if self._order.take(stamp) == "late":
             return self._skip(frame, "out of order", None, clock, moves=False)
-        self._stamp = stamp if stamp is not None else self._stamp
-        note = ""
+        note = self._order.reason
+        if note:
+            odometry = None  # it leads from a frame of the clock before
+            self._begin_again()
         if descriptor is None:
             try:
                 image = as_rgb(frame.image())
             except ImageError:
-                return self._skip(frame, "unreadable", odometry, clock)
+                return self._skip(frame, _join(note, "unreadable"), odometry, clock)
             clock.lap("read")
             if not shows_something(image):
-                return self._skip(frame, "featureless", odometry, clock)
-            note = "blurred" if is_blurred(image) else ""
+                return self._skip(frame, _join(note, "featureless"), odometry, clock)
+            if is_covered(image):
+                return self._skip(frame, _join(note, "covered"), odometry, clock)
+            note = _join(note, "blurred" if is_blurred(image) else "")
             frame = replace(frame, read=lambda: image)
             try:
                 described = self._describe(image)
             except DescriptorError:
-                return self._skip(frame, "no descriptor", odometry, clock)
+                return self._skip(frame, _join(note, "no descriptor"), odometry, clock)
         else:
             described = self._describe.check(descriptor, sequence)
         clock.lap("encode")
@@ -306,6 +320,8 @@ class Localizer:
         note: str,
         clock: _Clock,
     ) -> Estimate:
+        frozen = self._same.is_frozen(described.frame, odometry)
+        informs = not frozen or self._same.stands
         if self._map.replaces:
             self._names.pop()
         self._map.push(described.frame, Place.from_frame(frame))
@@ -323,17 +339,21 @@ class Localizer:
         belief, checked = None, None
         if self._fusion is not None:
             relative = match is not None and match.score_kind == _RELATIVE
-            evidence = Evidence(
-                rows=found.rows,
-                similarities=found.similarities.astype(np.float64),
-                column=found.column.astype(np.float64),
-                match_rows=np.array([row] if relative else [], np.int64),
-                match_scores=np.array([match.score] if match is not None and relative else []),
-                stamp=stamp,
-            )
-            evidence, checked = self._check_candidates(frame, candidates, evidence)
+            evidence = Evidence(stamp=stamp)
+            if informs:
+                evidence = Evidence(
+                    rows=found.rows,
+                    similarities=found.similarities.astype(np.float64),
+                    column=found.column.astype(np.float64),
+                    match_rows=np.array([row] if relative else [], np.int64),
+                    match_scores=np.array([match.score] if match is not None and relative else []),
+                    stamp=stamp,
+                )
+                evidence, checked = self._check_candidates(frame, candidates, evidence)
             clock.lap("verify")
             belief = self._fusion.update(evidence, odometry)
+            self._fresh.take(stamp, odometry, evidence=informs)
+            belief = self._fresh.judge(belief)
         clock.lap("fuse")
         refined = self._refine(frame, candidates, checked, belief, clock)
         spread = of_candidates(candidates) if belief is None else self._spread_of(belief)
@@ -343,8 +363,9 @@ class Localizer:
             belief,
             match,
             self._frame_id,
-            note=note,
+            note=_join(note, "frozen" if frozen else ""),
             reason="" if belief is None else explain(belief, self._map.places),
+            age=None if belief is None else self._fresh.age,
             checked=0 if checked is None else checked.checked,
             relative=None if checked is None else RelativePose.of(checked.candidates),
             camera_pose=refined.camera,
@@ -416,9 +437,12 @@ class Localizer:
     ) -> Estimate:
         """An estimate without this frame's image: the belief of before, moved on."""
         belief = None if self._latest is None else self._latest.belief
-        if self._fusion is not None and moves:
-            stamp = None if frame.stamp is None else frame.stamp * 1e-9
-            belief = self._fusion.update(Evidence(stamp=stamp), odometry)
+        if self._fusion is not None:
+            stamp = None if frame.stamp is None or not moves else frame.stamp * 1e-9
+            if moves:
+                belief = self._fusion.update(Evidence(stamp=stamp), odometry)
+            self._fresh.take(stamp, odometry, evidence=False)
+        belief = None if belief is None else self._fresh.judge(belief)
         clock.lap("fuse")
         located = belief is not None and belief.verdict == "located"
         return Estimate(
@@ -429,6 +453,7 @@ class Localizer:
             self._frame_id,
             note=note,
             reason="" if located else note,
+            age=None if belief is None else self._fresh.age,
             spread=None if belief is None else self._spread_of(belief),
             milliseconds=clock.milliseconds,
         )
@@ -436,12 +461,17 @@ class Localizer:
     def _spread_of(self, belief: Belief) -> NDArray[np.float64] | None:
         return None if self._spread is None else self._spread.of_belief(belief)
 
-    def _restart(self) -> None:
-        self._map.restart()
+    def _begin_again(self) -> None:
+        """Forget the frames seen, but for what a growing map took in."""
+        if not self._growing:
+            self._map.restart()
         self._describe.restart()
         self._names.clear()
-        self._stamp = self._latest = None
-        self._count = 0
+        self._fresh.reset()
+        self._same.reset()
+        if self._fusion is not None:
+            self._fusion.reset()
+        self._latest = None
 
 
 class _Descriptors(NamedTuple):
@@ -537,6 +567,10 @@ def create_matcher(
     if "sequence_length" in matching.settings_of(name):
         given.setdefault("sequence_length", length)
     return matching.create(name, **given)
+
+
+def _join(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)
 
 
 class _Clock:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from placememory.errors import SettingError
 from placememory.frames import Frame, Pose, PoseTable, PoseTrack, RelativeMotion, Trajectory
+from placememory.frames.stamps import StampOrder
 from placememory.frames.trajectory import DEFAULT_POSE_GAP
 from placememory.fusion import Odometry
 from placememory.localization.localizer import Step
@@ -77,8 +78,9 @@ class Motions:
 
     A pose is found by the frame's name, vertex id or number where the poses have such keys, else
     by its stamp, between the pose before and the one after. Where a frame has none, the motions
-    to it and from it are unknown. A frame whose stamp is before the last one's is passed over, so
-    the next motion starts where the localizer left off.
+    to it and from it are unknown. A frame that comes late is passed over, so the next motion starts
+    where the localizer left off; where the clock restarted, a new motion starts
+    (:class:`placememory.frames.stamps.StampOrder`).
 
     Args:
         poses: Of the odometry; a pose that a frame carries itself is the truth and is not used.
@@ -108,6 +110,7 @@ class Motions:
         self.counts = MotionCounts()
         self._limits, self._gap = limits or MotionLimits(), max_gap
         self._keyed, self._track = _sources(poses)
+        self._order = StampOrder()
         self._stamp: int | None = None
         self._before: Pose | None = None
 
@@ -118,9 +121,12 @@ class Motions:
 
     def since_last(self, frame: Frame) -> Odometry | None:
         """Motion since the frame of the last call; ``None`` where it is unknown or a jump."""
-        if frame.stamp is not None and self._stamp is not None and frame.stamp < self._stamp:
+        order = self._order.take(None if frame.stamp is None else frame.stamp / _NANOSECONDS)
+        if order == "late":
             self.counts.unknown += 1
             return None
+        if order == "restarted":
+            self._before = None
         start, self._stamp = self._stamp, frame.stamp if frame.stamp is not None else self._stamp
         before, self._before = self._before, self._pose(frame)
         motion = _motion(before, self._before, _seconds(start, frame.stamp))

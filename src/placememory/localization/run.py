@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,6 +42,7 @@ from placememory.metrics import (
 
 Keep = Literal["all", "no images", "nothing"]
 _CONFIDENT_SHARE = 0.5
+_SECONDS = re.compile(r" \d.*")
 _COLOURS = {"located": "C0", "ambiguous": "C1", "unknown": "C3", "warming-up": "0.6", "alone": "C0"}
 
 
@@ -89,8 +91,8 @@ class Summary:
         self.frames += 1
         self.with_pose += estimate.pose is not None
         self.verdicts[estimate.verdict or "alone"] += 1
-        if estimate.note:
-            self.notes[estimate.note] += 1
+        for note in estimate.note.split("; ") if estimate.note else []:
+            self.notes[_SECONDS.sub("", note)] += 1  # one kind, however far a clock went
         self.milliseconds += sum(estimate.milliseconds.values())
         for candidate in estimate.candidates:
             self._ranks.setdefault(candidate.rank, _Rank()).add(candidate.similarity)
@@ -435,7 +437,7 @@ def follow(
     try:
         for estimate in localizer.run(steps):
             name = estimate.frame.name
-            if estimate.note == "unreadable":
+            if "unreadable" in estimate.note:
                 if not skip_bad:
                     raise ImageError(
                         f"{name}: the image cannot be read (--skip-bad goes on without it)"
