@@ -1,5 +1,7 @@
 """The place memory: places with descriptors, poses and the card of their encoder."""
 
+from placememory.memory.background import Background, list_background
+from placememory.memory.centring import Centring
 from placememory.memory.images import (
     ImageOf,
     images_folder,
@@ -20,8 +22,10 @@ from placememory.memory.transfer import PruneReport, copy, merge, prune
 
 __all__ = [
     "UNKNOWN_ENCODER",
+    "Background",
     "Candidate",
     "Candidates",
+    "Centring",
     "ImageOf",
     "IndexRecall",
     "Place",
@@ -34,6 +38,7 @@ __all__ = [
     "images_of",
     "images_of_memory",
     "index_recall",
+    "list_background",
     "merge",
     "no_images",
     "open_memory",
