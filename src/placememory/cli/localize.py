@@ -143,6 +143,8 @@ def run(
             done, score, {**stream.to_dict(), "ended": ended, "peak_mb": peak_megabytes()}
         )
         warn_of_bad_images(done.bad)
+        if done.warning is not None:
+            warn(done.warning)
         if as_json:
             print_json(metrics)
         else:

@@ -71,6 +71,8 @@ class Estimate:
             :attr:`pose`.
         milliseconds: What the parts of the answer took.
         descriptor: (D,) float32 of the frame; ``None`` where the image was not used.
+        in_memory: The place that is this frame itself (the same content), where the memory holds
+            it: the answer then says nothing about another run.
     """
 
     frame: Frame
@@ -85,6 +87,7 @@ class Estimate:
     refined: Pose | None = None
     milliseconds: Mapping[str, float] = field(default_factory=dict)
     descriptor: Vectors | None = field(default=None, repr=False, compare=False)
+    in_memory: Place | None = None
 
     def __repr__(self) -> str:
         answer = f"best {self.best!r}" if self.belief is None else repr(self.belief)
@@ -152,6 +155,7 @@ class Estimate:
             "belief": None if self.belief is None else self.belief.to_dict(),
             "match": None if self.match is None else self.match.to_dict(),
             "note": self.note,
+            "in_memory": None if self.in_memory is None else list(self.in_memory.id),
             "checked": self.checked,
             "relative": None if self.relative is None else self.relative.to_dict(),
             "camera_pose": None if self.camera_pose is None else self.camera_pose.to_dict(),

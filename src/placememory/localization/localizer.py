@@ -333,6 +333,7 @@ class Localizer:
             belief = self._fusion.update(evidence, odometry)
         clock.lap("fuse")
         refined = self._refine(frame, candidates, checked, belief, clock)
+        same = self._map.find_same(found, frame.name, frame.stamp)
         return Estimate(
             frame,
             candidates,
@@ -346,6 +347,7 @@ class Localizer:
             refined=refined.body,
             milliseconds=clock.milliseconds,
             descriptor=described.frame,
+            in_memory=None if same is None else self._map.places[same],
         )
 
     def _match(self, sequence: Vectors | None) -> tuple[FrameMatch | None, int]:
