@@ -12,6 +12,7 @@ from placememory.fusion._belief import Belief, Fusion, Hypothesis, Verdict
 from placememory.fusion._evidence import Evidence, Odometry
 from placememory.fusion._observation import ObservationModel
 from placememory.fusion._places import PlaceTable
+from placememory.fusion._state import Resumable, State
 
 DEFAULT_FUSION = "bayes"
 """The method that is taken where none is named."""
@@ -27,6 +28,8 @@ __all__ = [
     "ObservationModel",
     "Odometry",
     "PlaceTable",
+    "Resumable",
+    "State",
     "Verdict",
     "create",
     "names",

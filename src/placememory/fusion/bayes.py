@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from placememory._checks import check_positive, check_share, check_whole
 from placememory._types import Floats, Rows
@@ -14,6 +15,13 @@ from placememory.fusion._modes import Modes
 from placememory.fusion._motion import Clock, OdometryMotion, OrderMotion, move_poses, pose_of
 from placememory.fusion._observation import ObservationModel
 from placememory.fusion._places import NearIndex, PlaceTable, spread_evenly
+from placememory.fusion._state import (
+    State,
+    describe_places,
+    read_array,
+    read_masses,
+    weigh_seed,
+)
 
 _STILL = Odometry(0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -126,6 +134,64 @@ class Bayes:
         result = np.empty(len(self._mass) + 1)
         result[self._chain], result[-1] = self._shares()
         return result
+
+    def seed(self, position: ArrayLike, yaw: float | None, covariance: ArrayLike) -> None:
+        """Begin anew with a robot that is about here; see :func:`weigh_seed`.
+
+        The state off the map keeps its share, and a twentieth of the rest is anywhere: a seed may
+        be wrong. Frames with evidence are counted from here, so nothing is located by it alone.
+        """
+        weights = weigh_seed(self._table, position, yaw, covariance)
+        stamp = self._clock
+        self.reset()
+        self._clock = stamp
+        if weights.any():
+            meant = weights * self._anywhere
+            meant /= meant.sum()
+            self._mass = (1.0 - self._start) * (0.95 * meant + 0.05 * self._anywhere)
+        else:  # no place is there
+            self._mass, self._off = 0.05 * self._anywhere, 0.95
+
+    def state(self) -> State:
+        """The belief as arrays, with the ids of its places, for :meth:`restore`."""
+        pending = self._pending
+        return {
+            **describe_places(self._table),
+            "mass": self._mass.copy(),
+            "beyond": self._beyond.copy(),
+            "beyond_end": self._order.runs.end,
+            "beyond_depth": self._order.runs.depth,
+            "off": np.array(self._off),
+            "pending": np.array([pending.dx, pending.dy, pending.dyaw]),
+            "pending_std": np.array([pending.std_xy, pending.std_yaw]),
+            "motion": np.array(self._motion),
+            "frames": np.array(self._frames),
+            "steps": self._order.counts,
+            "clock": self._clock.state,
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from a :meth:`state`, of these places or of another revision of the map.
+
+        The belief stays with its places, by their ids. That of a place that is gone goes to the
+        nearest within two spacings, else off the map; new places take part from the next step on.
+
+        Raises:
+            InputError: It is no state of this filter. Nothing has changed then.
+        """
+        runs = self._order.runs
+        mass, beyond, off = read_masses(state, self._table, runs.end, runs.depth)
+        motion, frames = (float(read_array(state, name, ())) for name in ("motion", "frames"))
+        pending = Odometry(
+            *read_array(state, "pending", (3,)).tolist(),
+            *read_array(state, "pending_std", (2,)).tolist(),
+        )
+        counts, clock = read_array(state, "steps", (None,)), read_array(state, "clock", (None,))
+        self._mass, self._beyond, self._off = mass, beyond, off
+        self._pending, self._motion, self._frames = pending, motion, int(frames)
+        self._order.restore(counts)
+        self._clock = Clock()
+        self._clock.restore(clock)
 
     def update(self, evidence: Evidence, odometry: Odometry | None = None) -> Belief:
         """Take in the next frame; see :meth:`placememory.fusion.Fusion.update`."""

@@ -96,6 +96,17 @@ class OnlineMap:
         self._keys = KeyFrames(self._threshold)
         self._replace_next = False
 
+    def take_window(self, before: OnlineMap) -> None:
+        """Compare the frames of another map's window to the places of this one."""
+        for descriptor in before.window.frames:
+            self.window.push(descriptor)
+        self._keys, self._replace_next = before._keys, before._replace_next
+
+    @property
+    def grows(self) -> bool:
+        """Whether key frames are added to the map."""
+        return self._growing
+
     @property
     def is_full(self) -> bool:
         """Whether the window is full."""

@@ -24,7 +24,7 @@ from placememory.geometry import Verifier
 from placememory.localization.estimate import Estimate
 from placememory.localization.localizer import Localizer, Step
 from placememory.localization.odometry import Motions
-from placememory.memory import Place, PlaceMemory, Where
+from placememory.memory import Place, PlaceId, PlaceMemory, Where
 from placememory.metrics import (
     FrameCheck,
     GroundTruth,
@@ -420,6 +420,7 @@ def localize(
         where=where,
         k=k,
         window=window,
+        refresh_every=0,
     )
     if isinstance(odometry, str | Path):
         odometry = read_poses(odometry)
@@ -457,15 +458,21 @@ def follow(
         on_estimate: Called with each estimate as it is made.
 
     Returns:
-        The run. Where the source fails, the estimates before, and the failure as ``ended``.
+        The run; its places are those of every revision of the memory that answered. Where the
+        source fails, the estimates before, and the failure as ``ended``.
     """
     started = time.perf_counter()
     bad: list[tuple[str, str]] = []
     estimates: list[Estimate] = []
     summary, ended = Summary(), None
+    places: dict[PlaceId, Place] = {}
+    revision = None
     try:
         for estimate in localizer.run(steps):
             name = estimate.frame.name
+            if estimate.revision != revision:
+                revision = estimate.revision
+                places.update((place.id, place) for place in localizer.places)
             if estimate.note == "unreadable":
                 if not skip_bad:
                     raise ImageError(
@@ -482,7 +489,7 @@ def follow(
     memory = localizer.memory
     return LocalizedRun(
         tuple(estimates),
-        tuple(localizer.places),
+        tuple({**places, **{place.id: place for place in localizer.places}}.values()),
         summary,
         tuple(bad),
         time.perf_counter() - started,

@@ -220,6 +220,24 @@ class PlaceMemory(Closing):
         self._rows = None
         _ = self.rows
 
+    @property
+    def revision(self) -> str:
+        """Names the content of :attr:`rows`: the same for the same places, in every store."""
+        return self.rows.revision
+
+    def is_current(self) -> bool:
+        """Whether :attr:`rows` are what the store holds now; cheap, for asking often."""
+        return self._rows is not None and self._store.revision == self._rows.revision
+
+    def check_writable(self) -> None:
+        """Refuse a memory that cannot be written to, before there is something to write.
+
+        Raises:
+            MemoryStoreError: It was opened for reading only, or its file may not be written.
+            MemoryLockedError: Another process is writing.
+        """
+        self._store.check_writable()
+
     def sessions(self) -> dict[str, int]:
         """Count of places per session."""
         counts: dict[str, int] = {}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from placememory.errors import InputError, MemoryDamagedError, SettingError
-from placememory.memory.rows import PlaceRows
+from placememory.memory.rows import PlaceRows, revision_of
 from placememory.memory.search import Where
 
 FORMAT = 1
@@ -82,6 +82,12 @@ class Store(ABC):
         """The current manifest."""
 
     @property
+    def revision(self) -> str:
+        """What :attr:`PlaceRows.revision` of the rows is that are stored now; cheap to ask."""
+        manifest = self.manifest
+        return revision_of(manifest.count, manifest.checksum)
+
+    @property
     @abstractmethod
     def card(self) -> bytes:
         """The encoder card (see :meth:`EncoderCard.to_bytes`)."""
@@ -113,6 +119,15 @@ class Store(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of files, locks and connections. May be called twice."""
+
+    def check_writable(self) -> None:
+        """Refuse what cannot be written to, before there is something to write.
+
+        Raises:
+            MemoryStoreError: It was opened for reading, or may not be written.
+            MemoryLockedError: Another process is writing.
+        """
+        self.update()
 
     def make_index(self, kind: StoreIndex) -> None:
         """Build the store's own index.
