@@ -162,9 +162,9 @@ def weigh_seed(
         InputError: A value is not finite, or the covariance is none.
 
     Example:
-        >>> table = PlaceTable.from_arrays([[0, 0], [1, 0], [9, 0]], yaw=[0, 0, 0])
+        >>> table = PlaceTable.from_arrays([[0, 0], [1, 0], [2, 0], [9, 0]], yaw=[0] * 4)
         >>> weigh_seed(table, (0.0, 0.0), 0.0, np.eye(3)).round(2).tolist()
-        [1.0, 0.67, 0.0]
+        [1.0, 0.67, 0.2, 0.0]
     """
     middle = np.asarray(position, dtype=np.float64)[:2]
     spread = np.asarray(covariance, dtype=np.float64)

@@ -12,11 +12,14 @@ from placememory.localization.files import RunWriter, record
 from placememory.localization.localizer import Localizer, Step
 from placememory.localization.odometry import MotionLimits, Motions, odometry_of
 from placememory.localization.run import LocalizedRun, RunScore, Summary, follow, judge, localize
+from placememory.localization.session import AddedRun, Drift, add_run
 from placememory.localization.stream import OdometrySource, Stream, open_stream
 
 __all__ = [
+    "AddedRun",
     "Calibration",
     "CalibrationReport",
+    "Drift",
     "Estimate",
     "FrameMatch",
     "LocalizedRun",
@@ -29,6 +32,7 @@ __all__ = [
     "Step",
     "Stream",
     "Summary",
+    "add_run",
     "calibrate",
     "calibrate_on_run",
     "calibrate_on_session",

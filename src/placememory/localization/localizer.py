@@ -269,7 +269,8 @@ class Localizer:
             >>> _ = memory.add(places, np.eye(30, dtype=np.float32))
             >>> localizer = Localizer(memory)
             >>> localizer.seed(Pose(12.0, 0.0), np.diag([0.25, 0.25, 0.1]))
-            >>> localizer.observe(descriptor=np.ones(30, np.float32)).belief.best.place
+            >>> seen = np.ones(30, np.float32)  # equally like every place
+            >>> localizer.observe(odometry=Odometry(0, 0, 0), descriptor=seen).belief.best.place
             ('run', 12)
         """
         fusion = self._resumable("seeded")
