@@ -186,6 +186,19 @@ class MappingFrames(PosedFrames):
 
 
 @dataclass(frozen=True)
+class CalibrationFrames(PosedFrames):
+    """Options that say which frames to calibrate on; a session of the memory may be instead."""
+
+    session: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of a run: a session of the memory, asked of the others.",
+            rich_help_panel=_FRAMES,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
 class Motion:
     """Options that say where odometry comes from."""
 

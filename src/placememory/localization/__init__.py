@@ -1,14 +1,14 @@
 """Localization: the online step, its estimates, the odometry it is given, and localised runs."""
 
-from placememory.localization.calibration import (
-    Calibration,
+from placememory.localization.calibration import Calibration
+from placememory.localization.estimate import Estimate, FrameMatch
+from placememory.localization.files import RunWriter, record
+from placememory.localization.fit import (
     CalibrationReport,
     calibrate,
     calibrate_on_run,
     calibrate_on_session,
 )
-from placememory.localization.estimate import Estimate, FrameMatch
-from placememory.localization.files import RunWriter, record
 from placememory.localization.localizer import Localizer, Step
 from placememory.localization.odometry import MotionLimits, Motions, odometry_of
 from placememory.localization.run import LocalizedRun, RunScore, Summary, follow, judge, localize

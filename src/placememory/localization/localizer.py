@@ -106,6 +106,7 @@ class Localizer:
             sequence descriptors, else 0.
         keyframes: A frame is a key frame if its cosine to the last key frame is at most this; the
             window holds key frames and the newest frame. 1 makes all frames key frames.
+        calibrated: Whether the memory's calibration is used, where it has one.
         refresh_every: Frames after which the memory is asked whether other processes have changed
             it, as :meth:`refresh`; 0 never asks.
         growing: Whether key frames are added to the map as they come, for loop closure in a single
@@ -149,6 +150,7 @@ class Localizer:
         window: int = 5,
         candidates: int | None = None,
         keyframes: float = 1.0,
+        calibrated: bool = True,
         refresh_every: int = 25,
         growing: bool = False,
         exclusion: int = 0,
@@ -189,7 +191,7 @@ class Localizer:
         self._poser = poser
         self._map: OnlineMap
         self._fusion: Fusion | None
-        self._method, self._settings = fusion, settings
+        self._method, self._settings, self._calibrated = fusion, settings, calibrated
         self._take(memory.rows)
         self._names: deque[str] = deque(maxlen=self._map.window.length)
         self._lock = Lock()
@@ -407,9 +409,14 @@ class Localizer:
                 raise InputError(f"{self.memory.uri}: no place meets the filter {self._where}")
             rows = rows.take(chosen.tolist())
         fusion: Fusion | None = None
+        calibration: Calibration | None = None
         if self._method is not None:
             table = PlaceTable.from_places(rows.places)
-            settings = _settings(self.memory, self._method, self._settings)
+            settings = dict(self._settings or {})
+            if self._calibrated and self._method == fusions.DEFAULT_FUSION:
+                calibration = Calibration.of(self.memory)
+            if calibration is not None:
+                settings = {**calibration.settings(), **settings}
             fusion = fusions.create(self._method, table, **settings)
             if before is not None and isinstance(fusion, Resumable):
                 assert isinstance(self._fusion, Resumable)
@@ -420,6 +427,7 @@ class Localizer:
             made.take_window(before)
         self._map, self._fusion, self._refinement = made, fusion, refinement
         self._revision = revision
+        self._spread = 1.0 if calibration is None else calibration.covariance_scale
 
     def _refresh(self) -> bool:
         if self._map.grows:
@@ -518,7 +526,7 @@ class Localizer:
             )
             evidence, checked = self._check_candidates(frame, candidates, evidence)
             clock.lap("verify")
-            belief = self._fusion.update(evidence, odometry)
+            belief = self._fuse(self._fusion, evidence, odometry)
         clock.lap("fuse")
         refined = self._refine(frame, candidates, checked, belief, clock)
         same = self._map.find_same(found, frame.name, frame.stamp)
@@ -537,6 +545,13 @@ class Localizer:
             descriptor=described.frame,
             in_memory=None if same is None else self._map.places[same],
         )
+
+    def _fuse(self, fusion: Fusion, evidence: Evidence, odometry: Odometry | None) -> Belief:
+        """The belief after a frame, its covariance as wide as the calibration found it."""
+        belief = fusion.update(evidence, odometry)
+        if belief.covariance is None or self._spread == 1.0:
+            return belief
+        return replace(belief, covariance=self._spread * belief.covariance)
 
     def _match(self, sequence: Vectors | None) -> tuple[FrameMatch | None, int]:
         """The best sequence of all sessions and its newest row, where there is one."""
@@ -602,7 +617,7 @@ class Localizer:
         belief = None if self._latest is None else self._latest.belief
         if self._fusion is not None and moves:
             stamp = None if frame.stamp is None else frame.stamp * 1e-9
-            belief = self._fusion.update(Evidence(stamp=stamp), odometry)
+            belief = self._fuse(self._fusion, Evidence(stamp=stamp), odometry)
         clock.lap("fuse")
         return Estimate(
             frame, (), belief, None, self._frame_id, note=note, milliseconds=clock.milliseconds
@@ -736,10 +751,3 @@ def _planar(covariance: ArrayLike | None) -> NDArray[np.float64]:
     if given.shape != (3, 3):
         raise InputError(f"a covariance is (3, 3) or (6, 6), not {given.shape}")
     return given
-
-
-def _settings(
-    memory: PlaceMemory, fusion: str, settings: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    calibration = Calibration.of(memory) if fusion == fusions.DEFAULT_FUSION else None
-    return {**({} if calibration is None else calibration.settings()), **(settings or {})}

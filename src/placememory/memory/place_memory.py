@@ -456,9 +456,9 @@ class PlaceMemory(Closing):
         if sources != known:
             self._store.update(sources=sources)
 
-    def set_calibration(self, values: Mapping[str, float]) -> None:
-        """Store the calibration of similarities on this map; see ``placememory calibrate``."""
-        self._store.update(calibration=dict(values))
+    def set_calibration(self, values: Mapping[str, float] | None) -> None:
+        """Store the calibration on this map, or remove it; see ``placememory calibrate``."""
+        self._store.update(calibration=None if values is None else dict(values))
 
     def close(self) -> None:
         """Close files and connections. May be called twice."""
