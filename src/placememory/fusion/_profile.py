@@ -1,6 +1,4 @@
-"""What a map knows of itself, learned from its own descriptors: what the same place looks like from
-a step away, and how alike two different places are.
-"""
+"""What a map knows of itself: what the same place looks like a step away, and its look-alikes."""
 
 from __future__ import annotations
 
@@ -8,7 +6,7 @@ import numpy as np
 
 from placememory._types import Floats, Rows, Vectors
 from placememory.fusion._places import PlaceTable
-from placememory.memory import Background, Centring
+from placememory.likeness import Background, Centring
 
 _LEAST_STEP = 0.35  # centred cosine distance: closer neighbours are the same view
 _SAMPLE = 500
@@ -74,19 +72,18 @@ class _Centred:
     def __len__(self) -> int:
         return len(self._chain)
 
-    def take(self, rows: Rows) -> Floats:
+    def take(self, rows: Rows) -> Vectors:
         """(K, D) float32 centred unit rows."""
         at = self._chain[rows]
         centred = self._centring.descriptors[at] - self._centring.mean.astype(np.float32)
-        found: Floats = centred / self._centring.lengths[at, None].astype(np.float32)
-        return found
+        return np.asarray(centred / self._centring.lengths[at, None], np.float32)
 
     def distances(self, first: Rows, second: Rows) -> Floats:
         """(K,) cosine distance of pairs of rows; a sample where there are very many."""
         every = max(1, len(first) // 5000)
         one, other = self.take(first[::every]), self.take(second[::every])
-        found: Floats = 1.0 - np.einsum("kd,kd->k", one, other, dtype=np.float64)
-        return found
+        products: Floats = (one * other).sum(axis=1, dtype=np.float64)
+        return 1.0 - products
 
 
 def _key_rows(views: _Centred, session: Rows, least: float) -> Rows:

@@ -126,7 +126,7 @@ class RunViews:
         if len(self._views) < _FEWEST or not len(self._keys):
             return None
         views = list(self._views)
-        if self._profile is None or views[0].descriptor is None:
+        if self._profile is None or any(view.descriptor is None for view in views):
             z = normalise_rows(np.stack([view.column for view in views]))[0][:, self._keys]
         else:
             z = self._keyed_z(views)
@@ -201,18 +201,16 @@ class RunViews:
         at = self._chain if rows is None else self._chain[rows]
         columns = np.stack([v.column if rows is None else v.column[rows] for v in views])
         shared = mean[1] if rows is None else mean[1][rows]
-        along = np.array([[view.descriptor @ centring.mean] for view in views])
-        found: Floats = (
-            columns - shared - (along - mean[0] @ centring.mean)
-        ) / centring.lengths[at]
+        rows_of_views = np.stack([v.descriptor for v in views if v.descriptor is not None])
+        along = rows_of_views @ centring.mean - mean[0] @ centring.mean
+        found: Floats = (columns - shared - along[:, None]) / centring.lengths[at]
         return found
 
     def _share(self, view: _View, mean: tuple[Floats, Floats]) -> float:
-        if self._reference is None:
+        if self._reference is None or self._reference.descriptor is None:
             return 1.0
         assert self._profile is not None
         assert view.descriptor is not None
-        assert self._reference.descriptor is not None
         one, other = view.descriptor - mean[0], self._reference.descriptor - mean[0]
         lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
         distance = 0.0 if lengths < 1e-12 else 1.0 - float(one @ other) / lengths

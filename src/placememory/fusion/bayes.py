@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from placememory._checks import check_positive, check_share, check_whole
 from placememory._types import Floats, Rows
@@ -15,6 +16,13 @@ from placememory.fusion._motion import Clock, OdometryMotion, OrderMotion, move_
 from placememory.fusion._observation import ObservationModel
 from placememory.fusion._places import NearIndex, PlaceTable, spread_evenly
 from placememory.fusion._profile import MapProfile
+from placememory.fusion._state import (
+    State,
+    describe_places,
+    read_array,
+    read_masses,
+    weigh_seed,
+)
 from placememory.fusion._views import Look, OnMap, RunViews
 
 _STILL = Odometry(0.0, 0.0, 0.0, 0.0, 0.0)
@@ -100,7 +108,7 @@ class Bayes:
         check_positive(speed_memory=speed_memory - 1, contradiction=contradiction)
         check_whole(max_step=max_step, reach=reach + 1, warm_up=warm_up, window=window)
         check_share(leave=leave, enter=enter, kidnap=kidnap, start_off_map=start_off_map)
-        check_share(confident=confident, ratio=ratio, cross=cross)
+        check_share(confident=confident, ratio=ratio, cross=cross, leave_and_kidnap=leave + kidnap)
         self.places = places
         self.observation = observation or ObservationModel()
         self._chain = places.chain()
@@ -155,29 +163,116 @@ class Bayes:
         result[self._chain] = self._z
         return result
 
-    def propose(self, evidence: Evidence, count: int) -> Rows:
+    def propose(self, evidence: Evidence, count: int, *, always: bool = False) -> Rows:
         """Rows of the table whose images are worth comparing with this frame, best first.
 
-        Half are the most similar to the frame, half the most likely before it; rows of one half
-        are two or more apart, as neighbours show the same.
+        Of a key view, as two images are one piece of evidence however often they are compared;
+        and, unless ``always`` is asked, where the belief is in doubt and it is not ruled out that
+        the robot is on the map. Half are the most similar to the frame, half the most likely before
+        it; rows of one half are two or more apart, as neighbours show the same.
         """
-        z = self._views.look(evidence).z
+        none = np.zeros(0, np.int64)
+        if evidence.is_empty:
+            return none
+        look = self._views.look(evidence)
+        if look.share < 1.0 or not look.z.any():
+            return none
+        if not always:
+            first = self._modes.find(self._mass, 1)
+            sure = first[0][1] * self._on_map.probability if first and self._frames else 0.0
+            agrees = not first or look.z[first[0][2]].max() > look.z.max() - self._contradiction
+            if self._on_map.probability < 0.02 or (sure >= self._confident and agrees):
+                return none
         found: list[int] = []
-        for values in (z, self._mass):
+        for values in (look.z, self._mass):
             chosen: list[int] = []
-            for row in np.argsort(-values, kind="stable"):
+            for row in np.argsort(-values, kind="stable").tolist():
                 if len(chosen) >= (count + 1) // 2:
                     break
-                if all(abs(int(row) - other) >= 2 for other in chosen):
-                    chosen.append(int(row))
+                if all(abs(row - other) >= 2 for other in chosen):
+                    chosen.append(row)
             found += [row for row in chosen if row not in found]
         rows: Rows = self._chain[np.array(found[:count], dtype=np.int64)]
         return rows
+
+    def seed(self, position: ArrayLike, yaw: float | None, covariance: ArrayLike) -> None:
+        """Begin anew with a robot that is about here; see :func:`weigh_seed`.
+
+        Whether it is on the map stays as open as at the start, and a twentieth of the belief is
+        anywhere: a seed may be wrong. Frames with evidence are counted from here, so nothing is
+        located by it alone.
+        """
+        weights = weigh_seed(self._table, position, yaw, covariance)
+        clock = self._clock
+        self.reset()
+        self._clock = clock
+        if weights.any():
+            meant = weights * self._anywhere
+            self._mass = 0.95 * meant / meant.sum() + 0.05 * self._anywhere
+        else:  # no place is there
+            self._on_map.move(0.9, 0.0, 0.0)
+
+    def state(self) -> State:
+        """The belief as arrays, with the ids of its places, for :meth:`restore`."""
+        pending = self._pending
+        views, (total, count) = self._views.descriptors, self._views.mean_sum
+        return {
+            **describe_places(self._table),
+            "mass": self._mass.copy(),
+            "beyond": self._beyond.copy(),
+            "beyond_end": self._order.runs.end,
+            "beyond_depth": self._order.runs.depth,
+            "on_map": self._on_map.state,
+            "views": np.stack(views) if views else np.zeros((0, 0)),
+            "views_sum": np.zeros(0) if total is None else total,
+            "views_count": np.array(count),
+            "pending": np.array([pending.dx, pending.dy, pending.dyaw]),
+            "pending_std": np.array([pending.std_xy, pending.std_yaw]),
+            "moved": np.array(self._moved),
+            "frames": np.array(self._frames),
+            "steps": self._order.counts,
+            "clock": self._clock.state,
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from a :meth:`state`, of these places or of another revision of the map.
+
+        The belief stays with its places, by their ids. That of a place that is gone goes to the
+        nearest within two spacings, else off the map; new places take part from the next step on.
+
+        Raises:
+            InputError: It is no state of this filter. Nothing has changed then.
+        """
+        runs = self._order.runs
+        mass, beyond, lost = read_masses(state, self._table, runs.end, runs.depth)
+        moved, frames, count = (
+            float(read_array(state, name, ())) for name in ("moved", "frames", "views_count")
+        )
+        pending = Odometry(
+            *read_array(state, "pending", (3,)).tolist(),
+            *read_array(state, "pending_std", (2,)).tolist(),
+        )
+        counts, clock = read_array(state, "steps", (None,)), read_array(state, "clock", (None,))
+        on_map = read_array(state, "on_map", (4,))
+        views, total = (
+            read_array(state, "views", (None, None)),
+            read_array(state, "views_sum", (None,)),
+        )
+        self._views.restore(views, total if len(total) else None, count)
+        self._mass, self._beyond = mass + lost * self._anywhere, beyond
+        self._pending, self._moved, self._frames = pending, moved, int(frames)
+        self._on_map.restore(on_map)
+        self._on_map.move(0.0, 0.0, lost)
+        self._order.restore(counts)
+        self._clock = Clock()
+        self._clock.restore(clock)
 
     def update(self, evidence: Evidence, odometry: Odometry | None = None) -> Belief:
         """Take in the next frame; see :meth:`placememory.fusion.Fusion.update`."""
         evidence.check_rows(len(self.places))
         self._clock.check(evidence.stamp)
+        if self._clock.restarts(evidence.stamp):
+            self.reset()
         steps = self._clock.tick(evidence.stamp)
         look = None if evidence.is_empty else self._views.look(evidence)
         if look is not None and not look.z.any():
@@ -245,9 +340,7 @@ class Bayes:
         self._mass = (1.0 - kidnap * share) * self._mass + kidnap * share * on * self._anywhere
         self._on_map.move(leave * share, enter * share, 0.0)
 
-    def _weigh(
-        self, evidence: Evidence, look: Look, share: float, before: Floats | None
-    ) -> None:
+    def _weigh(self, evidence: Evidence, look: Look, share: float, before: Floats | None) -> None:
         """Multiply by the likelihood of a frame; of a key view, ask whether it is on the map.
 
         The speed is learned from the mass ``before`` one whole step, where it was one.

@@ -1,7 +1,6 @@
 """The place memory: places with descriptors, poses and the card of their encoder."""
 
-from placememory.memory.background import Background, list_background
-from placememory.memory.centring import Centring
+from placememory.memory.background import list_background
 from placememory.memory.images import (
     ImageOf,
     images_folder,
@@ -22,10 +21,8 @@ from placememory.memory.transfer import PruneReport, copy, merge, prune
 
 __all__ = [
     "UNKNOWN_ENCODER",
-    "Background",
     "Candidate",
     "Candidates",
-    "Centring",
     "ImageOf",
     "IndexRecall",
     "Place",
