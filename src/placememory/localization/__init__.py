@@ -13,11 +13,15 @@ from placememory.localization.files import RunWriter, record
 from placememory.localization.freshness import Freshness, SameView, Timing
 from placememory.localization.localizer import Localizer, Step
 from placememory.localization.odometry import MotionLimits, Motions, odometry_of
+from placememory.localization.odometry_check import AxesCheck, OdometryCheck
+from placememory.localization.plane import Axes, MapPlane
 from placememory.localization.run import LocalizedRun, RunScore, Summary, follow, judge, localize
 from placememory.localization.stream import OdometrySource, Stream, open_stream
 
 __all__ = [
     "UNKNOWN_ANGLE",
+    "Axes",
+    "AxesCheck",
     "Calibration",
     "CalibrationReport",
     "Estimate",
@@ -25,9 +29,11 @@ __all__ = [
     "Freshness",
     "LocalizedRun",
     "Localizer",
+    "MapPlane",
     "MapSpread",
     "MotionLimits",
     "Motions",
+    "OdometryCheck",
     "OdometrySource",
     "RunScore",
     "RunWriter",

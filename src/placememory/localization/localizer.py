@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from placememory import fusion as fusions
 from placememory import matching
 from placememory._checks import check_whole
-from placememory._types import Vectors
+from placememory._types import Rows, Vectors
 from placememory.encoders import (
     Encoder,
     SequenceEncoder,
@@ -25,7 +26,7 @@ from placememory.encoders import (
     resolve_encoder,
 )
 from placememory.errors import DescriptorError, ImageError, InputError, SettingError
-from placememory.frames import Frame, Image, as_frame, as_rgb
+from placememory.frames import Frame, Image, Pose, as_frame, as_rgb
 from placememory.frames.quality import is_blurred, is_covered, shows_something
 from placememory.frames.stamps import StampOrder
 from placememory.fusion import Belief, Evidence, Fusion, Odometry, PlaceTable
@@ -42,12 +43,16 @@ from placememory.localization.calibration import Calibration
 from placememory.localization.covariance import MapSpread, of_candidates
 from placememory.localization.estimate import Estimate, FrameMatch
 from placememory.localization.freshness import Freshness, SameView, Timing
+from placememory.localization.odometry_check import OdometryCheck
 from placememory.localization.online_map import OnlineMap, unit_vector
+from placememory.localization.plane import MapPlane
 from placememory.localization.reason import explain
 from placememory.memory import Candidate, Place, PlaceMemory, Where
 
 _RELATIVE = "relative"
 _SEQUENCE_CANDIDATES = 5
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +64,14 @@ class Step:
         odometry: Motion since the frame before; ``None`` if unknown.
         descriptor: (D,) of the frame, where it was computed before.
         sequence: (Ds,) of the window that ends with the frame, likewise.
+        note: What is wrong with its odometry, for the estimate's note.
     """
 
     frame: Frame
     odometry: Odometry | None = None
     descriptor: Vectors | None = None
     sequence: Vectors | None = None
+    note: str = ""
 
 
 class Localizer:
@@ -105,6 +112,8 @@ class Localizer:
             session; the memory may be empty then. Needs ``fusion=None``.
         exclusion: In a growing map, key frames before the window that are not searched.
         timing: Which stamps follow each other, and how long a belief stays good without evidence.
+        plane: ``xy``, ``xz`` or ``yz`` of the map frame, in which the robot moves; by default it is
+            found, see :class:`MapPlane`.
 
     Raises:
         EncoderMismatchError: The encoder is not the memory's.
@@ -146,6 +155,7 @@ class Localizer:
         growing: bool = False,
         exclusion: int = 0,
         timing: Timing | None = None,
+        plane: str | None = None,
     ) -> None:
         if not isinstance(memory, PlaceMemory):
             raise InputError(
@@ -186,13 +196,18 @@ class Localizer:
         self._verify = verify
         self._refinement = None if poser is None else Refinement(poser, rows.places)
         self._fusion: Fusion | None = None
+        self.plane = MapPlane.of(rows.places, plane)
+        self._check = OdometryCheck()
         if fusion is not None:
-            table = PlaceTable.from_places(rows.places)
+            level = [self.plane.lower(place) for place in rows.places]
+            table = PlaceTable.from_places(level)
+            self._spread = MapSpread(level)
+            self._where = np.column_stack([table.positions[:, :2], table.yaw])
             self._fusion = fusions.create(fusion, table, **_settings(memory, fusion, settings))
-        self._spread = MapSpread(rows.places) if fusion is not None else None
         self._names: deque[str] = deque(maxlen=self._map.window.length)
         self._lock = Lock()
         self._latest: Estimate | None = None
+        self._belief: Belief | None = None  # in coordinates of the plane
         timing = timing or Timing()
         self._growing = growing
         self._order = StampOrder(timing.reorder, timing.leap)
@@ -221,6 +236,7 @@ class Localizer:
             self._map.restart()
             self._begin_again()
             self._order.reset()
+            self._check.reset()
             self._count = 0
 
     def observe(
@@ -230,6 +246,7 @@ class Localizer:
         *,
         descriptor: ArrayLike | None = None,
         sequence: ArrayLike | None = None,
+        note: str = "",
     ) -> Estimate:
         """Take the next frame.
 
@@ -241,6 +258,7 @@ class Localizer:
             descriptor: (D,) of the frame, where it is known already; the image is then read only
                 if candidates are to be verified or the camera posed.
             sequence: (Ds,) sequence descriptor of the window that ends with the frame, likewise.
+            note: What is known to be wrong with the frame or its odometry, for the estimate's note.
 
         Returns:
             The estimate; see :class:`Estimate`.
@@ -257,7 +275,11 @@ class Localizer:
             frame = (
                 Frame(f"frame {count}", "query", count) if image is None else as_frame(image, count)
             )
-            estimate = self._observe(frame, odometry, descriptor, sequence)
+            followed = None if self._check.reason else odometry
+            estimate = self._observe(frame, followed, descriptor, sequence)
+            if note or self._check.reason:
+                told = _join(estimate.note, note or self._check.reason)
+                estimate = replace(estimate, note=told)
             self._count += 1
             self._latest = estimate
         return estimate
@@ -273,6 +295,7 @@ class Localizer:
                     step.odometry,
                     descriptor=step.descriptor,
                     sequence=step.sequence,
+                    note=step.note,
                 )
 
     def _observe(
@@ -328,6 +351,7 @@ class Localizer:
         self._names.append(frame.name)
         found = self._map.search(self.k, described.sequence)
         clock.lap("search")
+        self._compare(found.rows, odometry)
         candidates = tuple(
             Candidate(self._map.places[row], float(similarity), rank)
             for rank, (row, similarity) in enumerate(
@@ -353,10 +377,11 @@ class Localizer:
             clock.lap("verify")
             belief = self._fusion.update(evidence, odometry)
             self._fresh.take(stamp, odometry, evidence=informs)
-            belief = self._fresh.judge(belief)
+            self._belief = self._fresh.judge(belief)
+            belief = self.plane.lift(self._belief)
         clock.lap("fuse")
         refined = self._refine(frame, candidates, checked, belief, clock)
-        spread = of_candidates(candidates) if belief is None else self._spread_of(belief)
+        spread = of_candidates(candidates) if belief is None else self._spread_of()
         return Estimate(
             frame,
             candidates,
@@ -370,6 +395,7 @@ class Localizer:
             relative=None if checked is None else RelativePose.of(checked.candidates),
             camera_pose=refined.camera,
             refined=refined.body,
+            placed=self._place(),
             spread=spread,
             milliseconds=clock.milliseconds,
             descriptor=described.frame,
@@ -436,13 +462,16 @@ class Localizer:
         moves: bool = True,
     ) -> Estimate:
         """An estimate without this frame's image: the belief of before, moved on."""
-        belief = None if self._latest is None else self._latest.belief
         if self._fusion is not None:
             stamp = None if frame.stamp is None or not moves else frame.stamp * 1e-9
             if moves:
-                belief = self._fusion.update(Evidence(stamp=stamp), odometry)
+                self._belief = self._fusion.update(Evidence(stamp=stamp), odometry)
+                self._check.take(None, odometry)
             self._fresh.take(stamp, odometry, evidence=False)
-        belief = None if belief is None else self._fresh.judge(belief)
+        belief = None
+        if self._belief is not None:
+            self._belief = self._fresh.judge(self._belief)
+            belief = self.plane.lift(self._belief)
         clock.lap("fuse")
         located = belief is not None and belief.verdict == "located"
         return Estimate(
@@ -454,12 +483,30 @@ class Localizer:
             note=note,
             reason="" if located else note,
             age=None if belief is None else self._fresh.age,
-            spread=None if belief is None else self._spread_of(belief),
+            placed=self._place(),
+            spread=self._spread_of(),
             milliseconds=clock.milliseconds,
         )
 
-    def _spread_of(self, belief: Belief) -> NDArray[np.float64] | None:
-        return None if self._spread is None else self._spread.of_belief(belief)
+    def _place(self) -> Pose | None:
+        """The best hypothesis in the map, where its plane has other coordinates."""
+        if self._belief is None or self.plane.is_plain:
+            return None
+        return self.plane.pose_of(self._belief, self._frame_id)
+
+    def _spread_of(self) -> NDArray[np.float64] | None:
+        if self._belief is None:
+            return None
+        return self.plane.spread_of(self._spread.of_belief(self._belief))
+
+    def _compare(self, rows: Rows, odometry: Odometry | None) -> None:
+        """Compare the odometry with the most similar place; warn once where they differ."""
+        if self._fusion is None or self._check.reason or not len(rows):
+            return
+        x, y, yaw = self._where[int(rows[0])].tolist()
+        self._check.take((x, y, yaw), odometry)
+        if self._check.reason:
+            _log.warning("%s It is not followed (--extrinsic)", self._check.reason)
 
     def _begin_again(self) -> None:
         """Forget the frames seen, but for what a growing map took in."""
@@ -468,10 +515,11 @@ class Localizer:
         self._describe.restart()
         self._names.clear()
         self._fresh.reset()
+        self._check.pause()
         self._same.reset()
         if self._fusion is not None:
             self._fusion.reset()
-        self._latest = None
+        self._latest = self._belief = None
 
 
 class _Descriptors(NamedTuple):
