@@ -138,10 +138,8 @@ def images(folder: Path) -> Iterator[list[str]]:
             image = Image.open(path).convert("RGB")
             covered += is_covered(np.asarray(image))
             if i % 7 == 0:
-                soft.append([
-                    is_covered(np.asarray(image.filter(ImageFilter.GaussianBlur(r * image.width / 640))))
-                    for r in (8, 80)
-                ])  # fmt: skip
+                blurs = [ImageFilter.GaussianBlur(r * image.width / 640) for r in (8, 80)]
+                soft.append([is_covered(np.asarray(image.filter(blur))) for blur in blurs])
         shares = [f"{100 * share:.1f} %" for share in np.mean(soft, axis=0)] if soft else ["-", "-"]
         yield [name, str(len(paths)), str(covered), *shares]
 

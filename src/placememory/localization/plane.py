@@ -69,7 +69,8 @@ class MapPlane:
         """
         if plane is not None:
             check_choice("plane", plane, PLANES)
-        steps, turned = _steps(places), _rotations(places)
+        turned = _rotations(places)
+        steps, turned = _steps(places, turned), turned[np.isfinite(turned[:, 0, 0])]
         axes: Axes = "robot"
         if len(turned) and _moves_along_z(steps.body):
             axes = "camera"
@@ -158,26 +159,31 @@ class _Steps:
     body: NDArray[np.float64]
 
 
-def _steps(places: Sequence[Place]) -> _Steps:
-    moved, seen = [], []
-    before: Place | None = None
-    for place in sorted((p for p in places if p.pose is not None), key=lambda p: p.id):
-        first, second = (None if before is None else before.pose), place.pose
-        same = before is not None and before.session == place.session
-        before = place
-        if first is None or second is None or not same or first.distance_to(second) > _STEP:
-            continue
-        step = second.position - first.position
-        moved.append(step)
-        if first.quaternion is not None:
-            seen.append(first.matrix()[:3, :3].T @ step)
-    return _Steps(np.array(moved).reshape(-1, 3), np.array(seen).reshape(-1, 3))
+def _steps(places: Sequence[Place], turned: NDArray[np.float64]) -> _Steps:
+    """Steps of the runs; of bodies whose rotation (N, 3, 3) is known, also as they see them."""
+    number = {name: i for i, name in enumerate(sorted({place.session for place in places}))}
+    runs = np.array([number[place.session] for place in places], np.int64)
+    at = np.array([(math.nan,) * 3 if p.pose is None else p.pose.position for p in places])
+    chain = np.lexsort((np.array([place.index for place in places]), runs))
+    first, second = chain[:-1], chain[1:]
+    moved = (at[second] - at[first]).reshape(-1, 3)
+    near = (runs[first] == runs[second]) & (np.linalg.norm(moved, axis=1) <= _STEP)
+    seen = np.einsum("nji,nj->ni", turned[first[near]], moved[near])
+    return _Steps(moved[near], seen[np.isfinite(seen).all(axis=1)])
 
 
 def _rotations(places: Sequence[Place]) -> NDArray[np.float64]:
-    """(N, 3, 3) of the places that have one."""
-    known = [p.pose for p in places if p.pose is not None and p.pose.quaternion is not None]
-    return np.array([pose.matrix()[:3, :3] for pose in known]).reshape(-1, 3, 3)
+    """(N, 3, 3), NaN where unknown."""
+    unknown = (math.nan,) * 4
+    poses = [place.pose for place in places]
+    quaternions = [unknown if p is None else p.quaternion or unknown for p in poses]
+    x, y, z, w = np.array(quaternions, np.float64).reshape(-1, 4).T
+    rows = (
+        (1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)),
+        (2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
+        (2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
+    )
+    return np.moveaxis(np.array(rows), 2, 0)
 
 
 def _moves_along_z(steps: NDArray[np.float64], flat: int | None = None) -> bool:
