@@ -17,6 +17,7 @@ SCRIPTS = (
     "matchers.py",
     "sequence_stream.py",
     "observe.py",
+    "robot_input.py",
     "verification.py",
     "posing.py",
     "training_step.py",

@@ -90,13 +90,40 @@ def test_odometry_can_be_left_out_and_the_truth_is_never_taken_for_it(
     office: Path, bag: Path, tmp_path: Path
 ) -> None:
     run_command("localize", office, bag, "--out", tmp_path / "a", "--odom-topic", "none")
-    shown = run_command("localize", office, bag, "--out", tmp_path / "b", "--pose-topic", "odom")
+    shown = run_command("localize", office, bag, "--out", tmp_path / "b", "--pose-topic", "odom",
+                        expect=2)  # fmt: skip
     shown_too = run_command("localize", office, bag, "--out", tmp_path / "c", "--poses", bag,
-                            "--pose-topic", "/odom", "--odom-topic", "odom")  # fmt: skip
+                            "--pose-topic", "/odom", "--odom-topic", "odom", expect=2)  # fmt: skip
     assert "(/odom)" in shown_too.err  # asked for by name
+    assert "its true pose is in the frame 'odom', the memory in 'map'" in shown.err
     assert _metrics(tmp_path / "a")["odometry"] is None
     assert _metrics(tmp_path / "b")["odometry"] is None
     assert "odometry of" not in shown.err
+
+
+def test_odometry_of_a_turned_body_is_found_and_an_extrinsic_of_tf_mends_it(
+    office: Path, walk: list[Frame], tmp_path: Path
+) -> None:
+    """The base is turned by 90 degrees to the camera, whose poses the memory holds."""
+    write = pytest.importorskip("tests.frames.bags.write", exc_type=ImportError)
+    made, rows = write.Messages("mcap"), []
+    mount = made.transform(0, "base_link", "camera", 0.0, 0.0, np.pi / 2)
+    rows.append(("/tf_static", walk[0].stamp, made.tf(mount)))
+    for f in walk:
+        odometry = made.odometry(f.stamp, f.pose.x, f.pose.y, f.pose.yaw - np.pi / 2)
+        rows.append(("/odom", f.stamp, odometry))
+        rows.append(("/cam", f.stamp, made.rgb(f.stamp, f.image(), frame="camera")))
+    bag = write.write_bag(tmp_path / "turned", "mcap", rows)
+    shown = run_command("localize", office, bag, "--out", tmp_path / "a", "--max-gap", 5)
+    assert "warning: odometry leads left where the images go ahead" in shown.err
+    assert any("of another body" in note for note in _metrics(tmp_path / "a")["notes"])
+    for i, extrinsic in enumerate((":", "base_link:camera", "0 0 0 0 0 90")):
+        out = tmp_path / str(i)
+        shown = run_command("localize", office, bag, "--out", out, "--max-gap", 5,
+                            "--extrinsic", extrinsic)  # fmt: skip
+        assert "another body" not in shown.err
+        assert _metrics(out)["odometry"]["used"] > 35
+        assert not any("odometry" in note for note in _metrics(out)["notes"])
 
 
 def test_a_folder_takes_odometry_of_a_file(
@@ -283,13 +310,18 @@ def test_seconds_end_a_camera(office: Path, walk: list[Frame], tmp_path: Path, m
         (["{run}", "--odometry", "no.csv"], "cannot read the pose file"),
         (["{run}", "--odometry", "no.csv", "--fusion", "none"], "odometry needs the fusion"),
         (["{run}", "--max-speed", "0", "--odometry", "x"], "limits of motion are above zero"),
+        (["{run}", "--odometry-axes", "screen"], "--odometry-axes is robot or camera, not screen"),
+        (["{run}", "--odometry", "{poses}", "--extrinsic", "1 2"], "a transform is x y z"),
+        (["{run}", "--odometry", "{poses}", "--extrinsic", "a:b"], "of a ROS bag's tf; there is"),
+        (["{run}", "--plane", "zz"], "plane"),
         (["nowhere"], "there is no such folder, video, bag or image"),
     ],
 )
 def test_options_that_do_not_fit_are_explained(
     office: Path, building: Building, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
-    filled = [argument.format(run=building.query) for argument in arguments]
+    names = {"run": building.query, "poses": building.query_vertices}
+    filled = [argument.format(**names) for argument in arguments]
     assert (
         message in run_command("localize", office, *filled, "--out", tmp_path / "o", expect=2).err
     )

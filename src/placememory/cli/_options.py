@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, cast, get_args, get_type_hints
 
 import typer
 
@@ -16,6 +16,7 @@ from placememory.encoders import Encoder, SequenceEncoder, create
 from placememory.errors import EncoderError, SettingError
 from placememory.frames import FrameSelection
 from placememory.localization.odometry import DEFAULT_SPEED
+from placememory.localization.plane import Axes
 from placememory.localization.stream import OdometrySource
 from placememory.memory import PlaceMemory, Where, use_index
 
@@ -225,10 +226,37 @@ class Motion:
         ),
     ] = DEFAULT_SPEED
 
+    extrinsic: Annotated[
+        str | None,
+        typer.Option(
+            help="Pose of the memory's body in the odometry's: 'x y z qx qy qz qw', "
+            "'x y z roll pitch yaw' in degrees, or PARENT:CHILD of the bag's tf.",
+            show_default=False,
+            rich_help_panel=_FRAMES,
+        ),
+    ] = None
+    odometry_axes: Annotated[
+        str | None,
+        typer.Option(
+            help="robot (x forward, z up) or camera (z forward, y down: KITTI, ORB-SLAM, COLMAP).",
+            show_default=False,
+            rich_help_panel=_FRAMES,
+        ),
+    ] = None
+
     @property
     def source(self) -> OdometrySource:
-        """The odometry that the options name."""
-        return OdometrySource(self.odometry, self.odom_topic, self.max_speed)
+        """The odometry that the options name.
+
+        Raises:
+            SettingError: There are no such axes.
+        """
+        axes = self.odometry_axes
+        if axes is not None and axes not in get_args(Axes):
+            raise SettingError(f"--odometry-axes is robot or camera, not {axes}")
+        return OdometrySource(
+            self.odometry, self.odom_topic, self.max_speed, self.extrinsic, cast("Axes", axes)
+        )
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,13 @@ def run(
     radius: options.Radius = 5.0,
     heading: options.Heading = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Candidates a frame.")] = 10,
+    plane: Annotated[
+        str | None,
+        typer.Option(
+            help="xy, xz or yz of the map frame that the robot moves in; default: found.",
+            show_default=False,
+        ),
+    ] = None,
     seconds: Annotated[
         float | None,
         typer.Option(
@@ -155,6 +162,7 @@ def run(
             verify=verifier,
             poser=poser,
             k=k,
+            plane=plane,
         )
         with _stop_on_interrupt(stream.stop), progress("Localising") as advance:
             done, files = record(

@@ -145,7 +145,7 @@ def _observe(
 ) -> Iterator[Estimate]:
     motions = None
     if run.dataset.odometry is not None:
-        motions = Motions(read_poses(run.dataset.odometry))
+        motions = Motions(read_poses(run.dataset.odometry), plane=localizer.plane)
     session = None
     for i, frame in enumerate(traverse.frames):
         if session not in (None, frame.session):

@@ -1,10 +1,17 @@
 """Frames and poses: images with poses and stamps, from folders, videos, cameras and bags."""
 
-from placememory.frames.bags import BagInfo, list_bag, read_bag_info, read_bag_poses, stream_bag
+from placememory.frames.bags import (
+    BagInfo,
+    list_bag,
+    read_bag_info,
+    read_bag_poses,
+    read_bag_transform,
+    stream_bag,
+)
 from placememory.frames.frame import Frame, FrameImages, Image
 from placememory.frames.images import as_frame, as_rgb, read_ahead, read_image
 from placememory.frames.keyframes import sample_evenly, select_keyframes
-from placememory.frames.pose import Pose
+from placememory.frames.pose import Pose, read_transform
 from placememory.frames.poses import JoinReport, PoseRecord, PoseTable, read_poses
 from placememory.frames.selection import FrameSelection, log_join
 from placememory.frames.sources import list_frames, resolve_frames
@@ -31,8 +38,10 @@ __all__ = [
     "read_ahead",
     "read_bag_info",
     "read_bag_poses",
+    "read_bag_transform",
     "read_image",
     "read_poses",
+    "read_transform",
     "resolve_frames",
     "sample_evenly",
     "select_keyframes",

@@ -169,6 +169,39 @@ def quaternion_from_rotation(rotation: NDArray[np.floating]) -> Quaternion:
 _NEARLY_EQUAL = 1.0 - 1e-9  # cosine of half angles whose sine is too small to divide by
 
 
+def read_transform(text: str) -> Pose:
+    """A pose of one body in another from text: ``x y z qx qy qz qw`` or ``x y z roll pitch yaw``.
+
+    Args:
+        text: Metres; quaternion, or degrees about the fixed axes x, y, z (as in URDF). Numbers are
+            separated by spaces or commas.
+
+    Raises:
+        PoseError: There are not six or seven finite numbers.
+
+    Example:
+        >>> camera = read_transform("0.2 0 0.5 0 0 90")
+        >>> camera.x, camera.z, round(math.degrees(camera.yaw))
+        (0.2, 0.5, 90)
+    """
+    try:
+        numbers = [float(part) for part in text.replace(",", " ").split()]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (6, 7):
+        raise PoseError(
+            f"a transform is x y z qx qy qz qw, or x y z roll pitch yaw in degrees, not {text!r}"
+        )
+    x, y, z, *turn = numbers
+    if len(turn) == 4:
+        return Pose(x, y, z, (turn[0], turn[1], turn[2], turn[3]))
+    if not all(math.isfinite(angle) for angle in turn):
+        raise PoseError(f"a transform has finite angles, not {text!r}")
+    rx, ry, rz = ((math.sin(a), math.cos(a)) for a in (math.radians(v) / 2 for v in turn))
+    about_x, about_y = (rx[0], 0.0, 0.0, rx[1]), (0.0, ry[0], 0.0, ry[1])
+    return Pose(x, y, z, _product(_product((0.0, 0.0, rz[0], rz[1]), about_y), about_x))
+
+
 def compose(first: Pose, second: Pose) -> Pose:
     """T_a_c of T_a_b and T_b_c, in the frame of the first; an unknown rotation is the identity.
 

@@ -13,6 +13,8 @@ from placememory.localization.fit import (
 from placememory.localization.freshness import Freshness, SameView, Timing
 from placememory.localization.localizer import Localizer, Step
 from placememory.localization.odometry import MotionLimits, Motions, odometry_of
+from placememory.localization.odometry_check import AxesCheck, OdometryCheck
+from placememory.localization.plane import Axes, MapPlane
 from placememory.localization.run import LocalizedRun, RunScore, Summary, follow, judge, localize
 from placememory.localization.session import AddedRun, Drift, add_run
 from placememory.localization.stream import OdometrySource, Stream, open_stream
@@ -20,6 +22,8 @@ from placememory.localization.stream import OdometrySource, Stream, open_stream
 __all__ = [
     "UNKNOWN_ANGLE",
     "AddedRun",
+    "Axes",
+    "AxesCheck",
     "Calibration",
     "CalibrationReport",
     "Drift",
@@ -28,9 +32,11 @@ __all__ = [
     "Freshness",
     "LocalizedRun",
     "Localizer",
+    "MapPlane",
     "MapSpread",
     "MotionLimits",
     "Motions",
+    "OdometryCheck",
     "OdometrySource",
     "RunScore",
     "RunWriter",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from placememory.frames import Pose
 from placememory.fusion import Belief
@@ -45,6 +46,8 @@ class MapSpread:
     def __init__(self, places: Sequence[Place]) -> None:
         poses = [place.pose for place in places]
         self._at = np.array([_coordinates(pose) for pose in poses]).reshape(-1, 5)
+        self._known = np.flatnonzero(~np.isnan(self._at[:, 0]))
+        self._tree = cKDTree(self._at[self._known, :3]) if len(self._known) else None
 
     def of_belief(self, belief: Belief) -> NDArray[np.float64] | None:
         """(6, 6) of the first hypothesis, always finite; ``None`` without its position."""
@@ -56,11 +59,11 @@ class MapSpread:
             known = np.isfinite(belief.covariance)
             result[_PLANAR] = np.where(known, belief.covariance, result[_PLANAR])
         reach = max(_LEAST, _NEAR * math.sqrt(float(np.linalg.eigvalsh(result[:2, :2])[-1])))
-        away = ((self._at[:, : 2 + len(height)] - [x, y, *height]) ** 2).sum(axis=1)
-        near = self._at[away <= reach**2]
-        if not len(near):
-            near = self._at[[belief.hypotheses[0].row]]
-        _add_level(result, near, height[0] if height else 0.0)
+        level = height[0] if height else 0.0
+        found = [] if self._tree is None else self._tree.query_ball_point([x, y, level], reach)
+        rows = self._known[np.sort(np.array(found, np.int64))]
+        near = self._at[rows if len(rows) else [belief.hypotheses[0].row]]
+        _add_level(result, near, level)
         return result
 
 

@@ -78,6 +78,7 @@ class Estimate:
         camera_pose: Pose of the query's camera, where there is a poser and enough points fit.
         refined: Pose of the body that follows from it, if it is sure and the belief agrees; see
             :attr:`hypothesis`.
+        placed: Pose of the best hypothesis in the map, where the map's plane is not x-y.
         spread: (6, 6) of the best hypothesis without :attr:`refined`; see :attr:`covariance`.
         milliseconds: What the parts of the answer took.
         descriptor: (D,) float32 of the frame; ``None`` where the image was not used.
@@ -99,6 +100,7 @@ class Estimate:
     relative: RelativePose | None = None
     camera_pose: CameraPose | None = None
     refined: Pose | None = None
+    placed: Pose | None = None
     spread: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
     milliseconds: Mapping[str, float] = field(default_factory=dict)
     descriptor: Vectors | None = field(default=None, repr=False, compare=False)
@@ -148,8 +150,9 @@ class Estimate:
         hypothesis (``SURE`` and ``REACH`` of :mod:`placememory.geometry`), it is that of the body,
         with its covariance.
         """
-        if self.refined is not None:
-            return self.refined
+        known = self.refined or self.placed
+        if known is not None:
+            return known
         if self.belief is not None:
             return self.belief.pose(self.frame_id)
         return self.best.place.pose if self.best is not None else None

@@ -182,6 +182,8 @@ def record(
     Returns:
         The run, and the writer, whose :meth:`RunWriter.finish` writes ``metrics.json``.
     """
+    if stream.motions is not None:
+        stream.motions.fit(localizer.plane)
     with closing(stream.steps()) as steps:
         first = list(islice(steps, 1))
         with RunWriter(folder, radius=radius, heading=heading) as files:

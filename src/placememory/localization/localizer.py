@@ -59,7 +59,9 @@ from placememory.localization.calibration import Calibration
 from placememory.localization.covariance import MapSpread, of_candidates
 from placememory.localization.estimate import Estimate, FrameMatch
 from placememory.localization.freshness import Freshness, SameView, Timing
+from placememory.localization.odometry_check import OdometryCheck
 from placememory.localization.online_map import OnlineMap, SearchResult, unit_vector
+from placememory.localization.plane import MapPlane
 from placememory.localization.reason import explain
 from placememory.localization.state import StateHeader, fingerprint, read_state, write_state
 from placememory.memory import Candidate, Place, PlaceMemory, Where
@@ -68,6 +70,8 @@ from placememory.memory.rows import PlaceRows
 _log = logging.getLogger(__name__)
 _RELATIVE = "relative"
 _SEQUENCE_CANDIDATES = 5
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +83,14 @@ class Step:
         odometry: Motion since the frame before; ``None`` if unknown.
         descriptor: (D,) of the frame, where it was computed before.
         sequence: (Ds,) of the window that ends with the frame, likewise.
+        note: What is wrong with its odometry, for the estimate's note.
     """
 
     frame: Frame
     odometry: Odometry | None = None
     descriptor: Vectors | None = None
     sequence: Vectors | None = None
+    note: str = ""
 
 
 class Localizer:
@@ -129,6 +135,8 @@ class Localizer:
             session; the memory may be empty then. Needs ``fusion=None``.
         exclusion: In a growing map, key frames before the window that are not searched.
         timing: Which stamps follow each other, and how long a belief stays good without evidence.
+        plane: ``xy``, ``xz`` or ``yz`` of the map frame, in which the robot moves; by default it is
+            found, see :class:`MapPlane`.
 
     Raises:
         EncoderMismatchError: The encoder is not the memory's.
@@ -172,6 +180,7 @@ class Localizer:
         growing: bool = False,
         exclusion: int = 0,
         timing: Timing | None = None,
+        plane: str | None = None,
     ) -> None:
         if not isinstance(memory, PlaceMemory):
             raise InputError(
@@ -211,10 +220,12 @@ class Localizer:
         self._map: OnlineMap
         self._fusion: Fusion | None
         self._method, self._settings, self._calibrated = fusion, settings, calibrated
+        self._check, self._plane = OdometryCheck(), plane
         self._take(memory.rows)
         self._names: deque[str] = deque(maxlen=self._map.window.length)
         self._lock = Lock()
         self._latest: Estimate | None = None
+        self._belief: Belief | None = None  # in coordinates of the plane
         timing = timing or Timing()
         self._growing = growing
         self._order = StampOrder(timing.reorder, timing.leap)
@@ -248,6 +259,7 @@ class Localizer:
             self._map.restart()
             self._begin_again()
             self._order.reset()
+            self._check.reset()
             self._count = 0
 
     def refresh(self) -> bool:
@@ -373,6 +385,7 @@ class Localizer:
         *,
         descriptor: ArrayLike | None = None,
         sequence: ArrayLike | None = None,
+        note: str = "",
     ) -> Estimate:
         """Take the next frame.
 
@@ -384,6 +397,7 @@ class Localizer:
             descriptor: (D,) of the frame, where it is known already; the image is then read only
                 if candidates are to be verified or the camera posed.
             sequence: (Ds,) sequence descriptor of the window that ends with the frame, likewise.
+            note: What is known to be wrong with the frame or its odometry, for the estimate's note.
 
         Returns:
             The estimate; see :class:`Estimate`.
@@ -402,8 +416,12 @@ class Localizer:
             frame = (
                 Frame(f"frame {count}", "query", count) if image is None else as_frame(image, count)
             )
-            estimate = self._observe(frame, odometry, descriptor, sequence)
+            followed = None if self._check.reason else odometry
+            estimate = self._observe(frame, followed, descriptor, sequence)
             estimate = replace(estimate, odometry=odometry, revision=self._revision)
+            if note or self._check.reason:
+                told = _join(estimate.note, note or self._check.reason)
+                estimate = replace(estimate, note=told)
             self._count += 1
             self._latest = estimate
         return estimate
@@ -419,6 +437,7 @@ class Localizer:
                     step.odometry,
                     descriptor=step.descriptor,
                     sequence=step.sequence,
+                    note=step.note,
                 )
 
     def _take(self, rows: PlaceRows, before: OnlineMap | None = None) -> None:
@@ -435,8 +454,13 @@ class Localizer:
             rows = rows.take(chosen.tolist())
         fusion: Fusion | None = None
         calibration: Calibration | None = None
+        plane = MapPlane.of(rows.places, self._plane)
+        spread, spots = None, np.zeros((0, 3))
         if self._method is not None:
-            table, profile = _profile(rows, self.memory)
+            level = [plane.lower(place) for place in rows.places]
+            spread, table = MapSpread(level), PlaceTable.from_places(level)
+            spots = np.column_stack([table.positions[:, :2], table.yaw])
+            profile = _profile(rows, table, self.memory)
             settings = dict(self._settings or {})
             if self._calibrated and self._method == fusions.DEFAULT_FUSION:
                 calibration = Calibration.of(self.memory)
@@ -455,7 +479,7 @@ class Localizer:
         self._verifier = None if self._verify == "auto" else self._verify
         if self._verify == "auto" and fusion is not None:
             self._verifier = Verifier.of_memory(self.memory)
-        self._spread = None if fusion is None else MapSpread(rows.places)
+        self.plane, self._spread, self._spots = plane, spread, spots
         self._widen = 1.0 if calibration is None else calibration.covariance_scale
 
     def _refresh(self) -> bool:
@@ -540,6 +564,7 @@ class Localizer:
         self._names.append(frame.name)
         found = self._map.search(self.k, described.sequence)
         clock.lap("search")
+        self._compare(found.rows, odometry)
         candidates = tuple(
             Candidate(self._map.places[row], float(similarity), rank)
             for rank, (row, similarity) in enumerate(
@@ -566,10 +591,11 @@ class Localizer:
             clock.lap("verify")
             belief = self._fuse(self._fusion, evidence, odometry)
             self._fresh.take(stamp, odometry, evidence=informs)
-            belief = self._fresh.judge(belief)
+            self._belief = self._fresh.judge(belief)
+            belief = self.plane.lift(self._belief)
         clock.lap("fuse")
         refined = self._refine(frame, candidates, checked, belief, clock)
-        spread = of_candidates(candidates) if belief is None else self._spread_of(belief)
+        spread = of_candidates(candidates) if belief is None else self._spread_of()
         same = self._map.find_same(found, frame.name, frame.stamp)
         return Estimate(
             frame,
@@ -584,6 +610,7 @@ class Localizer:
             relative=None if checked is None else RelativePose.of(checked.candidates),
             camera_pose=refined.camera,
             refined=refined.body,
+            placed=self._place(),
             spread=spread,
             milliseconds=clock.milliseconds,
             descriptor=described.frame,
@@ -683,13 +710,16 @@ class Localizer:
         moves: bool = True,
     ) -> Estimate:
         """An estimate without this frame's image: the belief of before, moved on."""
-        belief = None if self._latest is None else self._latest.belief
         if self._fusion is not None:
             stamp = None if frame.stamp is None or not moves else frame.stamp * 1e-9
             if moves:
-                belief = self._fuse(self._fusion, Evidence(stamp=stamp), odometry)
+                self._belief = self._fuse(self._fusion, Evidence(stamp=stamp), odometry)
+                self._check.take(None, odometry)
             self._fresh.take(stamp, odometry, evidence=False)
-        belief = None if belief is None else self._fresh.judge(belief)
+        belief = None
+        if self._belief is not None:
+            self._belief = self._fresh.judge(self._belief)
+            belief = self.plane.lift(self._belief)
         clock.lap("fuse")
         located = belief is not None and belief.verdict == "located"
         return Estimate(
@@ -701,12 +731,30 @@ class Localizer:
             note=note,
             reason="" if located else note,
             age=None if belief is None else self._fresh.age,
-            spread=None if belief is None else self._spread_of(belief),
+            placed=self._place(),
+            spread=self._spread_of(),
             milliseconds=clock.milliseconds,
         )
 
-    def _spread_of(self, belief: Belief) -> NDArray[np.float64] | None:
-        return None if self._spread is None else self._spread.of_belief(belief)
+    def _place(self) -> Pose | None:
+        """The best hypothesis in the map, where its plane has other coordinates."""
+        if self._belief is None or self.plane.is_plain:
+            return None
+        return self.plane.pose_of(self._belief, self._frame_id)
+
+    def _spread_of(self) -> NDArray[np.float64] | None:
+        if self._belief is None or self._spread is None:
+            return None
+        return self.plane.spread_of(self._spread.of_belief(self._belief))
+
+    def _compare(self, rows: Rows, odometry: Odometry | None) -> None:
+        """Compare the odometry with the most similar place; warn once where they differ."""
+        if self._fusion is None or self._check.reason or not len(rows):
+            return
+        x, y, yaw = self._spots[int(rows[0])].tolist()
+        self._check.take((x, y, yaw), odometry)
+        if self._check.reason:
+            _log.warning("%s It is not followed (--extrinsic)", self._check.reason)
 
     def _begin_again(self) -> None:
         """Forget the frames seen, but for what a growing map took in."""
@@ -720,8 +768,9 @@ class Localizer:
         self._describe.restart()
         self._names.clear()
         self._fresh.reset()
+        self._check.pause()
         self._same.reset()
-        self._latest = None
+        self._latest = self._belief = None
 
 
 class _Descriptors(NamedTuple):
@@ -837,14 +886,13 @@ class _Clock:
         self._last = now
 
 
-def _profile(rows: PlaceRows, memory: PlaceMemory) -> tuple[PlaceTable, MapProfile]:
-    """The places as a table, and what the map knows of itself by what is searched."""
-    table = PlaceTable.from_places(rows.places)
+def _profile(rows: PlaceRows, table: PlaceTable, memory: PlaceMemory) -> MapProfile:
+    """What the map knows of itself by what is searched."""
     if rows.sequences is not None:
-        return table, MapProfile(np.nan_to_num(rows.sequences), table)
+        return MapProfile(np.nan_to_num(rows.sequences), table)
     stored = memory.manifest.background
     background = None if stored is None else Background.from_dict(stored)
-    return table, MapProfile(rows.descriptors, table, background)
+    return MapProfile(rows.descriptors, table, background)
 
 
 def _planar(covariance: ArrayLike | None) -> NDArray[np.float64]:

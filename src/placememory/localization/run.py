@@ -18,13 +18,14 @@ from placememory._registry import require
 from placememory._types import Progress, Vectors
 from placememory._version import __version__
 from placememory.encoders import Encoder
-from placememory.errors import ImageError, InputError
-from placememory.frames import Frame, PoseTable, Trajectory, read_poses, resolve_frames
+from placememory.errors import ImageError, InputError, PoseError
+from placememory.frames import Frame, Pose, PoseTable, Trajectory, read_poses, resolve_frames
 from placememory.fusion import DEFAULT_FUSION
 from placememory.geometry import Verifier
 from placememory.localization.estimate import Estimate
 from placememory.localization.localizer import Localizer, Step
 from placememory.localization.odometry import Motions
+from placememory.localization.plane import Axes
 from placememory.memory import Place, PlaceId, PlaceMemory, Where
 from placememory.metrics import (
     FrameCheck,
@@ -377,6 +378,8 @@ def localize(
     *,
     poses: str | Path | PoseTable | None = None,
     odometry: str | Path | PoseTable | Trajectory | None = None,
+    extrinsic: Pose | None = None,
+    odometry_axes: Axes | None = None,
     encoder: Encoder | str | None = None,
     matcher: matching.Matcher | str | None = None,
     fusion: str | None = DEFAULT_FUSION,
@@ -395,6 +398,8 @@ def localize(
         images: A folder, video or bag, or frames in the order they were taken.
         poses: True poses, for :meth:`LocalizedRun.score`; they are not used to localise.
         odometry: File or table of odometry poses, from which the motion between frames follows.
+        extrinsic: Pose of the memory's body in the odometry's; see :class:`Motions`.
+        odometry_axes: Of the odometry's body, likewise.
         encoder: The memory's encoder or its name; rebuilt from the memory's card by default.
         matcher: See :class:`Localizer`.
         fusion: See :class:`Localizer`; ``None`` answers each frame alone.
@@ -429,7 +434,10 @@ def localize(
     )
     if isinstance(odometry, str | Path):
         odometry = read_poses(odometry)
-    steps = frames if odometry is None else Motions(odometry).steps(frames)
+    steps: Iterable[Step | Frame] = frames
+    if odometry is not None:
+        motions = Motions(odometry, extrinsic=extrinsic, axes=odometry_axes, plane=localizer.plane)
+        steps = motions.steps(frames)
     done = 0
 
     def count(_: Estimate) -> None:
@@ -473,7 +481,7 @@ def follow(
     places: dict[PlaceId, Place] = {}
     revision = None
     try:
-        for estimate in localizer.run(steps):
+        for estimate in localizer.run(_check_frames(steps, localizer.memory)):
             name = estimate.frame.name
             if estimate.revision != revision:
                 revision = estimate.revision
@@ -506,6 +514,23 @@ def follow(
             "encoder_hash": memory.card.hash,
         },
     )
+
+
+def _check_frames(steps: Iterable[Step | Frame], memory: PlaceMemory) -> Iterator[Step | Frame]:
+    """Refuse true poses of a frame that is named and is not the memory's.
+
+    Files that name no frame say ``map``, whatever the memory's is called.
+    """
+    map_frame = memory.manifest.frame_id
+    for step in steps:
+        frame = step.frame if isinstance(step, Step) else step
+        if frame.pose is not None and frame.pose.frame_id not in ("map", map_frame):
+            raise PoseError(
+                f"{frame.name}: its true pose is in the frame {frame.pose.frame_id!r}, the memory "
+                f"in {map_frame!r}, and nothing says how the two lie; give poses in the memory's "
+                f"frame (of tf: --pose-frames {map_frame}:base_link), or none"
+            )
+        yield step
 
 
 def _without_image(estimate: Estimate) -> Estimate:

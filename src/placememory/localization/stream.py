@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Generator, Iterable
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice, takewhile
 from pathlib import Path
 from threading import Event
@@ -17,19 +17,24 @@ from placememory.errors import BagError, InputError, SettingError
 from placememory.frames import (
     Frame,
     FrameSelection,
+    Pose,
     PoseTable,
     Trajectory,
     list_bag,
     log_join,
     read_bag_info,
     read_bag_poses,
+    read_bag_transform,
     read_poses,
+    read_transform,
     stream_bag,
 )
 from placememory.frames.bags import BagInfo, is_bag
 from placememory.frames.camera import Camera, is_camera
+from placememory.frames.trajectory import DEFAULT_POSE_GAP
 from placememory.localization.localizer import Step
 from placememory.localization.odometry import DEFAULT_SPEED, MotionLimits, Motions
+from placememory.localization.plane import Axes
 from placememory.localization.run import Keep
 
 _ODOMETRY = ("nav_msgs/msg/Odometry",)
@@ -45,11 +50,17 @@ class OdometrySource:
         file: Poses in an odometry frame, or a bag.
         topic: Of the bag; ``"none"``, or ``None`` for the first odometry.
         speed: Metres a second above which a motion is a jump.
+        extrinsic: Pose of the memory's body in the odometry's: ``x y z qx qy qz qw``, ``x y z roll
+            pitch yaw`` (degrees), or two frames of the bag's transforms, ``PARENT:CHILD``; either
+            may be left out: the base and the images' frame.
+        axes: Of the odometry's body; see :class:`Motions`.
     """
 
     file: Path | None = None
     topic: str | None = None
     speed: float = DEFAULT_SPEED
+    extrinsic: str | None = None
+    axes: Axes | None = None
 
     @property
     def is_given(self) -> bool:
@@ -60,14 +71,32 @@ class OdometrySource:
         """Odometry for the frames of a source; ``None`` where there is none. Logs which it is.
 
         Raises:
-            SettingError: There is a topic of odometry, but no bag.
+            PoseError: The extrinsic is no transform.
+            SettingError: There is a topic of odometry, or an extrinsic of transforms, but no bag.
         """
         limits = MotionLimits(speed=self.speed)
         poses = self._read_poses(source, frames)
         if poses is None:
             return None
         _log.info("odometry of %s", poses.source)
-        return Motions(poses, limits=limits, **frames.gap)
+        extrinsic = self._find_extrinsic(self.file or source, source)
+        return Motions(
+            poses,
+            limits=limits,
+            extrinsic=extrinsic,
+            axes=self.axes,
+            max_gap=DEFAULT_POSE_GAP if frames.max_gap is None else frames.max_gap,
+        )
+
+    def _find_extrinsic(self, *bags: Path) -> Pose | None:
+        """The extrinsic that is given; of transforms, in the first of the sources that is a bag."""
+        if self.extrinsic is None or ":" not in self.extrinsic:
+            return None if self.extrinsic is None else read_transform(self.extrinsic)
+        bag = next((path for path in bags if is_bag(path)), None)
+        if bag is None:
+            raise SettingError(f"--extrinsic {self.extrinsic} is of a ROS bag's tf; there is none")
+        parent, _, child = self.extrinsic.partition(":")
+        return read_bag_transform(bag, parent or None, child or None)
 
     def _read_poses(self, source: Path, frames: FrameSelection) -> Trajectory | PoseTable | None:
         bag = self.file or source
@@ -152,9 +181,7 @@ class Stream:
         """Plain values, for JSON."""
         counts = None if self.motions is None else self.motions.counts
         return {
-            "odometry": None
-            if counts is None
-            else {"used": counts.used, "unknown": counts.unknown, "jumps": counts.jumps},
+            "odometry": None if counts is None else asdict(counts),
             "dropped_images": None if self.camera is None else self.camera.dropped,
         }
 

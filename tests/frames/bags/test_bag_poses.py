@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from placememory.errors import BagError, SettingError
-from placememory.frames import list_bag, read_bag_info, read_bag_poses
+from placememory.frames import list_bag, read_bag_info, read_bag_poses, read_bag_transform
 from placememory.frames.bags import bag_to_join, pose_topics
 from tests.frames.bags.write import KINDS, SECOND, START, Messages, drive, pixels, write_bag
 
@@ -109,6 +110,19 @@ def test_a_chain_of_transforms(tmp_path: Path) -> None:
     assert (local.x, local.frame_id) == (pytest.approx(0.55), "odom")
     fixed = read_bag_poses(path, "/robot/tf_static", parent="base_link", child="camera")
     assert fixed.at(0).x == 0.5
+
+
+def test_a_mount_is_read_from_the_transforms(tmp_path: Path) -> None:
+    path = tree_bag(tmp_path)
+    mount = read_bag_transform(path, child="camera")
+    assert (mount.x, mount.y, mount.yaw) == (0.5, 0.0, 0.0)
+    assert read_bag_transform(path, "base_footprint", "camera") == replace(
+        mount, frame_id="base_footprint"
+    )
+    with pytest.raises(BagError, match="there is no frame 'lidar'"):
+        read_bag_transform(path, "base_link", "lidar")
+    with pytest.raises(BagError, match="name both"):
+        read_bag_transform(path)  # there are no images
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,12 @@ What follows the data comes from the package ``rosbags``; no ROS is needed.
 
 from placememory.frames.bags.images import list_bag, stream_bag
 from placememory.frames.bags.open import BagInfo, BagTopic, OpenBag, is_bag, read_bag_info
-from placememory.frames.bags.poses import bag_to_join, pose_topics, read_bag_poses
+from placememory.frames.bags.poses import (
+    bag_to_join,
+    pose_topics,
+    read_bag_poses,
+    read_bag_transform,
+)
 
 __all__ = [
     "BagInfo",
@@ -17,5 +22,6 @@ __all__ = [
     "pose_topics",
     "read_bag_info",
     "read_bag_poses",
+    "read_bag_transform",
     "stream_bag",
 ]

@@ -245,6 +245,41 @@ def read_bag_poses(
         return PoseTrack(stamps, poses, source)
 
 
+def read_bag_transform(
+    path: Path | str, parent: str | None = None, child: str | None = None
+) -> Pose:
+    """Read the pose of one frame in another from a bag's transforms, such as a camera's mount.
+
+    Args:
+        path: The bag.
+        parent: Left out: ``base_link``, else ``base_footprint``.
+        child: Left out: that of the images.
+
+    Returns:
+        The pose at the first moment that it is known.
+
+    Raises:
+        BagError: The bag is damaged, or the one frame is not known above the other.
+    """
+    with OpenBag(path) as bag:
+        names = [topic.name for topic in bag.info.topics if topic.type in _TREES]
+        images = [] if child else _image_frames(bag)
+        tree = TransformTree(_transforms(bag, names, None), str(bag.path))
+        parent = parent or next((name for name in _CHILDREN if name in tree.frames), None)
+        child = child or next(iter(images), None)
+        if parent is None or child is None:
+            raise BagError(
+                f"{bag.path}: its transforms have no base, or its images no frame; name both: "
+                "--extrinsic PARENT:CHILD"
+            )
+        chain = tree.chain(parent, child)
+        span = chain.span
+        pose = None if span is None else chain.at(span[0])
+        if pose is None:
+            raise BagError(f"{bag.path}: {parent} to {child} is never known as a whole")
+        return pose
+
+
 def bag_to_join(
     path: Path | str,
     topic: str | None,
