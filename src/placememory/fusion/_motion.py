@@ -75,7 +75,7 @@ def mean_yaw(yaw: Floats, weights: Floats) -> tuple[float, float]:
 
 
 def pose_of(
-    positions: Floats, yaw: Floats, weights: Floats, *, floor_xy: float, floor_yaw: float = 0.1
+    positions: Floats, yaw: Floats, weights: Floats, *, floor_xy: float, floor_yaw: float = 0.14
 ) -> tuple[Floats, float, Floats]:
     """Weighted mean pose of one mode and its covariance.
 

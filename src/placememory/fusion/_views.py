@@ -263,8 +263,8 @@ class OnMap:
       night, of which nothing looks alike, is not judged by it;
     - for a view that the belief did not expect: the log of its mean likelihood, where below zero.
 
-    While likeness falls below the run's own, the order of older views counts less: they are the
-    views of before the map ended.
+    While likeness is below the run's own, what else speaks for the map counts less: older views are
+    those of before the map ended, and geometry finds the same door frames in the next room.
 
     Args:
         alike: See :attr:`MapProfile.alike`.
@@ -318,8 +318,9 @@ class OnMap:
         """
         order = 0.0 if gain is None else min(5.0, max(-3.5, 9.0 * (gain - 0.4)))
         looks = 0.0 if likeness is None else self._nats_of(likeness)
-        if order > 0.0 > looks:
-            order *= max(0.0, 1.0 + 0.5 * looks)
+        if looks < 0.0:
+            doubt = max(0.0, 1.0 + 0.5 * looks)
+            order, extra = min(order, doubt * order), min(extra, doubt * extra)
         surprise = max(-2.0, min(0.0, expected))
         self.odds = _clip(self.odds + 0.5 * (order + looks + surprise) + extra, _MOST)
         return looks
