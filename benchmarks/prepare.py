@@ -21,7 +21,7 @@ from _real import Sequence as RealSequence
 
 from placememory import Frame, list_frames, read_poses
 from placememory.fusion import Odometry
-from placememory.samples import render_building
+from placememory.samples import Change, render_building
 
 SETS = Path(__file__).parent / "sets"
 HEADER = ("image", "traverse", "x", "y", "yaw", "stamp", "frame", "session")
@@ -39,6 +39,10 @@ def main() -> None:
         listed(folder / "ie-tower", tower(every=1), _walks(tower(every=1)))
     for seed in range(3):
         building(folder / f"building-{seed}", seed)
+    for seed in range(2):
+        building(folder / f"building-{seed}-night", seed, change="night")
+        building(folder / f"building-{seed}-moved", seed, change="moved")
+    building(folder / "building-dense", 0, frames=420)  # a place every 0.23 m
     print(f"wrote the sets to {folder}")
 
 
@@ -55,9 +59,9 @@ def listed(folder: Path, sequence: RealSequence, rows: Iterable[Row]) -> None:
     _write(folder / "positives.csv", ("query", "places"), found)
 
 
-def building(folder: Path, seed: int) -> None:
+def building(folder: Path, seed: int, *, frames: int = 120, change: Change = "none") -> None:
     """The sample building: poses in metres, and odometry of a wheeled robot that slips."""
-    made = render_building(folder / "building", seed=seed)
+    made = render_building(folder / "building", seed=seed, frames=frames, change=change)
     rows: list[Row] = []
     for traverse, images, vertices in (
         ("map", made.mapping, made.mapping_vertices),

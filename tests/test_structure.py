@@ -39,7 +39,7 @@ def test_the_picture_of_the_rooms_is_the_contract() -> None:
     [layers] = [c["layers"] for c in contracts["contracts"] if c["type"] == "layers"]
     rooms = [layer.removeprefix("placememory.") for layer in reversed(layers)]
     there = {p.name for p in PACKAGE.iterdir() if p.is_dir() and p.name != "__pycache__"}
-    assert there | {"errors", "maps"} == set(rooms)
+    assert there | {"errors", "likeness", "maps"} == set(rooms)
     drawn = re.search(r"```text\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
     assert drawn is not None
     names = re.findall(r"^    (\w+?)(?:/|\.py)", drawn.group(1), re.M)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from placememory.evaluation import Evaluation, EvaluationTable, evaluate
     from placememory.frames import Frame, Pose, list_frames, read_image, read_poses
     from placememory.fusion import Odometry
-    from placememory.localization import Estimate, LocalizedRun, Localizer, localize
+    from placememory.localization import Estimate, LocalizedRun, Localizer, add_run, localize
     from placememory.maps import OccupancyGrid, read_map
     from placememory.memory import Candidate, Place, PlaceMemory, Where, merge
     from placememory.memory import copy as copy
@@ -54,6 +54,7 @@ _HOMES = {
     "PlaceMemoryError": "errors",
     "Pose": "frames",
     "Where": "memory",
+    "add_run": "localization",
     "build": "memory.build",
     "copy": "memory",
     "create_encoder": "encoders:create",
@@ -92,6 +93,7 @@ __all__ = [
     "Pose",
     "Where",
     "__version__",
+    "add_run",
     "build",
     "create_encoder",
     "evaluate",

@@ -69,6 +69,7 @@ def test_runs_have_all_their_files(native: Path, ran: list[dict]) -> None:
         assert run["queries"] == 8
         assert run["queries_with_a_true_match"] == 6
         assert run["recall_at_1"]["value"] == 1.0
+        assert run["queries_in_the_map"] == 6  # the made-up run has the map's own images
         assert run["decisions"]["false_positives"] == 2  # two queries off the map were answered
 
 
@@ -80,6 +81,7 @@ def test_a_rerun_skips_what_is_done(native: Path, ran: list[dict]) -> None:
     (first / "metrics.json").unlink()  # as if it had been cut off
     shown = run_command("evaluate", native)
     assert "3 of 4 runs were there already" in shown.err
+    assert shown.err.count("6 of 8 frames are in the map itself") == 4
     for folder, stamp in before.items():
         same = (folder / "metrics.json").stat().st_mtime_ns == stamp
         assert same is (folder != first)

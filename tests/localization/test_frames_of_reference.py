@@ -349,7 +349,7 @@ def test_a_lowered_place_comes_back() -> None:
     places = [Place("run", i, f"{i}.png", pose=pose) for i, pose in enumerate(drive)]
     plane = MapPlane.of(places)
     for place, level in zip(places, _drive(), strict=True):
-        low = plane.lower(place).pose
+        low = plane.lower_place(place).pose
         assert abs(low.z) < 1e-9
         assert math.dist((low.x, low.y), (-level.y, level.x)) < 1e-9  # x to the right, y ahead
 

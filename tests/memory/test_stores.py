@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from placememory.errors import (
     EncoderMismatchError,
     MemoryLockedError,
     MemoryNotFoundError,
+    MemoryStoreError,
     SettingError,
 )
 from placememory.frames import Frame, Pose
@@ -308,3 +310,36 @@ def test_the_index_of_the_store_agrees_with_exact_where_it_is_flat(uri: str) -> 
             assert memory.manifest.index == kind
             approximate = memory.search(queries, k=10, using="store")
             assert all(len(found) == 10 for found in approximate)
+
+
+def test_a_revision_names_the_content(new_uri, tmp_path: Path) -> None:
+    uri = new_uri()
+    with PlaceMemory.create(uri, encoder=make_card()) as memory:
+        empty = memory.revision
+        memory.add(make_frames(3), make_descriptors(3))
+        assert not memory.is_current()
+        three = memory.revision
+        assert memory.is_current()
+        assert three != empty
+        memory.set_sources({"run1": tmp_path})
+        assert memory.is_current()
+        moved = [replace(frame, pose=Pose(5.0, 5.0)) for frame in make_frames(3)]
+        memory.add(moved, make_descriptors(3))
+        assert memory.revision != three
+        memory.add(make_frames(3), make_descriptors(3))
+        assert memory.revision == three
+    same = copy(uri, str(tmp_path / "copied.memory"))
+    assert same.revision == three
+    same.close()
+
+
+def test_what_cannot_be_written_says_so_before(new_uri) -> None:
+    uri = new_uri()
+    with PlaceMemory.create(uri, encoder=make_card()) as memory:
+        memory.add(make_frames(3), make_descriptors(3))
+        memory.check_writable()
+        revision = memory.revision
+    with PlaceMemory.open(uri, readonly=True) as memory:
+        assert memory.revision == revision
+        with pytest.raises(MemoryStoreError, match="read"):
+            memory.check_writable()

@@ -14,7 +14,8 @@ import yaml
 from PIL import Image
 
 from placememory.errors import InputError, PlaceMemoryError, SettingError
-from placememory.samples import Building, render_building
+from placememory.samples import Building, Change, render_building
+from placememory.samples.changes import move_furniture
 from placememory.samples.demonstration import FLOOR, START
 from placememory.samples.level import textmap, wad
 from placememory.samples.world import World
@@ -186,3 +187,48 @@ def test_the_textures_of_the_plan_exist() -> None:
     for area in FLOOR.areas:
         for name in {area.wall, area.flat, area.top, area.side or area.wall}:
             assert name.encode().ljust(8, b"\0") in data, name
+
+
+@pytest.mark.parametrize("change", ["night", "moved"])
+def test_a_change_touches_only_what_the_query_run_sees(
+    building: Building, tmp_path: Path, change: Change
+) -> None:
+    changed = render_building(tmp_path / "b", frames=FRAMES, change=change)
+    same = [p.relative_to(building.folder) for p in images(building.mapping)]
+    same += [Path(name) for name in ("map.pgm", "map.yaml")]
+    same += [Path(run, "vertices.csv") for run in ("mapping", "query")]
+    for name in same:
+        assert (changed.folder / name).read_bytes() == (building.folder / name).read_bytes()
+    assert changed.off_map == building.off_map
+    pairs = zip(images(building.query), images(changed.query), strict=True)
+    both = np.array([[np.asarray(Image.open(p), float) for p in pair] for pair in pairs])
+    if change == "night":
+        light = both.mean(axis=(0, 2, 3))
+        assert (light[1] < 0.5 * light[0]).all()
+        assert light[1, 0] > light[1, 1] > light[1, 2]
+    else:
+        other = (np.abs(both[:, 0] - both[:, 1]).max(axis=-1) > 16).mean(axis=(1, 2))
+        assert 0.1 < other.mean() < 0.6
+        assert other.min() < 0.05
+    again = render_building(tmp_path / "again", frames=FRAMES, change=change)
+    assert all(p.read_bytes() == (again.query / p.name).read_bytes() for p in images(changed.query))
+    with pytest.raises(SettingError, match="none, night, moved"):
+        render_building(tmp_path / "c", frames=FRAMES, change="winter")  # type: ignore[arg-type]
+
+
+def test_moved_furniture_stands_clear_of_the_route_and_of_the_rest() -> None:
+    way = np.array([[4.5, 3.0], [4.5, 12.0]])
+    path = np.stack([np.interp(np.linspace(0, 1, 91), [0, 1], way[:, i]) for i in (0, 1)], axis=1)
+    for seed in range(8):
+        moved = move_furniture(np.random.default_rng(seed), FLOOR, path)
+        new = [area for area in moved.areas if area not in FLOOR.areas]
+        placed = [a for a in new if a.rect not in {old.rect for old in FLOOR.areas}]
+        assert len(moved.areas) < len(FLOOR.areas)
+        assert len(placed) >= 3
+        for area in placed:
+            x0, y0, x1, y1 = area.rect
+            inside = (path > [x0 - 0.5, y0 - 0.5]) & (path < [x1 + 0.5, y1 + 0.5])
+            assert not inside.all(axis=1).any()
+            for other in placed:
+                u0, v0, u1, v1 = other.rect
+                assert other is area or x1 <= u0 or u1 <= x0 or y1 <= v0 or v1 <= y0

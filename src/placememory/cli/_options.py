@@ -79,6 +79,14 @@ SequenceWeights = Annotated[
     ),
 ]
 MapYaml = Annotated[Path | None, typer.Option("--map", help="ROS map.yaml under the places.")]
+ExcludeSession = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude-session",
+        help="No places of this session, as when it holds the frames themselves; repeat.",
+        rich_help_panel=_SEARCH,
+    ),
+]
 Half = Annotated[bool, typer.Option("--half/--full", help="float16, as hloc, or float32.")]
 
 
@@ -179,6 +187,19 @@ class MappingFrames(PosedFrames):
 
 
 @dataclass(frozen=True)
+class CalibrationFrames(PosedFrames):
+    """Options that say which frames to calibrate on; a session of the memory may be instead."""
+
+    session: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of a run: a session of the memory, asked of the others.",
+            rich_help_panel=_FRAMES,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
 class Motion:
     """Options that say where odometry comes from."""
 
@@ -248,6 +269,7 @@ class Filter:
             "--in-session", help="Places of this session; repeat.", rich_help_panel=_SEARCH
         ),
     ] = None
+    exclude_session: ExcludeSession = None
     near: Annotated[
         str | None,
         typer.Option(help="x,y or x,y,z in metres; needs --within.", rich_help_panel=_SEARCH),
@@ -266,7 +288,8 @@ class Filter:
         Raises:
             SettingError: ``near`` is not two or three numbers.
         """
-        if not self.in_session and (self.near, self.within, self.floor) == (None, None, None):
+        sessions = self.in_session or self.exclude_session
+        if not sessions and (self.near, self.within, self.floor) == (None, None, None):
             return None
         position = None
         if self.near is not None:
@@ -277,7 +300,11 @@ class Filter:
                     f"--near is x,y or x,y,z in metres, not {self.near!r}"
                 ) from error
         return Where(
-            session=self.in_session or None, near=position, radius=self.within, floor=self.floor
+            session=self.in_session or None,
+            near=position,
+            radius=self.within,
+            floor=self.floor,
+            exclude_sessions=self.exclude_session or None,
         )
 
 

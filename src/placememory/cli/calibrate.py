@@ -1,7 +1,9 @@
-"""``placememory calibrate``: calibrate the similarities of a memory on its own map."""
+"""``placememory calibrate``: calibrate the localizer on a memory's own map."""
 
 from __future__ import annotations
 
+from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -11,69 +13,118 @@ from placememory._io import write_json
 from placememory.cli import _options as options
 from placememory.cli._console import print_table, progress, say, warn, warn_of_bad_images
 from placememory.errors import SettingError
-from placememory.frames import FrameSelection
 from placememory.localization import (
+    Calibration,
     CalibrationReport,
+    Localizer,
     calibrate_on_run,
     calibrate_on_session,
-    localize,
+    follow,
 )
-from placememory.memory import PlaceMemory
+from placememory.localization.stream import open_stream
+from placememory.memory import PlaceMemory, Where
 from placememory.metrics.located import LocatedResult
 
 
+@options.expand_groups
 def run(
     memory: options.Memory,
+    frames: options.CalibrationFrames,
+    motion: options.Motion,
     queries: Annotated[
-        Path | None, typer.Option(help="A run through the map, with poses.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="A run through the map with true poses: folder, video, or ROS bag.",
+            show_default=False,
+        ),
     ] = None,
-    poses: options.PoseFile = None,
-    session: Annotated[
-        str | None, typer.Option(help="Or: a session of the memory, asked of the others.")
-    ] = None,
+    exclude_session: options.ExcludeSession = None,
     radius: Annotated[float, typer.Option(help="Metres within which an answer is correct.")] = 2.0,
     precision: Annotated[
         float, typer.Option(help="Share of located frames that shall be correct.")
     ] = 0.98,
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Remove what is stored, and do nothing else.")
+    ] = False,
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Folder for the figure and the numbers.")
     ] = None,
     weights: options.Weights = None,
     device: options.Device = "cpu",
 ) -> None:
-    """Fit the filter's evidence and threshold to a map, and store them with the memory.
+    """Fit the filter's evidence, threshold and covariance to a map; store them with the memory.
 
     Example: [b]placememory calibrate office.memory --queries run2/ --poses truth.csv[/b]
 
     The run is replayed on the map and on the map with a stretch left out, so that the unknown is
-    calibrated, too. localize uses what is stored.
+    calibrated, too. localize uses what is stored. Where the precision asked for cannot be reached,
+    or the default settings do better, nothing is stored, and the exit code is 1.
     """
-    if (queries is None) == (session is None):
-        raise SettingError("give --queries with --poses, or --session")
-    if queries is not None and poses is None:
-        raise SettingError("--queries needs --poses: the truth to calibrate against")
+    if reset:
+        if queries is not None or frames.session is not None:
+            raise SettingError("--reset removes what is stored; calibrate in another call")
+        _reset(memory)
+        return
+    if (queries is None) == (frames.session is None):
+        raise SettingError("give --queries, a run with true poses, or --session")
     with PlaceMemory.open(memory) as opened:
-        if session is not None:
-            report = calibrate_on_session(opened, session, radius=radius, precision=precision)
+        opened.check_writable()
+        if frames.session is not None:
+            report = calibrate_on_session(
+                opened, frames.session, radius=radius, precision=precision
+            )
         else:
             assert queries is not None
-            frames = FrameSelection(poses=poses).list_frames(queries)
-            with progress("Describing") as advance:
-                found = localize(
-                    opened,
-                    [frame for frame in frames if frame.pose is not None],
-                    encoder=opened.encoder(weights, device=device),
-                    fusion=None,
-                    k=1,
+            where = None if not exclude_session else Where(exclude_sessions=exclude_session)
+            stream = open_stream(queries, frames.selection, motion.source)
+            if stream.camera is not None:
+                raise SettingError("a camera has no true poses; record a run, and give its poses")
+            localizer = Localizer(
+                opened, opened.encoder(weights, device=device), fusion=None, where=where, k=1
+            )
+            with progress("Describing") as advance, closing(stream.steps()) as steps:
+                done = count(1)
+                found = follow(
+                    localizer,
+                    steps,
                     skip_bad=True,
-                    progress=advance,
+                    keep=stream.keep,
+                    on_estimate=lambda _: advance(next(done), stream.total),
                 )
+            if found.ended is not None:
+                raise found.ended
             warn_of_bad_images(found.bad)
-            report = calibrate_on_run(opened, found, radius=radius, precision=precision)
-        report.calibration.store(opened)
-    _print_report(report)
-    if out_dir is not None:
-        _write(report, out_dir)
+            stream.log_joins(estimate.frame for estimate in found)
+            report = calibrate_on_run(
+                opened, found, where=where, radius=radius, precision=precision
+            )
+        _print_report(report)
+        if out_dir is not None:
+            _write(report, out_dir)
+        if report.refusal is not None:
+            kept = "" if Calibration.of(opened) is None else "; what was stored before stays"
+            warn(f"nothing is stored: {report.refusal}{kept}")
+            raise typer.Exit(1)
+        report.store(opened)
+        say(f"stored with the memory: {_words(report.calibration)}")
+
+
+def _reset(uri: str) -> None:
+    with PlaceMemory.open(uri) as memory:
+        before = Calibration.of(memory)
+        memory.set_calibration(None)
+    if before is None:
+        say(f"{uri} had no calibration")
+    else:
+        say(f"removed the calibration of {uri}: {_words(before)}")
+
+
+def _words(calibration: Calibration) -> str:
+    return (
+        f"scale {calibration.scale:.2f}, offset {calibration.offset:.2f}, "
+        f"located from probability {calibration.confident:g}, "
+        f"covariance times {calibration.covariance_scale:.2f}"
+    )
 
 
 def _print_report(report: CalibrationReport) -> None:
@@ -81,14 +132,10 @@ def _print_report(report: CalibrationReport) -> None:
     rows = [[name, before[name], after[name]] for name in before]
     print_table(("", "default", "calibrated"), rows)
     say(report.after.protocol)
-    calibration = report.calibration
     say(
-        f"stored with the memory: scale {calibration.scale:.2f}, offset {calibration.offset:.2f}, "
-        f"off the map {calibration.off_map_level:g}, located from probability "
-        f"{calibration.confident:g}"
+        f"of the located frames {100 * report.coverage:.1f} % have their true position in the 95 % "
+        "ellipse of the filter"
     )
-    if not report.reached:
-        warn(f"no threshold reached a precision of {100 * report.precision:.0f} % on this run")
 
 
 def _numbers(result: LocatedResult) -> dict[str, str]:

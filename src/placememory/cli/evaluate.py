@@ -108,7 +108,14 @@ def _print_outcomes(outcomes: list[RunReport], *, as_json: bool) -> None:
     summaries = finished_runs(*(outcome.folder for outcome in done)) if done else []
     if as_json:
         print_json([{"folder": str(s.folder), **s.config, **s.metrics} for s in summaries])
-    elif summaries:
+    for summary in summaries:
+        if same := summary.metrics.get("queries_in_the_map"):
+            warn(
+                f"{summary.metrics['title']}: {same} of {summary.metrics['queries']} frames are in "
+                "the map itself: these numbers say nothing about another run; pair traverses that "
+                "share no images"
+            )
+    if not as_json and summaries:
         print_table(COLUMNS, [summary_row(summary) for summary in summaries])
     for output in {outcome.folder.parent for outcome in done}:
         say(f"all runs: {write_overall(output)}")

@@ -11,7 +11,7 @@ from placememory.cli import _options as options
 from placememory.cli._console import progress, say, warn, warn_of_bad_images
 from placememory.localization import LocalizedRun, localize
 from placememory.maps import OccupancyGrid, read_map
-from placememory.memory import PlaceMemory, images_of_memory
+from placememory.memory import PlaceMemory, Where, images_of_memory
 
 
 @options.expand_groups
@@ -29,6 +29,7 @@ def run(
     place_images: Annotated[
         Path | None, typer.Option(help="Where the memory's images are now, if they have moved.")
     ] = None,
+    exclude_session: options.ExcludeSession = None,
     radius: options.Radius = 5.0,
     heading: options.Heading = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Candidates shown.")] = 5,
@@ -48,11 +49,14 @@ def run(
                     frames.selection.list_frames(images),
                     encoder=running.encoder_of(opened),
                     fusion=None,
+                    where=None if not exclude_session else Where(exclude_sessions=exclude_session),
                     k=max(k, 10),
                     skip_bad=frames.skip_bad,
                     progress=advance,
                 )
             warn_of_bad_images(result.bad)
+            if result.warning is not None:
+                warn(result.warning)
         drawn = draw_gallery(
             out_dir,
             opened,

@@ -23,10 +23,20 @@ from placememory.cli._console import (
     warn,
     warn_of_bad_images,
 )
-from placememory.errors import SettingError
+from placememory.errors import InputError, SettingError
 from placememory.fusion import DEFAULT_FUSION
 from placememory.geometry import PosedModel, Poser, Verifier, read_camera
-from placememory.localization import Estimate, LocalizedRun, Localizer, RunScore, Summary, record
+from placememory.localization import (
+    AddedRun,
+    Estimate,
+    LocalizedRun,
+    Localizer,
+    RunScore,
+    Summary,
+    add_run,
+    record,
+)
+from placememory.localization.session import check_session
 from placememory.localization.stream import Stream, open_stream
 from placememory.memory import PlaceMemory, images_folder, images_of_memory
 from placememory.metrics import RecallResult
@@ -79,9 +89,13 @@ def run(
     ] = None,
     sequence_weights: options.SequenceWeights = None,
     verify: Annotated[
-        bool,
-        typer.Option("--verify", help="Check candidates by local features where it is not clear."),
-    ] = False,
+        bool | None,
+        typer.Option(
+            help="Compare images by local features where the belief is in doubt; default: where "
+            "the extra verify is installed.",
+            show_default=False,
+        ),
+    ] = None,
     intrinsics: Annotated[
         Path | None,
         typer.Option(help="The camera's intrinsics: camera_info YAML, COLMAP line or JSON."),
@@ -89,6 +103,13 @@ def run(
     colmap: Annotated[
         Path | None,
         typer.Option(help="COLMAP model of the mapping images: 6-DoF poses. Needs --intrinsics."),
+    ] = None,
+    add_session: Annotated[
+        str | None,
+        typer.Option(
+            help="Add the finished run to the memory as a session of this name.",
+            show_default=False,
+        ),
     ] = None,
     report_dir: Annotated[
         Path | None, typer.Option("--report", help="Folder for figures and one HTML page.")
@@ -106,6 +127,8 @@ def run(
     the answers are measured against; they are not used to answer. Odometry is.
     A camera streams until Ctrl-C, --seconds, or until it is unplugged; images that come while one
     is localised are dropped.
+    --add-session adds the run to the memory: located frames with their poses, those between with
+    poses from odometry, whose drift is printed.
     """
     method = None if fusion == "none" else fusion
     stream = open_stream(
@@ -115,7 +138,15 @@ def run(
         raise SettingError(
             "--report draws the frames again, and a camera's are gone; record and localise a video"
         )
-    with PlaceMemory.open(memory, readonly=True) as opened:
+    if add_session is not None and method is None:
+        raise SettingError(
+            "--add-session needs a fusion: poses of frames alone are not sure enough"
+        )
+    if add_session is not None and stream.keep == "nothing":
+        stream.keep = "no images"
+    with PlaceMemory.open(memory, readonly=add_session is None) as opened:
+        if add_session is not None:
+            check_session(opened, add_session)
         verifier, poser = _geometry(opened, verify=verify, intrinsics=intrinsics, colmap=colmap)
         encoder = running.encoder_of(opened)
         card = opened.sequence_card
@@ -130,7 +161,7 @@ def run(
             where=places.where,
             verify=verifier,
             poser=poser,
-            k=k if verifier is None else max(k, verifier.policy.top),
+            k=k,
             plane=plane,
         )
         with _stop_on_interrupt(stream.stop), progress("Localising") as advance:
@@ -146,11 +177,23 @@ def run(
         say(f"{done.summary.frames} frames: {done.summary}")
         stream.log_joins(estimate.frame for estimate in done)
         score = done.score(radius, heading)
+        added = None
+        if add_session is not None:
+            added = _add(opened, done, add_session, stream, images)
         ended = None if done.ended is None else str(done.ended)
         metrics = files.finish(
-            done, score, {**stream.to_dict(), "ended": ended, "peak_mb": peak_megabytes()}
+            done,
+            score,
+            {
+                **stream.to_dict(),
+                "ended": ended,
+                "added": None if added is None else added.to_dict(),
+                "peak_mb": peak_megabytes(),
+            },
         )
         warn_of_bad_images(done.bad)
+        if done.warning is not None:
+            warn(done.warning)
         if as_json:
             print_json(metrics)
         else:
@@ -165,12 +208,33 @@ def run(
         raise typer.Exit(1)
 
 
+def _add(
+    memory: PlaceMemory, run: LocalizedRun, session: str, stream: Stream, source: Path
+) -> AddedRun | None:
+    """Add the run to the memory, unless it was cut short; what keeps it out is said."""
+    cut = stream.stop.is_set() and stream.camera is None and run.summary.frames != stream.total
+    if run.ended is not None or cut:
+        warn("the run ended early, so it is not added to the memory")
+        return None
+    try:
+        added = add_run(
+            memory, run, session, source=None if stream.camera is not None else source.resolve()
+        )
+    except InputError as error:
+        warn(f"not added to the memory: {error}")
+        return None
+    say(str(added))
+    return added
+
+
 def _geometry(
-    memory: PlaceMemory, *, verify: bool, intrinsics: Path | None, colmap: Path | None
+    memory: PlaceMemory, *, verify: bool | None, intrinsics: Path | None, colmap: Path | None
 ) -> tuple[Verifier | None, Poser | None]:
     """Local features on the memory's own images."""
     camera = None if intrinsics is None else read_camera(intrinsics)
     verifier = Verifier(images_of_memory(memory), camera=camera) if verify else None
+    if verify is None:
+        verifier = Verifier.of_memory(memory, camera=camera)
     if colmap is None:
         return verifier, None
     if camera is None:

@@ -151,7 +151,8 @@ class System(StrictModel):
             may be both.
         matcher: Matches windows frame by frame; ``None`` for none.
         fusion: Method of :mod:`placememory.fusion`; ``none`` answers each frame alone.
-        verify: Whether candidates are checked by local features where the belief is in doubt.
+        verify: Whether images are compared by local features where the belief is in doubt; by
+            default with a fusion, where the extra ``verify`` is installed.
         kind: ``online``: frame by frame, as a robot runs it. ``windows``: all windows of the
             query are searched among all windows of the reference by their descriptors.
     """
@@ -160,7 +161,7 @@ class System(StrictModel):
     sequence: str | None = None
     matcher: str | None = None
     fusion: str | None = None
-    verify: bool = False
+    verify: Literal["auto"] | bool = "auto"
     kind: Literal["online", "windows"] = "online"
 
     @field_validator("fusion")
@@ -174,18 +175,19 @@ class System(StrictModel):
     def _parts_fit(self) -> System:
         if self.encoder == NO_ENCODER and self.sequence is None:
             raise ValueError("a system without frame encoder needs a sequence encoder")
-        parts = self.sequence or self.matcher or self.fusion or self.verify
+        parts = self.sequence or self.matcher or self.fusion or self.verify is True
         if self.kind == "windows" and parts:
             raise ValueError("a system of the kind windows has an encoder and nothing else")
         return self
 
     @property
     def name(self) -> str:
-        """Such as ``encoder+sequence/matcher/fusion+verify``."""
+        """Such as ``encoder+sequence/matcher/fusion+verify`` (``-verify`` for never)."""
         front = [self.encoder] if self.sequence in (None, self.encoder) else []
         front = front or [f"{self.encoder}+{self.sequence}"]
         parts = [*front, self.matcher, self.fusion, "windows" if self.kind == "windows" else None]
-        return "/".join(part for part in parts if part) + ("+verify" if self.verify else "")
+        checked = {"auto": "", True: "+verify", False: "-verify"}[self.verify]
+        return "/".join(part for part in parts if part) + checked
 
 
 class Settings(StrictModel):

@@ -28,6 +28,7 @@ from placememory.evaluation.cache import (
 )
 from placememory.frames import Frame, FrameImages
 from placememory.frames.keyframes import sample_evenly
+from placememory.memory import list_background
 
 _BATCH = 32
 FrameRows = tuple[Row | None, Row | None]
@@ -44,6 +45,8 @@ class TraverseDescriptors:
             M = N - L + 1. A row that is all NaN is a frame without one. ``None``: no encoder.
         frames: N, where there are no descriptors of frames.
         length: L, frames that a sequence descriptor stands for.
+        background: (B, D) of the shipped views of other places; ``None`` where they were not
+            described.
 
     Raises:
         DescriptorError: Descriptors have another shape or type, NaN, infinity or zero rows.
@@ -58,6 +61,7 @@ class TraverseDescriptors:
     sequences: Vectors | None = None
     frames: int | None = None
     length: int = 1
+    background: Vectors | None = None
 
     def __post_init__(self) -> None:
         count = self.frames
@@ -91,6 +95,15 @@ class CachedTraverse:
 
     file: Path
     length: int
+
+    def read_background(self) -> Vectors | None:
+        """(B, D) of the shipped views of other places; ``None`` where they were not described."""
+        keys = [frame_key(frame) for frame in list_background()]
+        with DescriptorCache(self.file) as stored:
+            found = stored.get(keys)
+        rows = [found[key][0] for key in keys if key in found]
+        known = [row for row in rows if row is not None]
+        return np.stack(known) if known and len(known) == len(keys) else None
 
 
 def fit_on(

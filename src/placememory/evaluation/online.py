@@ -13,11 +13,13 @@ from placememory._types import Bools, Floats, Rows, Vectors
 from placememory.datasets import Traverse
 from placememory.encoders import EncoderCard
 from placememory.errors import InputError
+from placememory.evaluation.config import System
 from placememory.evaluation.describe import TraverseDescriptors
 from placememory.evaluation.plan import Question, Run
-from placememory.frames import Frame, Pose, read_poses
+from placememory.frames import Pose, read_poses
 from placememory.fusion import Belief, Odometry
-from placememory.geometry import Policy, Verifier
+from placememory.geometry import Verifier
+from placememory.likeness import Background
 from placememory.localization import Estimate, Localizer, Motions
 from placememory.localization.localizer import create_matcher
 from placememory.matching import KeyFrames
@@ -103,12 +105,14 @@ def localize_run(
             sequences = map_sequences[chosen]
         if places:
             memory.add(places, map_rows[chosen], sequences)
+        if places and reference.background is not None:
+            memory.set_background(Background.measure(map_rows[chosen], reference.background))
         localizer = Localizer(
             memory,
             matcher=_matcher(run, reference),
             fusion=None if single else run.system.fusion,
             settings=settings.fusion,
-            verify=_verifier(question.reference) if run.system.verify else None,
+            verify=_verifier(question.reference, run.system),
             k=settings.k,
             window=settings.window,
             candidates=settings.candidates,
@@ -257,6 +261,8 @@ def _place(traverse: Traverse, row: int, placed: bool) -> Place:
     return place
 
 
-def _verifier(reference: Traverse) -> Verifier:
-    frames: list[Frame] = list(reference.frames)
-    return Verifier(images_of(frames), policy=Policy(top=20))
+def _verifier(reference: Traverse, system: System) -> Verifier | None:
+    wanted = system.verify is True or (system.verify == "auto" and Verifier.is_installed())
+    if not wanted or system.fusion is None:
+        return None
+    return Verifier(images_of(list(reference.frames)))

@@ -138,6 +138,8 @@ def _facts(run: Run, scores: Scores, found: dict[str, Any]) -> dict[str, Any]:
         "score_kind": answers.score_kind,
         **{name: result.to_dict() for name, result in found.items()},
     }
+    if answers.estimates:
+        facts["queries_in_the_map"] = sum(e.in_memory is not None for e in answers.estimates)
     if answers.published is not None:  # the published code's own count, made into its tables
         names = ("true_positives", "false_positives", "true_negatives", "false_negatives")
         facts["published_counts"] = dict(zip(names, answers.published, strict=True))

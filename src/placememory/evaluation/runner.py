@@ -49,6 +49,7 @@ from placememory.evaluation.windows import (
     windows_of,
     windows_of_run,
 )
+from placememory.memory import list_background
 
 _MAX_WORKERS = 64
 
@@ -66,6 +67,7 @@ class Pass:
         fit: Traverse that the encoder is fitted on, where it needs it: the map's.
         split: Traverse to describe.
         windows: How its windows are made, where windows are described; else ``None``.
+        background: Whether the shipped views of other places are described as well, for fusion.
     """
 
     encoder: EncoderConfig
@@ -73,6 +75,7 @@ class Pass:
     fit: str
     split: str
     windows: Settings | None = None
+    background: bool = False
 
     @property
     def title(self) -> str:
@@ -84,7 +87,7 @@ class Pass:
         """Key that differs between passes; those of one encoder are adjacent when sorted."""
         windows = "" if self.windows is None else self.windows.model_dump_json()
         parts = (self.encoder.model_dump_json(), self.dataset.model_dump_json(), self.fit)
-        return "|".join((*parts, self.split, windows))
+        return "|".join((*parts, self.split, windows, str(self.background)))
 
 
 def evaluate(
@@ -150,7 +153,14 @@ def passes_of(run: Run) -> list[Pass]:
     splits = dict.fromkeys([run.map_name, run.pair.query])
     windows = run.settings if run.system.kind == "windows" else None
     return [
-        Pass(encoder, run.dataset, run.map_name, split, windows)
+        Pass(
+            encoder,
+            run.dataset,
+            run.map_name,
+            split,
+            windows,
+            background=run.system.fusion is not None and not info(encoder.encoder).sequence,
+        )
         for encoder in encoders
         for split in splits
     ]
@@ -174,6 +184,8 @@ def describe_pass(
     encoder = _fit(one, cache, device, fresh)
     traverse = read_traverse(one.dataset, one.split)
     advance = None if progress is None else partial(progress, one.title)
+    if one.background:
+        describe(encoder, list_background(), cache, fresh=fresh)
     if one.windows is None:
         return describe(encoder, traverse.frames, cache, fresh=fresh, progress=advance)
     windows = windows_of(
@@ -307,11 +319,14 @@ def _read_split(
         if one.split == split
     }
     windows = found[(run.sequence or run.encoder).model_dump_json()]
-    rows = None
+    rows = background = None
     if run.encoder.encoder != NO_ENCODER:
         rows = found[run.encoder.model_dump_json()].descriptors
     used = None if run.sequence is None and rows is not None else windows.sequences
-    return TraverseDescriptors(rows, used, len(frames), windows.length)
+    if run.system.fusion is not None and used is None:
+        [one] = [one for one in passes_of(run) if one.split == split]
+        background = _place_of(one, described).read_background()
+    return TraverseDescriptors(rows, used, len(frames), windows.length, background)
 
 
 def _do_all(

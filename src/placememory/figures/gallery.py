@@ -52,7 +52,8 @@ def draw_gallery(
     Yields:
         The path of each figure as it is written.
     """
-    places = memory.places
+    rows = memory.rows
+    places = rows.places
     yield save(draw_vertices(places, grid=grid), folder / "vertices.png")
     if run is None or not run.estimates:
         return
@@ -62,7 +63,7 @@ def draw_gallery(
     figure = draw_scores(estimates, places, radius=radius, heading=heading)
     yield save(figure, folder / "scores.png")
     if (descriptors := run.descriptors) is not None:
-        similarity = descriptors @ memory.descriptors.T
+        similarity = descriptors @ rows.descriptors.T
         frames = [estimate.frame for estimate in estimates]
         figure = draw_similarity(similarity, frames=frames, places=places, radius=radius)
         yield save(figure, folder / "similarity.png")

@@ -75,6 +75,6 @@ class StampOrder:
         self.last, self._step = stamp, max(0.0, step)
         return order
 
-    def reset(self) -> None:
-        """Forget all stamps."""
-        self.last, self.reason, self._step = None, "", 0.0
+    def reset(self, last: float | None = None) -> None:
+        """Forget all stamps, or all before one."""
+        self.last, self.reason, self._step = last, "", 0.0

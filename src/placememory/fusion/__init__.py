@@ -8,10 +8,12 @@ settings by name, and gives a :class:`Fusion`. Methods are pure: NumPy in, NumPy
 from typing import Any
 
 from placememory._registry import Registry
-from placememory.fusion._belief import Belief, Fusion, Hypothesis, Verdict
+from placememory.fusion._belief import Belief, Fusion, Hypothesis, Proposing, Verdict
 from placememory.fusion._evidence import Evidence, Odometry
 from placememory.fusion._observation import ObservationModel
 from placememory.fusion._places import PlaceTable
+from placememory.fusion._profile import MapProfile
+from placememory.fusion._state import Resumable, State
 
 DEFAULT_FUSION = "bayes"
 """The method that is taken where none is named."""
@@ -24,9 +26,13 @@ __all__ = [
     "Evidence",
     "Fusion",
     "Hypothesis",
+    "MapProfile",
     "ObservationModel",
     "Odometry",
     "PlaceTable",
+    "Proposing",
+    "Resumable",
+    "State",
     "Verdict",
     "create",
     "names",
@@ -43,12 +49,15 @@ def names() -> list[str]:
     return _METHODS.names()
 
 
-def create(name: str, places: PlaceTable, **settings: Any) -> Fusion:
+def create(
+    name: str, places: PlaceTable, profile: MapProfile | None = None, **settings: Any
+) -> Fusion:
     """Make a fusion method for one map and one robot.
 
     Args:
         name: One of :func:`names`.
         places: The map.
+        profile: What the map knows of itself, for methods that take it.
         settings: Those left out have their documented values.
 
     Raises:
@@ -59,5 +68,7 @@ def create(name: str, places: PlaceTable, **settings: Any) -> Fusion:
         >>> type(create("frequency", table, window=3)).__name__
         'Frequency'
     """
+    if profile is not None and "profile" in _METHODS.settings_of(name):
+        settings["profile"] = profile
     fusion: Fusion = _METHODS.create(name, places, **settings)
     return fusion

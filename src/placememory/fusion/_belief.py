@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from placememory._types import Rows
 from placememory.frames import Pose
 from placememory.fusion._evidence import Evidence, Odometry
 from placememory.fusion._places import PlaceId
@@ -156,3 +157,14 @@ class Fusion(Protocol):
 
     def reset(self) -> None:
         """Forget all frames."""
+
+
+@runtime_checkable
+class Proposing(Fusion, Protocol):
+    """A fusion that says itself which images are worth comparing with a frame."""
+
+    def propose(self, evidence: Evidence, count: int, *, always: bool = False) -> Rows:
+        """Rows (K,) of the table, best first, K at most ``count``.
+
+        None where the view is not new, or the belief is not in doubt and ``always`` is not asked.
+        """

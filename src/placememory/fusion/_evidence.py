@@ -12,7 +12,10 @@ from placememory._types import Floats, Rows
 from placememory.errors import DescriptorError, InputError
 
 _FARTHEST = 1e7
+_FLAT = 1e-9
+_NATS_A_SPREAD = 1.5
 _SIGMA = 1.4826  # of a normal distribution, over its median absolute deviation
+_PAIRS = (("rows", "similarities"), ("match_rows", "match_scores"), ("checked_rows", "inliers"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +32,9 @@ class Evidence:
             changed since.
         match_rows: (M,) int64, rows that a sequence matcher found for this frame, best first.
         match_scores: (M,) float64, their scores of the kind ``relative``: 0 same, 1 look-alike.
+        descriptor: (D,) of the frame, where known: says how new its view is.
+        checked_rows: (C,) int64, rows whose images were compared with the frame by local features.
+        inliers: (C,) float64, matches that one motion of the camera explains, of each.
         stamp: Seconds; ``None`` if unknown.
 
     Raises:
@@ -47,17 +53,21 @@ class Evidence:
     level: tuple[float, float] | None = None
     match_rows: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
     match_scores: Floats = field(default_factory=lambda: np.zeros(0))
+    descriptor: Floats | None = None
+    checked_rows: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    inliers: Floats = field(default_factory=lambda: np.zeros(0))
     stamp: float | None = None
 
     def __post_init__(self) -> None:
-        for rows, values in (("rows", "similarities"), ("match_rows", "match_scores")):
+        for rows, values in _PAIRS:
             at, given = _rows(rows, getattr(self, rows)), _finite(values, getattr(self, values))
             if len(at) != len(given):
                 raise InputError(f"{len(at)} {rows} but {len(given)} {values}")
             object.__setattr__(self, rows, at)
             object.__setattr__(self, values, given)
-        if self.column is not None:
-            object.__setattr__(self, "column", _finite("column", self.column))
+        for name in ("column", "descriptor"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _finite(name, getattr(self, name)))
         if self.level is not None:
             centre, spread = _finite("level", self.level).tolist()
             if spread < 0:
@@ -91,12 +101,9 @@ class Evidence:
         """
         if self.level is not None:
             return self.level
-        values = self.column
-        if values is not None and len(values):
-            values = np.sort(values)  # so that sums do not depend on the order of places
-            centre = float(np.median(values))
-            robust, plain = _SIGMA * float(np.median(np.abs(values - centre))), float(values.std())
-            return centre, math.sqrt(robust * plain) if robust > 1e-9 else plain
+        if self.column is not None and len(self.column):
+            _, centre, spread = normalise_rows(self.column[None])
+            return float(centre[0]), float(spread[0])
         if not len(self.similarities):
             return 0.0, 0.0
         least = float(self.similarities.min())
@@ -105,11 +112,53 @@ class Evidence:
     def normalise(self, values: Floats) -> Floats:
         """Similarities as spreads above the centre; 0 where the frame is equally like all."""
         centre, spread = self.centre_and_spread()
-        return (values - centre) / spread if spread > 1e-9 else np.zeros(len(values))
+        return (values - centre) / spread if spread > _FLAT else np.zeros(len(values))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is neither a column nor a candidate."""
+        return self.column is None and not len(self.rows)
+
+    def full_column(self, count: int) -> Floats:
+        """(N,) similarity to each of ``count`` places.
+
+        Without the column, a place that is no candidate is at most as similar as the least of them:
+        it gets that one's value.
+        """
+        if self.column is not None:
+            return self.column
+        least = float(self.similarities.min()) if len(self.similarities) else 0.0
+        found = np.full(count, least)
+        np.maximum.at(found, self.rows, self.similarities)
+        return found
 
     def weights(self) -> Floats:
-        """(K,) max(0, (s - centre) / spread) of the candidates."""
-        return np.maximum(0.0, self.normalise(self.similarities))
+        """(K,) max(0, (s - centre) / spread + support) of the candidates; see :meth:`support`."""
+        extra = self.support(self.rows) / _NATS_A_SPREAD
+        return np.maximum(0.0, self.normalise(self.similarities) + extra)
+
+    def support(self, rows: Rows) -> Floats:
+        """(K,) nats that geometry and a sequence matcher give to places.
+
+        A pair of images with n inliers gives log2((n + 10) / (m + 10)), -2 to 3, m the median of
+        the pairs that were checked: how many inliers a pair has differs between cameras and places,
+        so only their ratio within a frame says where. The row beside gets two thirds of that, the
+        one after it one third. A matched sequence gives up to 0.5 at its newest row and those
+        beside it, by its score: the older frames of its window have been counted.
+        """
+        found = np.zeros(len(rows))
+        if len(self.match_rows):
+            sure = 0.5 * np.clip(1.0 - self.match_scores, 0.0, 1.0)
+            near = np.abs(rows[:, None] - self.match_rows) <= 1
+            found += np.where(near, sure, 0.0).max(axis=1, initial=0.0)
+        if len(self.checked_rows):
+            middle = float(np.median(self.inliers))
+            nats = np.clip(np.log2((self.inliers + 10.0) / (middle + 10.0)), -2.0, 3.0)
+            away = np.abs(rows[:, None] - self.checked_rows)
+            nearest = away.argmin(axis=1)
+            apart = away[np.arange(len(rows)), nearest]
+            found += np.maximum(0.0, 1.0 - apart / 3.0) * nats[nearest]
+        return found
 
     def check_rows(self, count: int) -> None:
         """Refuse evidence that is not of a map with ``count`` places.
@@ -117,12 +166,27 @@ class Evidence:
         Raises:
             InputError: A row is out of range, or the column has another length.
         """
-        for name in ("rows", "match_rows"):
+        for name, _ in _PAIRS:
             rows = getattr(self, name)
             if len(rows) and int(rows.max()) >= count:
                 raise InputError(f"{name} name row {int(rows.max())} of a map of {count} places")
         if self.column is not None and len(self.column) != count:
             raise InputError(f"the column has {len(self.column)} values, the map {count} places")
+
+
+def normalise_rows(columns: Floats) -> tuple[Floats, Floats, Floats]:
+    """Normalised similarities (T, N), with the centre (T,) and the spread (T,) of each frame.
+
+    Centre and spread are those of :meth:`Evidence.centre_and_spread`. A frame that is equally like
+    everything has z = 0.
+    """
+    ordered = np.sort(columns, axis=1)  # so that sums do not depend on the order of places
+    centre = np.median(ordered, axis=1)
+    robust = _SIGMA * np.median(np.abs(ordered - centre[:, None]), axis=1)
+    plain = ordered.std(axis=1)
+    spread = np.where(robust > _FLAT, np.sqrt(robust * plain), plain)
+    safe = np.where(spread > _FLAT, spread, np.inf)
+    return (columns - centre[:, None]) / safe[:, None], centre, spread
 
 
 def _rows(name: str, values: ArrayLike) -> Rows:

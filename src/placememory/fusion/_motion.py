@@ -136,6 +136,18 @@ class Clock:
         """Whether a stamp is of a clock that restarted; nothing changes."""
         return self._order.judge(stamp) == "restarted"
 
+    @property
+    def state(self) -> Floats:
+        """The last stamp, NaN where there is none, and the steps that are remembered."""
+        last = self._order.last
+        return np.array([math.nan if last is None else last, *self._steps])
+
+    def restore(self, state: Floats) -> None:
+        """Go on from a :attr:`state`."""
+        last, *steps = state.tolist()
+        self._order = StampOrder(last=None if math.isnan(last) else last)
+        self._steps = deque(steps, maxlen=_STEPS)
+
     def tick(self, stamp: float | None) -> int:
         """Usual steps since the last frame: 0 where the stamp repeats, 1 where it is unknown."""
         self.check(stamp)
@@ -280,6 +292,15 @@ class OrderMotion:
         """(2 max_step + 1,) probability of each step, from -max_step on."""
         result: Floats = self._counts / self._counts.sum()
         return result
+
+    @property
+    def counts(self) -> Floats:
+        """(2 max_step + 1,) what the steps are learned from."""
+        return self._counts
+
+    def restore(self, counts: Floats) -> None:
+        """Go on from :attr:`counts`; those of another ``max_step`` are forgotten."""
+        self._counts = counts.copy() if counts.shape == self._counts.shape else 4.0 * self._prior
 
     def predict(self, mass: Floats, beyond: Floats) -> tuple[Floats, Floats]:
         """Mass of places (N,) and beyond ends (B,) one usual step later; the rest left the map."""

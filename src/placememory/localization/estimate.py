@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from placememory._types import Vectors
 from placememory.frames import Frame, Pose
-from placememory.fusion import Belief, Verdict
+from placememory.fusion import Belief, Odometry, Verdict
 from placememory.geometry import CameraPose, RelativePose
 from placememory.memory import Candidate, Place
 from placememory.metrics import is_correct
@@ -82,6 +82,10 @@ class Estimate:
         spread: (6, 6) of the best hypothesis without :attr:`refined`; see :attr:`covariance`.
         milliseconds: What the parts of the answer took.
         descriptor: (D,) float32 of the frame; ``None`` where the image was not used.
+        in_memory: The place that is this frame itself (the same content), where the memory holds
+            it: the answer then says nothing about another run.
+        odometry: Motion since the frame before, as it was given; ``None`` if unknown.
+        revision: Of the memory that answered; see :attr:`placememory.PlaceMemory.revision`.
     """
 
     frame: Frame
@@ -100,6 +104,9 @@ class Estimate:
     spread: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
     milliseconds: Mapping[str, float] = field(default_factory=dict)
     descriptor: Vectors | None = field(default=None, repr=False, compare=False)
+    in_memory: Place | None = None
+    odometry: Odometry | None = None
+    revision: str = ""
 
     def __repr__(self) -> str:
         answer = f"best {self.best!r}" if self.belief is None else repr(self.belief)
@@ -188,6 +195,8 @@ class Estimate:
             "match": None if self.match is None else self.match.to_dict(),
             "age": self.age,
             "note": self.note,
+            "revision": self.revision,
+            "in_memory": None if self.in_memory is None else list(self.in_memory.id),
             "checked": self.checked,
             "relative": None if self.relative is None else self.relative.to_dict(),
             "camera_pose": None if self.camera_pose is None else self.camera_pose.to_dict(),

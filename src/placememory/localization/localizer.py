@@ -7,9 +7,10 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,11 +26,26 @@ from placememory.encoders import (
     from_card,
     resolve_encoder,
 )
-from placememory.errors import DescriptorError, ImageError, InputError, SettingError
+from placememory.errors import (
+    DescriptorError,
+    ImageError,
+    InputError,
+    PlaceMemoryError,
+    SettingError,
+)
 from placememory.frames import Frame, Image, Pose, as_frame, as_rgb
 from placememory.frames.quality import is_blurred, is_covered, shows_something
 from placememory.frames.stamps import StampOrder
-from placememory.fusion import Belief, Evidence, Fusion, Odometry, PlaceTable
+from placememory.fusion import (
+    Belief,
+    Evidence,
+    Fusion,
+    MapProfile,
+    Odometry,
+    PlaceTable,
+    Proposing,
+    Resumable,
+)
 from placememory.geometry import (
     Poser,
     Refined,
@@ -37,22 +53,24 @@ from placememory.geometry import (
     RelativePose,
     Verification,
     Verifier,
-    weigh,
 )
+from placememory.likeness import Background
 from placememory.localization.calibration import Calibration
 from placememory.localization.covariance import MapSpread, of_candidates
 from placememory.localization.estimate import Estimate, FrameMatch
 from placememory.localization.freshness import Freshness, SameView, Timing
 from placememory.localization.odometry_check import OdometryCheck
-from placememory.localization.online_map import OnlineMap, unit_vector
+from placememory.localization.online_map import OnlineMap, SearchResult, unit_vector
 from placememory.localization.plane import MapPlane
 from placememory.localization.reason import explain
+from placememory.localization.state import StateHeader, fingerprint, read_state, write_state
 from placememory.memory import Candidate, Place, PlaceMemory, Where
-
-_RELATIVE = "relative"
-_SEQUENCE_CANDIDATES = 5
+from placememory.memory.rows import PlaceRows
 
 _log = logging.getLogger(__name__)
+_RELATIVE = "relative"
+_SEQUENCE_CANDIDATES = 5
+_CHANGED = Belief("unknown", (), None, 0.0, None, 0, reason="the map has changed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +115,9 @@ class Localizer:
         matcher: Sequence matcher, or its name; ``None`` for none.
         fusion: Name of a method of :mod:`placememory.fusion`; ``None`` answers each frame alone.
         settings: Of the fusion; by default those of the memory's calibration, where it has one.
-        verify: Checks candidates by local features where the belief is not clear; what looks alike
-            but does not fit loses weight in the fusion. ``k`` bounds how many it can check.
+        verify: Compares images by local features; the inliers are evidence in the fusion. By
+            default where the extra ``verify`` is installed, the images of the places are where they
+            were, and the belief is in doubt. ``None`` for never.
         poser: Gives the pose of the camera, where the belief is not ``unknown``.
         where: Which places are the map; all by default.
         k: Candidates a frame.
@@ -108,6 +127,9 @@ class Localizer:
             sequence descriptors, else 0.
         keyframes: A frame is a key frame if its cosine to the last key frame is at most this; the
             window holds key frames and the newest frame. 1 makes all frames key frames.
+        calibrated: Whether the memory's calibration is used, where it has one.
+        refresh_every: Frames after which the memory is asked whether other processes have changed
+            it, as :meth:`refresh`; 0 never asks.
         growing: Whether key frames are added to the map as they come, for loop closure in a single
             session; the memory may be empty then. Needs ``fusion=None``.
         exclusion: In a growing map, key frames before the window that are not searched.
@@ -145,13 +167,15 @@ class Localizer:
         matcher: matching.Matcher | str | None = None,
         fusion: str | None = fusions.DEFAULT_FUSION,
         settings: Mapping[str, Any] | None = None,
-        verify: Verifier | None = None,
+        verify: Verifier | Literal["auto"] | None = "auto",
         poser: Poser | None = None,
         where: Where | None = None,
         k: int = 10,
         window: int = 5,
         candidates: int | None = None,
         keyframes: float = 1.0,
+        calibrated: bool = True,
+        refresh_every: int = 25,
         growing: bool = False,
         exclusion: int = 0,
         timing: Timing | None = None,
@@ -168,25 +192,21 @@ class Localizer:
             raise InputError(f"{memory.uri} holds no places; build it first")
         if growing and fusion is not None:
             raise SettingError("a growing map has no fixed places to fuse over; give fusion=None")
-        rows = memory.rows
-        if where is not None:
-            rows = rows.take(where.rows(rows).tolist())
-            if not len(rows):
-                raise InputError(f"{memory.uri}: no place meets the filter {where}")
         self.k = k
+        self._where = where
         self._candidates = candidates
         if candidates is None:
-            self._candidates = 0 if rows.sequences is None else _SEQUENCE_CANDIDATES
+            self._candidates = 0 if memory.rows.sequences is None else _SEQUENCE_CANDIDATES
         check_whole(candidates=self._candidates, least=0)
         self._matcher = (
             create_matcher(matcher, self._describe.sequence_length or window)
             if isinstance(matcher, str)
             else matcher
         )
-        self._map = OnlineMap(
-            rows.places,
-            rows.descriptors,
-            rows.sequences,
+        check_whole(refresh_every=refresh_every, least=0)
+        self._refresh_every = 0 if growing else refresh_every
+        self._make_map = partial(
+            OnlineMap,
             window=window if self._matcher else 1,
             keyframes=keyframes,
             growing=growing,
@@ -194,20 +214,18 @@ class Localizer:
         )
         self._frame_id = memory.manifest.frame_id
         self._verify = verify
-        self._refinement = None if poser is None else Refinement(poser, rows.places)
-        self._fusion: Fusion | None = None
-        self.plane = MapPlane.of(rows.places, plane)
+        self.plane = MapPlane.of(memory.rows.places, plane)
         self._check = OdometryCheck()
-        if fusion is not None:
-            level = [self.plane.lower(place) for place in rows.places]
-            table = PlaceTable.from_places(level)
-            self._spread = MapSpread(level)
-            self._where = np.column_stack([table.positions[:, :2], table.yaw])
-            self._fusion = fusions.create(fusion, table, **_settings(memory, fusion, settings))
+        self._verifier: Verifier | None = None
+        self._poser = poser
+        self._map: OnlineMap
+        self._fusion: Fusion | None
+        self._belief: Belief | None  # in coordinates of the plane
+        self._method, self._settings, self._calibrated = fusion, settings, calibrated
+        self._take(memory.rows)
         self._names: deque[str] = deque(maxlen=self._map.window.length)
         self._lock = Lock()
         self._latest: Estimate | None = None
-        self._belief: Belief | None = None  # in coordinates of the plane
         timing = timing or Timing()
         self._growing = growing
         self._order = StampOrder(timing.reorder, timing.leap)
@@ -226,6 +244,11 @@ class Localizer:
         return self._map.places
 
     @property
+    def revision(self) -> str:
+        """Of the memory that is searched; see :attr:`PlaceMemory.revision`."""
+        return self._revision
+
+    @property
     def latest(self) -> Estimate | None:
         """The last estimate; a frozen snapshot that any thread may read."""
         return self._latest
@@ -238,6 +261,123 @@ class Localizer:
             self._order.reset()
             self._check.reset()
             self._count = 0
+
+    def refresh(self) -> bool:
+        """Take in places that other processes, or this one, have added, changed or removed.
+
+        An estimate is of one revision. The belief of ``bayes`` stays with its places, by their ids
+        (that of a removed place goes to the nearest within two spacings, else off the map), the
+        voting methods begin anew, and the matcher's window is compared to the new places. Called
+        every ``refresh_every`` frames; where nothing has changed it costs one question to the
+        store. A growing map cannot be refreshed.
+
+        Returns:
+            Whether anything had changed.
+
+        Raises:
+            InputError: No place is left, or the map grows. The map is then as before.
+            MemoryStoreError: The store cannot be asked. The map is then as before.
+        """
+        with self._lock:
+            return self._refresh()
+
+    def seed(self, pose: Pose, covariance: ArrayLike | None = None) -> None:
+        """Say that the robot is about here; the belief before is forgotten, its clock goes on.
+
+        A seed is no evidence: nothing is located by it alone, and a wrong one is overcome, because
+        a part of the belief stays off the map and anywhere on it.
+
+        Args:
+            pose: In the memory's map frame. Without a quaternion the heading is unknown.
+            covariance: (3, 3) of x, y (metres) and yaw (radians), or (6, 6) in ROS's order (x, y,
+                z, roll, pitch, yaw); by default the pose's own.
+
+        Raises:
+            InputError: The pose is of another frame, or there is no covariance.
+            SettingError: The fusion cannot be seeded.
+
+        Example:
+            >>> import numpy as np
+            >>> from placememory.encoders import EncoderCard, Preprocess
+            >>> from placememory.memory import Place
+            >>> card = EncoderCard(name="toy", dim=30, preprocess=Preprocess(longest=8))
+            >>> memory = PlaceMemory.create(":memory:", encoder=card)
+            >>> places = [Place("run", i, f"{i}", pose=Pose(float(i), 0.0)) for i in range(30)]
+            >>> _ = memory.add(places, np.eye(30, dtype=np.float32))
+            >>> localizer = Localizer(memory)
+            >>> localizer.seed(Pose(12.0, 0.0), np.diag([0.25, 0.25, 0.1]))
+            >>> seen = np.ones(30, np.float32)  # equally like every place
+            >>> localizer.observe(odometry=Odometry(0, 0, 0), descriptor=seen).belief.best.place
+            ('run', 12)
+        """
+        fusion = self._resumable("seeded")
+        if pose.frame_id != self._frame_id:
+            raise InputError(
+                f"the seed is in the frame {pose.frame_id!r}, the memory in {self._frame_id!r}; "
+                "transform it first"
+            )
+        spread = _planar(pose.covariance if covariance is None else covariance, self.plane)
+        pose = self.plane.lower(pose)
+        with self._lock:
+            yaw = None if pose.quaternion is None else pose.yaw
+            fusion.seed((pose.x, pose.y), yaw, spread)
+            self._latest = None
+
+    def save(self, path: str | Path) -> None:
+        """Write the belief, its clock and its revision to one file, in one piece, without pickle.
+
+        Raises:
+            SettingError: The fusion cannot be saved.
+            PlaceMemoryError: The folder cannot be written to, or the disk is full.
+        """
+        fusion = self._resumable("saved")
+        with self._lock:
+            header = StateHeader(
+                encoder=self.memory.card.hash,
+                frame_id=self._frame_id,
+                revision=self._revision,
+                fusion=str(self._method),
+                stamp=self._order.last,
+                count=self._count,
+            )
+            content = fingerprint(self._map.window.rows)
+            write_state(Path(path), header, fusion.state(), content)
+
+    def load(self, path: str | Path) -> None:
+        """Go on from a saved belief, after a restart; the window of a matcher begins anew.
+
+        The memory may have another revision by now: the belief stays with its places, by their ids,
+        as in :meth:`refresh`.
+
+        Raises:
+            InputError: The file is damaged, or of another encoder, map frame, fusion or memory. The
+                localizer is then as before.
+            SettingError: The fusion cannot go on from a file.
+        """
+        fusion = self._resumable("loaded")
+        header, state, content = read_state(Path(path))
+        mine = (self.memory.card.hash, self._frame_id, str(self._method))
+        for name, theirs, wanted in zip(
+            ("encoder", "map frame", "fusion"),
+            (header.encoder, header.frame_id, header.fusion),
+            mine,
+            strict=True,
+        ):
+            if theirs != wanted:
+                raise InputError(
+                    f"{path} is of another {name}: {theirs[:12]!r}, not {wanted[:12]!r}"
+                )
+        with self._lock:
+            if (
+                header.revision != self._revision
+                and not np.isin(content, fingerprint(self._map.window.rows)).any()
+            ):
+                raise InputError(f"{path} is of another memory: it has none of its places")
+            fusion.restore(state)
+            self._map.restart()
+            self._forget_views()
+            self._order.reset(header.stamp)
+            self._count = header.count
 
     def observe(
         self,
@@ -272,14 +412,15 @@ class Localizer:
             raise InputError("give an image, a frame or a descriptor")
         with self._lock:
             count = self._count
+            if self._refresh_every and count and not count % self._refresh_every:
+                self._try_refresh()
             frame = (
                 Frame(f"frame {count}", "query", count) if image is None else as_frame(image, count)
             )
             followed = None if self._check.reason else odometry
             estimate = self._observe(frame, followed, descriptor, sequence)
-            if note or self._check.reason:
-                told = _join(estimate.note, note or self._check.reason)
-                estimate = replace(estimate, note=told)
+            told = _join(estimate.note, note or self._check.reason)
+            estimate = replace(estimate, note=told, odometry=followed, revision=self._revision)
             self._count += 1
             self._latest = estimate
         return estimate
@@ -297,6 +438,76 @@ class Localizer:
                     sequence=step.sequence,
                     note=step.note,
                 )
+
+    def _take(self, rows: PlaceRows, before: OnlineMap | None = None) -> None:
+        """Make rows of the memory the map; belief and window of the map before go on with it.
+
+        Raises:
+            InputError: No place meets the filter. Nothing has changed then.
+        """
+        revision = rows.revision
+        if self._where is not None:
+            chosen = self._where.rows(rows)
+            if not len(chosen):
+                raise InputError(f"{self.memory.uri}: no place meets the filter {self._where}")
+            rows = rows.take(chosen.tolist())
+        fusion: Fusion | None = None
+        calibration: Calibration | None = None
+        if self._method is not None:
+            level = [self.plane.lower_place(place) for place in rows.places]
+            table, profile = _profile(rows, level, self.memory)
+            settings = dict(self._settings or {})
+            if self._calibrated and self._method == fusions.DEFAULT_FUSION:
+                calibration = Calibration.of(self.memory)
+            if calibration is not None:
+                settings = {**calibration.settings(), **settings}
+            fusion = fusions.create(self._method, table, profile, **settings)
+            if before is not None and isinstance(fusion, Resumable):
+                assert isinstance(self._fusion, Resumable)
+                fusion.restore(self._fusion.state())
+        refinement = None if self._poser is None else Refinement(self._poser, rows.places)
+        made = self._make_map(rows.places, rows.descriptors, rows.sequences)
+        if before is not None:
+            made.take_window(before)
+        self._map, self._fusion, self._refinement = made, fusion, refinement
+        self._revision = revision
+        self._verifier = None if self._verify == "auto" else self._verify
+        if self._verify == "auto" and fusion is not None:
+            self._verifier = Verifier.of_memory(self.memory)
+        if fusion is not None:
+            self._spread = MapSpread(level)
+            self._at = np.column_stack([table.positions[:, :2], table.yaw])
+        self._belief = None if before is None else _CHANGED
+        self._widen = 1.0 if calibration is None else calibration.covariance_scale
+
+    def _refresh(self) -> bool:
+        if self._map.grows:
+            raise InputError("a growing map holds its own frames; it cannot be refreshed")
+        if not self.memory.is_current():
+            self.memory.refresh()
+        if self.memory.revision == self._revision:
+            return False
+        if not len(self.memory):
+            raise InputError(f"{self.memory.uri} holds no places any more")
+        self._take(self.memory.rows, self._map)
+        return True
+
+    def _try_refresh(self) -> None:
+        """Refresh; where that cannot be done, go on with the map there is."""
+        try:
+            if self._refresh():
+                _log.info("%s has changed: %d places", self.memory.uri, len(self._map.places))
+        except PlaceMemoryError as error:
+            _log.warning("the map stays as it was: %s", error)
+
+    def _resumable(self, what: str) -> Resumable:
+        """The fusion, where its belief can be stored and seeded."""
+        if not isinstance(self._fusion, Resumable):
+            raise SettingError(
+                f"only the fusion {fusions.DEFAULT_FUSION!r} has a belief that can be {what}, not "
+                f"{self._method!r}"
+            )
+        return self._fusion
 
     def _observe(
         self,
@@ -371,17 +582,19 @@ class Localizer:
                     column=found.column.astype(np.float64),
                     match_rows=np.array([row] if relative else [], np.int64),
                     match_scores=np.array([match.score] if match is not None and relative else []),
+                    descriptor=self._map.query_of(described.frame, described.sequence),
                     stamp=stamp,
                 )
-                evidence, checked = self._check_candidates(frame, candidates, evidence)
+                evidence, checked = self._check_candidates(frame, found, evidence)
             clock.lap("verify")
-            belief = self._fusion.update(evidence, odometry)
+            belief = self._fuse(self._fusion, evidence, odometry)
             self._fresh.take(stamp, odometry, evidence=informs)
             self._belief = self._fresh.judge(belief)
             belief = self.plane.lift(self._belief)
         clock.lap("fuse")
         refined = self._refine(frame, candidates, checked, belief, clock)
         spread = of_candidates(candidates) if belief is None else self._spread_of()
+        same = self._map.find_same(found, frame.name, frame.stamp)
         return Estimate(
             frame,
             candidates,
@@ -399,7 +612,15 @@ class Localizer:
             spread=spread,
             milliseconds=clock.milliseconds,
             descriptor=described.frame,
+            in_memory=None if same is None else self._map.places[same],
         )
+
+    def _fuse(self, fusion: Fusion, evidence: Evidence, odometry: Odometry | None) -> Belief:
+        """The belief after a frame, its covariance as wide as the calibration found it."""
+        belief = fusion.update(evidence, odometry)
+        if belief.covariance is None or self._widen == 1.0:
+            return belief
+        return replace(belief, covariance=self._widen * belief.covariance)
 
     def _match(self, sequence: Vectors | None) -> tuple[FrameMatch | None, int]:
         """The best sequence of all sessions and its newest row, where there is one."""
@@ -424,17 +645,42 @@ class Localizer:
         )
 
     def _check_candidates(
-        self, frame: Frame, candidates: tuple[Candidate, ...], evidence: Evidence
+        self, frame: Frame, found: SearchResult, evidence: Evidence
     ) -> tuple[Evidence, Verification | None]:
-        """Verify candidates where the policy asks for it, and weigh the evidence by the result."""
-        if self._verify is None:
+        """Compare images by local features where it pays, and add the inliers to the evidence."""
+        verifier = self._verifier
+        if verifier is None or frame.read is None:
             return evidence, None
-        before = None if self._latest is None else self._latest.belief
-        due = self._verify.policy.count(candidates, before)
-        if not due:
+        if isinstance(self._fusion, Proposing):
+            rows = self._fusion.propose(
+                evidence, verifier.policy.top, always=not verifier.policy.ambiguous_only
+            )
+        else:
+            before = None if self._latest is None else self._latest.belief
+            due = verifier.policy.count(self._candidates_of(found.rows, found.column), before)
+            rows = found.rows[:due]
+        if not len(rows):
             return evidence, None
-        found = self._verify.check(frame.image(), candidates, due)
-        return weigh(evidence, found.candidates), found
+        checked = verifier.check(frame.image(), self._candidates_of(rows, found.column))
+        row_of = {self._map.places[row].id: row for row in rows.tolist()}
+        pairs = [
+            (row_of[pair.candidate.place.id], float(pair.inliers))
+            for pair in checked.candidates
+            if pair.checked
+        ]
+        if pairs:
+            at, inliers = zip(*pairs, strict=True)
+            evidence = replace(
+                evidence, checked_rows=np.array(at, np.int64), inliers=np.array(inliers)
+            )
+        return evidence, checked
+
+    def _candidates_of(self, rows: Rows, column: Vectors) -> tuple[Candidate, ...]:
+        """Places with their similarity and their rank in this order."""
+        return tuple(
+            Candidate(self._map.places[row], float(column[row]), rank)
+            for rank, row in enumerate(rows.tolist(), start=1)
+        )
 
     def _refine(
         self,
@@ -465,7 +711,7 @@ class Localizer:
         if self._fusion is not None:
             stamp = None if frame.stamp is None or not moves else frame.stamp * 1e-9
             if moves:
-                self._belief = self._fusion.update(Evidence(stamp=stamp), odometry)
+                self._belief = self._fuse(self._fusion, Evidence(stamp=stamp), odometry)
                 self._check.take(None, odometry)
             self._fresh.take(stamp, odometry, evidence=False)
         belief = None
@@ -503,7 +749,7 @@ class Localizer:
         """Compare the odometry with the most similar place; warn once where they differ."""
         if self._fusion is None or self._check.reason or not len(rows):
             return
-        x, y, yaw = self._where[int(rows[0])].tolist()
+        x, y, yaw = self._at[int(rows[0])].tolist()
         self._check.take((x, y, yaw), odometry)
         if self._check.reason:
             _log.warning("%s It is not followed (--extrinsic)", self._check.reason)
@@ -512,13 +758,16 @@ class Localizer:
         """Forget the frames seen, but for what a growing map took in."""
         if not self._growing:
             self._map.restart()
+        self._forget_views()
+        if self._fusion is not None:
+            self._fusion.reset()
+
+    def _forget_views(self) -> None:
         self._describe.restart()
         self._names.clear()
         self._fresh.reset()
         self._check.pause()
         self._same.reset()
-        if self._fusion is not None:
-            self._fusion.reset()
         self._latest = self._belief = None
 
 
@@ -572,7 +821,7 @@ class _Describer:
             frame = self._encoder.encode([image])[0]
         if self._sequences is not None:
             sequence = self._sequences.push(image).sequence
-        return self.check(frame, sequence if self._memory.sequence_card else None)
+        return self.check(frame, None if self.sequence_length is None else sequence)
 
     def check(self, descriptor: ArrayLike, sequence: ArrayLike | None) -> _Descriptors:
         """Descriptors brought to unit length.
@@ -635,8 +884,27 @@ class _Clock:
         self._last = now
 
 
-def _settings(
-    memory: PlaceMemory, fusion: str, settings: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    calibration = Calibration.of(memory) if fusion == fusions.DEFAULT_FUSION else None
-    return {**({} if calibration is None else calibration.settings()), **(settings or {})}
+def _profile(
+    rows: PlaceRows, level: Sequence[Place], memory: PlaceMemory
+) -> tuple[PlaceTable, MapProfile]:
+    """The places as a table, and what the map knows of itself by what is searched."""
+    table = PlaceTable.from_places(level)
+    if rows.sequences is not None:
+        return table, MapProfile(np.nan_to_num(rows.sequences), table)
+    stored = memory.manifest.background
+    background = None if stored is None else Background.from_dict(stored)
+    return table, MapProfile(rows.descriptors, table, background)
+
+
+def _planar(covariance: ArrayLike | None, plane: MapPlane) -> NDArray[np.float64]:
+    """(3, 3) of x, y, yaw in the plane from that, or from (6, 6) of the map in ROS's order."""
+    if covariance is None:
+        raise InputError("a seed needs a covariance: how far off may it be?")
+    given = np.asarray(covariance, dtype=np.float64)
+    if given.size == 36:
+        axes = [0, 1, 5]
+        both = np.kron(np.eye(2), plane.rotation)
+        return np.asarray(both @ given.reshape(6, 6) @ both.T)[np.ix_(axes, axes)]
+    if given.shape != (3, 3):
+        raise InputError(f"a covariance is (3, 3) or (6, 6), not {given.shape}")
+    return given

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from placememory._checks import check_vector, check_whole
-from placememory._types import Bools, Rows, Vectors
+from placememory._types import Bools, Floats, Rows, Vectors
 from placememory.errors import DescriptorError
 from placememory.matching import DistanceWindow, KeyFrames, Matcher, PooledSequences, SequenceMatch
 from placememory.memory import Place
-from placememory.memory.search import select
+from placememory.memory.search import products, select
+
+_SAME = 1e-5  # below 1: the cosine of one image to itself, in float32 or rounded to float16
+_SAME_NAMED = 1e-3  # and of one image described in two precisions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +96,17 @@ class OnlineMap:
         self._keys = KeyFrames(self._threshold)
         self._replace_next = False
 
+    def take_window(self, before: OnlineMap) -> None:
+        """Compare the frames of another map's window to the places of this one."""
+        for descriptor in before.window.frames:
+            self.window.push(descriptor)
+        self._keys, self._replace_next = before._keys, before._replace_next
+
+    @property
+    def grows(self) -> bool:
+        """Whether key frames are added to the map."""
+        return self._growing
+
     @property
     def is_full(self) -> bool:
         """Whether the window is full."""
@@ -149,6 +163,37 @@ class OnlineMap:
         rows = self.window.rows[:limit]
         found, similarities = select(rows, self.window.frames[-1], column, min(k, limit), None)
         return SearchResult(found, similarities, column)
+
+    def find_same(self, found: SearchResult, name: str, stamp: int | None) -> int | None:
+        """The row that is the newest frame itself: the same content, not only the same place.
+
+        A cosine of 1 to the rounding of float32 (1e-5) is the same image: the noise of any camera
+        moves descriptors farther apart. An encoder of another precision moves those of one image
+        up to 1e-3 apart, which counts where name and stamp are the same as well.
+
+        Args:
+            found: Of the newest frame.
+            name: Of the frame.
+            stamp: Of the frame, nanoseconds; ``None`` where unknown.
+
+        Returns:
+            The row; ``None`` where there is none, and in a map that grows from the frames.
+        """
+        if self._growing or not len(found.rows) or found.similarities[0] < 1.0 - 2 * _SAME_NAMED:
+            return None
+        rows, frame = self.window.rows[found.rows], self.window.frames[-1]
+        cosines = products(rows, frame) / np.linalg.norm(rows.astype(np.float64), axis=1)
+        for row, cosine in zip(found.rows.tolist(), cosines.tolist(), strict=True):
+            place = self.places[row]
+            named = (place.name, place.stamp) == (name, stamp)
+            if cosine >= 1.0 - (_SAME_NAMED if named else _SAME):
+                return int(row)
+        return None
+
+    def query_of(self, descriptor: Vectors, sequence: Vectors | None) -> Floats | None:
+        """(D,) float64 of the kind that the map is compared by, ``None`` where there is none yet."""
+        query = descriptor if self._sequences is None else sequence
+        return None if query is None else query.astype(np.float64)
 
     def pooled_candidates(self, count: int) -> Rows:
         """Last rows of the sequences of the map that are most like the window, pooled from frames.

@@ -26,7 +26,7 @@ from placememory.localization.estimate import Estimate
 from placememory.localization.localizer import Localizer, Step
 from placememory.localization.odometry import Motions
 from placememory.localization.plane import Axes
-from placememory.memory import Place, PlaceMemory, Where
+from placememory.memory import Place, PlaceId, PlaceMemory, Where
 from placememory.metrics import (
     FrameCheck,
     GroundTruth,
@@ -74,6 +74,8 @@ class Summary:
         verdicts: How often each verdict was given; ``alone`` where frames are answered alone.
         notes: How often each note was.
         milliseconds: Time spent on answers, all frames together.
+        in_memory: By session of the memory, how many frames it holds themselves: answers to these
+            say nothing about another run.
 
     Example:
         >>> str(Summary())
@@ -85,6 +87,7 @@ class Summary:
     verdicts: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     milliseconds: float = 0.0
+    in_memory: Counter[str] = field(default_factory=Counter)
     _ranks: dict[int, _Rank] = field(default_factory=dict)
 
     def add(self, estimate: Estimate) -> None:
@@ -95,13 +98,34 @@ class Summary:
         for note in estimate.note.split("; ") if estimate.note else []:
             self.notes[_SECONDS.sub("", note)] += 1  # one kind, however far a clock went
         self.milliseconds += sum(estimate.milliseconds.values())
+        if estimate.in_memory is not None:
+            self.in_memory[estimate.in_memory.session] += 1
         for candidate in estimate.candidates:
             self._ranks.setdefault(candidate.rank, _Rank()).add(candidate.similarity)
 
     def __str__(self) -> str:
         """Verdicts and notes, most frequent first, such as ``90 located, 30 unknown``."""
         both = [*self.verdicts.most_common(), *self.notes.most_common()]
-        return ", ".join(f"{count} {name}" for name, count in both) or "no frames"
+        itself = self.in_memory.total()
+        parts = [f"{count} {name}" for name, count in both] or ["no frames"]
+        return ", ".join([*parts, *([f"{itself} in the memory itself"] if itself else [])])
+
+    def warning(self, sessions: int) -> str | None:
+        """What to say where the memory holds frames of the run themselves; ``None`` where not.
+
+        Args:
+            sessions: How many sessions the searched places are of.
+        """
+        if not self.in_memory:
+            return None
+        held = " ".join(f"--exclude-session {name}" for name in self.in_memory)
+        advice = f"leave the session out with {held}"
+        if len(self.in_memory) >= sessions:
+            advice = "there is no other session to search; localise another run"
+        return (
+            f"{self.in_memory.total()} of {self.frames} frames are in the memory itself: these "
+            f"numbers say nothing about another run; {advice}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -111,6 +135,7 @@ class Summary:
             "ms_per_answer": self.milliseconds / self.frames if self.milliseconds else None,
             "verdict_counts": dict(self.verdicts),
             "notes": dict(self.notes),
+            "frames_in_the_memory": self.in_memory.total(),
             "similarity_per_rank": {
                 str(rank): self._ranks[rank].to_dict() for rank in sorted(self._ranks)
             },
@@ -126,6 +151,8 @@ class RunScore(NamedTuple):
         errors: Position and rotation errors of the poses that were given.
         map_frames: Whether the two sessions share one map frame; ``None`` if that is not known.
         outcomes: One for each estimate of the run.
+        warning: What keeps the numbers from saying anything about another run: frames that are in
+            the memory themselves; ``None`` where there are none.
     """
 
     recall: RecallResult
@@ -133,10 +160,11 @@ class RunScore(NamedTuple):
     errors: PoseErrorsResult
     map_frames: FrameCheck | None
     outcomes: tuple[Outcome, ...]
+    warning: str | None = None
 
     def __str__(self) -> str:
-        """A few lines of text: verdicts first, each with its protocol."""
-        parts = [self.located, self.recall, self.errors, self.map_frames]
+        """A few lines of text: a warning where there is one, verdicts, each with its protocol."""
+        parts = [self.warning, self.located, self.recall, self.errors, self.map_frames]
         return "\n".join(str(part) for part in parts if part is not None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -189,6 +217,11 @@ class LocalizedRun:
         """(N, D) float32 of the frames; ``None`` unless every image was used."""
         rows = [e.descriptor for e in self.estimates if e.descriptor is not None]
         return np.stack(rows) if rows and len(rows) == len(self) else None
+
+    @property
+    def warning(self) -> str | None:
+        """What to say where the memory holds frames of the run themselves; ``None`` where not."""
+        return self.summary.warning(len({place.session for place in self.places}))
 
     def truth(self, radius: float, heading: float | None = None) -> GroundTruth:
         """Which places are correct for each estimate, by the poses of the frames."""
@@ -244,6 +277,7 @@ class LocalizedRun:
             errors.compute(),
             _check_map_frames(self.estimates, radius),
             tuple(judge(self.estimates, truth)),
+            self.warning,
         )
 
     def to_dict(self, score: RunScore | None = None) -> dict[str, Any]:
@@ -396,6 +430,7 @@ def localize(
         where=where,
         k=k,
         window=window,
+        refresh_every=0,
     )
     if isinstance(odometry, str | Path):
         odometry = read_poses(odometry)
@@ -436,15 +471,21 @@ def follow(
         on_estimate: Called with each estimate as it is made.
 
     Returns:
-        The run. Where the source fails, the estimates before, and the failure as ``ended``.
+        The run; its places are those of every revision of the memory that answered. Where the
+        source fails, the estimates before, and the failure as ``ended``.
     """
     started = time.perf_counter()
     bad: list[tuple[str, str]] = []
     estimates: list[Estimate] = []
     summary, ended = Summary(), None
+    places: dict[PlaceId, Place] = {}
+    revision = None
     try:
         for estimate in localizer.run(_check_frames(steps, localizer.memory)):
             name = estimate.frame.name
+            if estimate.revision != revision:
+                revision = estimate.revision
+                places.update((place.id, place) for place in localizer.places)
             if "unreadable" in estimate.note:
                 if not skip_bad:
                     raise ImageError(
@@ -461,7 +502,7 @@ def follow(
     memory = localizer.memory
     return LocalizedRun(
         tuple(estimates),
-        tuple(localizer.places),
+        tuple({**places, **{place.id: place for place in localizer.places}}.values()),
         summary,
         tuple(bad),
         time.perf_counter() - started,

@@ -1,5 +1,6 @@
 """The place memory: places with descriptors, poses and the card of their encoder."""
 
+from placememory.memory.background import list_background
 from placememory.memory.images import (
     ImageOf,
     images_folder,
@@ -34,6 +35,7 @@ __all__ = [
     "images_of",
     "images_of_memory",
     "index_recall",
+    "list_background",
     "merge",
     "no_images",
     "open_memory",

@@ -30,7 +30,9 @@ from placememory.encoders import (
 from placememory.errors import EncoderError, InputError
 from placememory.frames import Frame, PoseTable, resolve_frames, sample_evenly
 from placememory.frames.names import parse_name
+from placememory.likeness import Background
 from placememory.maps import read_map
+from placememory.memory.background import list_background
 from placememory.memory.features_h5 import FeatureReader
 from placememory.memory.place import Place
 from placememory.memory.place_memory import UNKNOWN_ENCODER, PlaceMemory
@@ -141,8 +143,19 @@ def build(
             job.add(memory, part, encoded)
         if sequences is not None:
             _add_sequences(memory, sequences, frames, batch, progress)
+        if job.added or memory.manifest.background is None:
+            _measure_background(memory, made)
         memory.report = job.report(moved, fitted_on=len(sample), started=started)
     return memory
+
+
+def _measure_background(memory: PlaceMemory, encoder: Encoder) -> None:
+    """Store how alike the map and the shipped views of other places are."""
+    views = [frame.image() for frame in list_background()]
+    described = np.concatenate(
+        [encoder.encode(views[i : i + BATCH]) for i in range(0, len(views), BATCH)]
+    )
+    memory.set_background(Background.measure(memory.descriptors, described))
 
 
 def build_from_features(

@@ -54,12 +54,25 @@ def read_image(frame: Frame) -> Image | None:
 
 def images_of_memory(memory: PlaceMemory, folder: Path | None = None) -> ImageOf:
     """Find a memory's images in a folder, else where they were when it was built."""
-    frames: list[Frame] = []
-    for session in memory.sessions():
-        source = folder or memory.manifest.sources.get(session)
-        if source is not None:
-            frames += _frames_below(memory, session, Path(source))
-    return images_of(frames)
+
+    def look() -> ImageOf:
+        sources = memory.manifest.sources
+        frames: list[Frame] = []
+        for session in memory.sessions():
+            source = folder or sources.get(session)
+            if source is not None:
+                frames += _frames_below(memory, session, Path(source))
+        return images_of(frames)
+
+    revision, found = memory.revision, look()
+
+    def image_of(place: Place) -> Image | None:
+        nonlocal revision, found
+        if memory.revision != revision:
+            revision, found = memory.revision, look()
+        return found(place)
+
+    return image_of
 
 
 def images_folder(memory: PlaceMemory) -> Path:

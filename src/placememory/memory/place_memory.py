@@ -22,6 +22,7 @@ from placememory.errors import (
     SettingError,
 )
 from placememory.frames import Frame, Image, as_frame
+from placememory.likeness import Background
 from placememory.memory.place import Candidate, Candidates, Place, PlaceId
 from placememory.memory.report import BuildReport
 from placememory.memory.rows import PlaceRows, unit_rows
@@ -219,6 +220,24 @@ class PlaceMemory(Closing):
         """
         self._rows = None
         _ = self.rows
+
+    @property
+    def revision(self) -> str:
+        """Names the content of :attr:`rows`: the same for the same places, in every store."""
+        return self.rows.revision
+
+    def is_current(self) -> bool:
+        """Whether :attr:`rows` are what the store holds now; cheap, for asking often."""
+        return self._rows is not None and self._store.revision == self._rows.revision
+
+    def check_writable(self) -> None:
+        """Refuse a memory that cannot be written to, before there is something to write.
+
+        Raises:
+            MemoryStoreError: It was opened for reading only, or its file may not be written.
+            MemoryLockedError: Another process is writing.
+        """
+        self._store.check_writable()
 
     def sessions(self) -> dict[str, int]:
         """Count of places per session."""
@@ -438,9 +457,13 @@ class PlaceMemory(Closing):
         if sources != known:
             self._store.update(sources=sources)
 
-    def set_calibration(self, values: Mapping[str, float]) -> None:
-        """Store the calibration of similarities on this map; see ``placememory calibrate``."""
-        self._store.update(calibration=dict(values))
+    def set_calibration(self, values: Mapping[str, float] | None) -> None:
+        """Store the calibration on this map, or remove it; see ``placememory calibrate``."""
+        self._store.update(calibration=None if values is None else dict(values))
+
+    def set_background(self, law: Background | None) -> None:
+        """Store how alike the map and views of other places are; see :class:`Background`."""
+        self._store.update(background=None if law is None else law.to_dict())
 
     def close(self) -> None:
         """Close files and connections. May be called twice."""

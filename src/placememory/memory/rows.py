@@ -73,12 +73,27 @@ class PlaceRows:
         """(N,) int64: CRC-32 of each row over its place, descriptor and sequence descriptor."""
         return np.array([self._checksum(i) for i in range(len(self))], dtype=np.int64)
 
+    @property
+    def revision(self) -> str:
+        """Names this content: the same for the same places and descriptors, in every store."""
+        return revision_of(len(self), int(self.checksums.sum()))
+
     def _checksum(self, i: int) -> int:
         crc = zlib.crc32((self.texts[i] if self.texts else self.places[i].to_json()).encode())
         crc = zlib.crc32(self.descriptors[i].tobytes(), crc)
         if self.sequences is not None and not np.isnan(self.sequences[i, 0]):
             crc = zlib.crc32(self.sequences[i].tobytes(), crc)
         return crc
+
+
+def revision_of(count: int, checksum: int) -> str:
+    """A revision by the count of places and the sum of their checksums.
+
+    Example:
+        >>> revision_of(2, 255)
+        '2-ff'
+    """
+    return f"{count}-{checksum:x}"
 
 
 def _round(array: NDArray[np.float32], dtype: str) -> NDArray[np.float32]:

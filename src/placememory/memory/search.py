@@ -153,6 +153,7 @@ class Where:
         near: x, y in metres for a circle on the ground, or x, y, z for a ball; needs ``radius``.
         radius: Metres, the border included.
         floor: Name of the floor.
+        exclude_sessions: One session, or several, whose places do not answer.
 
     Raises:
         SettingError: ``near`` without ``radius`` or the other way round, or a negative radius.
@@ -167,6 +168,7 @@ class Where:
     near: tuple[float, ...] | None = None
     radius: float | None = None
     floor: str | None = None
+    exclude_sessions: str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if (self.near is None) != (self.radius is None):
@@ -179,13 +181,28 @@ class Where:
     @property
     def sessions(self) -> tuple[str, ...] | None:
         """The sessions asked for, or ``None`` for all."""
-        if self.session is None:
-            return None
-        return (self.session,) if isinstance(self.session, str) else tuple(self.session)
+        return _names(self.session)
+
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """The sessions that are left out."""
+        return _names(self.exclude_sessions) or ()
 
     def rows(self, rows: PlaceRows) -> NDArray[np.int64]:
-        """Numbers of the rows that meet all conditions, increasing."""
+        """Numbers of the rows that meet all conditions, increasing.
+
+        Raises:
+            SettingError: There is no session of a name that is to be left out.
+        """
         allowed = np.ones(len(rows), dtype=bool)
+        if self.excluded:
+            known = {place.session for place in rows.places}
+            if unknown := sorted(set(self.excluded) - known):
+                raise SettingError(
+                    f"there is no session {unknown[0]!r} to leave out; there are: "
+                    f"{', '.join(sorted(known)) or 'none'}"
+                )
+            allowed &= np.array([p.session not in self.excluded for p in rows.places], dtype=bool)
         if self.sessions is not None:
             allowed &= np.array([p.session in self.sessions for p in rows.places], dtype=bool)
         if self.stamp is not None:
@@ -200,3 +217,9 @@ class Where:
             distance = np.linalg.norm(rows.positions[:, :axes] - np.array(self.near), axis=1)
             allowed &= distance <= self.radius
         return np.flatnonzero(allowed)
+
+
+def _names(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    return (given,) if isinstance(given, str) else tuple(given)

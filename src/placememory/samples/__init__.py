@@ -13,6 +13,6 @@ Example:
 
 from __future__ import annotations
 
-from placememory.samples.building import Building, render_building, render_traverses
+from placememory.samples.building import Building, Change, render_building, render_traverses
 
-__all__ = ["Building", "render_building", "render_traverses"]
+__all__ = ["Building", "Change", "render_building", "render_traverses"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from PIL import Image
@@ -27,7 +27,6 @@ from placememory.samples.files import (
 )
 from placememory.samples.grid import flood, occupancy
 from placememory.samples.level import textmap, wad
-from placememory.samples.plan import Floor
 from placememory.samples.random_floor import random_floor
 from placememory.samples.world import View, World
 
@@ -39,6 +38,8 @@ _COLUMNS = ("image", "traverse", "x", "y", "yaw", "stamp", "frame", "session")
 _QUALITY = 95
 
 Size = tuple[int, int]
+Change = Literal["none", "night", "moved"]
+CHANGES: tuple[str, ...] = get_args(Change)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ def render_building(
     seed: int = 0,
     frames: int = 120,
     size: tuple[int, int] = (320, 240),
+    change: Change = "none",
     progress: Progress | None = None,
 ) -> Building:
     """Render a small building: a map and two runs of images with exact poses.
@@ -93,13 +95,19 @@ def render_building(
         frames: Images of the mapping run, 8 or more; the query run has 1.05 times as many. The
             default puts them 0.8 m apart.
         size: Width and height of the images in pixels, one of the engine's sizes.
+        change: What the query run finds changed. ``none``: the evening light above. ``night``:
+            nearly every lamp out, warm light and the noise of a camera in the dark. ``moved``:
+            by evening light, with about half of the free-standing furniture moved, a quarter
+            replaced and a quarter gone, and other cupboards and pictures on some walls. The
+            mapping run, the map and all poses are the same in all three.
         progress: Called as ``progress(done, total)`` after every image.
 
     Returns:
         The paths of what was written.
 
     Raises:
-        SettingError: Too few frames, a negative seed, or a size that the engine does not have.
+        SettingError: Too few frames, a negative seed, an unknown change, or a size that the
+            engine does not have.
         InputError: The folder holds something else, which is left alone.
         MissingExtraError: ViZDoom is not installed.
         PlaceMemoryError: The engine failed.
@@ -111,16 +119,19 @@ def render_building(
     """
     _check(frames, [seed])
     target = Path(folder).absolute()
-    wanted = {"recipe": _BUILDING, "seed": seed, "frames": frames, "size": list(size)}
+    if change not in CHANGES:
+        raise SettingError(f"a change is one of {', '.join(CHANGES)}, not {change!r}")
+    wanted: dict[str, Any] = {"recipe": _BUILDING, "seed": seed, "frames": frames}
+    wanted |= {"size": list(size), "change": change}
     record = find_reusable(target, wanted)
     if record is None:
-        mapping, query, off_map = plan_demonstration(seed, frames)
+        mapping, query, off_map = plan_demonstration(seed, frames, change)
         count = _counter(progress, len(mapping.poses) + len(query.poses))
 
         def write(part: Path) -> dict[str, Any]:
             names, first = {}, _FIRST_VERTEX
             for drive in (mapping, query):
-                views = _views(demonstration.FLOOR, drive, demonstration.START, seed, size)
+                views = _views(drive, demonstration.START, seed, size)
                 names[drive.name], first = _write_run(part / drive.name, drive, views, first, count)
             grid = occupancy(demonstration.FLOOR, _RESOLUTION)
             write_map(part, grid, flood(~grid.blocked, grid.cell(*demonstration.START)))
@@ -203,13 +214,11 @@ def render_traverses(
             floor = random_floor(rng)
             drives = plan_traverses(rng, floor, traverses, frames)
 
-            def write(
-                part: Path, floor: Floor = floor, drives: list[Drive] = drives, seed: int = seed
-            ) -> dict[str, Any]:
+            def write(part: Path, drives: list[Drive] = drives, seed: int = seed) -> dict[str, Any]:
                 rows: list[tuple[Any, ...]] = []
                 for drive in drives:
                     x, y, _ = drive.poses[0]
-                    views = _views(floor, drive, (float(x), float(y)), seed, size)
+                    views = _views(drive, (float(x), float(y)), seed, size)
                     rows += _write_traverse(part, drive, views, count)
                 write_csv(part / "manifest.csv", _COLUMNS, rows)
                 return {"files": ["manifest.csv", *(row[0] for row in rows)]}
@@ -242,11 +251,9 @@ def _counter(progress: Progress | None, total: int) -> Callable[..., None]:
     return count
 
 
-def _views(
-    floor: Floor, drive: Drive, start: tuple[float, float], seed: int, size: Size
-) -> Iterator[View]:
+def _views(drive: Drive, start: tuple[float, float], seed: int, size: Size) -> Iterator[View]:
     """Images of the camera of a drive, pose by pose, with its white balance and noise."""
-    level = wad(textmap(floor.areas, floor.things, start, drive.light))
+    level = wad(textmap(drive.floor.areas, drive.floor.things, start, drive.light))
     rng = np.random.default_rng(drive.stamps_ns[0])
     with World(level, size=size, seed=seed, gamma=drive.gamma) as world:
         for pose in drive.poses:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from placememory._types import Bools, Floats, Rows
 from placememory.samples import demonstration, route
+from placememory.samples.changes import NIGHT_GAINS, NIGHT_NOISE, fall_night, move_furniture
 from placememory.samples.grid import BoolGrid, Grid, clearance, occupancy
 from placememory.samples.plan import Area, Floor
 from placememory.samples.random_floor import (
@@ -46,6 +47,7 @@ class Drive:
         stamps_ns: (n,) int64 unix nanoseconds.
         light: Brightness of every area, 0 to 255.
         gamma: Brightness of the picture.
+        floor: The building as this run finds it.
         gains: White balance of the camera: factors of red, green and blue.
         noise: Standard deviation of the camera's noise, of 255; 0 for a picture as rendered.
     """
@@ -55,22 +57,26 @@ class Drive:
     stamps_ns: Rows
     light: Mapping[Area, int]
     gamma: float
+    floor: Floor
     gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
     noise: float = 0.0
 
 
-def plan_demonstration(seed: int, frames: int) -> tuple[Drive, Drive, Bools]:
+def plan_demonstration(seed: int, frames: int, change: str = "none") -> tuple[Drive, Drive, Bools]:
     """The mapping run, and the query run in other light, with its stretch off the map.
 
     Args:
         seed: Of the offsets, the headings, the stamps and the lamps that are out.
         frames: Images of the mapping run; the query run, a little longer, has 1.05 times as many.
+        change: What the query run finds changed: ``none`` (evening), ``night``, or ``moved``
+            (furniture, in the evening); its path is the same in all.
 
     Returns:
         The mapping run, the query run, and (n,) where the mapping run never was in the latter.
     """
     rng = np.random.default_rng(seed)
-    areas = demonstration.FLOOR.areas
+    floor = demonstration.FLOOR
+    areas = floor.areas
     grid = occupancy(demonstration.FLOOR, PLANNING_GRID)
     room = clearance(grid.blocked, grid.resolution)
     mapping, query = (
@@ -84,11 +90,19 @@ def plan_demonstration(seed: int, frames: int) -> tuple[Drive, Drive, Bools]:
     turned = route.headings(query, _LOOKAHEAD) + turn
     straight = route.headings(mapping, _LOOKAHEAD)
     out = rng.random(len(areas)) < 0.35
-    evening = {area: _evening(area, bool(dark)) for area, dark in zip(areas, out, strict=True)}
     poses, stamps = _sample(rng, mapping, straight, frames)
-    first = Drive("mapping", poses, stamps + _MAPPING_NS, _by_day(areas), _DAY)
+    first = Drive("mapping", poses, stamps + _MAPPING_NS, _by_day(areas), _DAY, floor)
     poses, stamps = _sample(rng, beside, turned, round(1.05 * frames))
-    second = Drive("query", poses, stamps + _QUERY_NS, evening, 1.0)
+    evening = {area: _evening(area, bool(dark)) for area, dark in zip(areas, out, strict=True)}
+    second = Drive("query", poses, stamps + _QUERY_NS, evening, 1.0, floor)
+    changes = np.random.default_rng([seed, 1])
+    if change == "night":
+        dark = fall_night(changes, areas)
+        second = replace(second, light=dark, gains=NIGHT_GAINS, noise=NIGHT_NOISE)
+    elif change == "moved":
+        moved = move_furniture(changes, floor, np.concatenate([mapping, beside]))
+        light = {area: evening.get(area, _evening(area, lamp_out=False)) for area in moved.areas}
+        second = replace(second, floor=moved, light=light)
     off_map = cKDTree(mapping).query(poses[:, :2])[0] > OFF_MAP_DISTANCE
     return first, second, off_map
 
@@ -123,11 +137,11 @@ def plan_traverses(
         poses, stamps = _sample(rng, here, yaw, frames)
         stamps += _START_NS + number * _APART_NS
         if plain:
-            drive = Drive("t0", poses, stamps, _by_day(floor.areas), _DAY, noise=2.0)
+            drive = Drive("t0", poses, stamps, _by_day(floor.areas), _DAY, floor, noise=2.0)
         else:
             light, gains = _light(rng, floor), rng.uniform(0.8, 1.2, 3).tolist()
             gamma, noise = rng.uniform(0.8, 1.3), rng.uniform(2, 12)
-            drive = Drive(f"t{number}", poses, stamps, light, gamma, gains, noise)
+            drive = Drive(f"t{number}", poses, stamps, light, gamma, floor, gains, noise)
         drives.append(drive)
     return drives
 

@@ -178,6 +178,8 @@ def expression(where: Where | None) -> str:
     parts = []
     if where.sessions is not None:
         parts.append(f"session in [{', '.join(quote(name) for name in where.sessions)}]")
+    if where.excluded:
+        parts.append(f"session not in [{', '.join(quote(name) for name in where.excluded)}]")
     if where.stamp is not None:
         parts.append(f"stamp >= {where.stamp[0]} and stamp <= {where.stamp[1]}")
     if where.floor is not None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from placememory.errors import InputError, MemoryDamagedError, SettingError
-from placememory.memory.rows import PlaceRows
+from placememory.memory.rows import PlaceRows, revision_of
 from placememory.memory.search import Where
 
 FORMAT = 1
@@ -41,6 +41,7 @@ class Manifest(BaseModel):
         map_yaml: The map drawn under the places, as given when the memory was built.
         sources: Where the images of each session lay then; a hint for figures, nothing more.
         calibration: The filter's calibration on this map; ``None`` if there is none.
+        background: How alike the map and views of other places are; ``None`` if it is not known.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -60,6 +61,7 @@ class Manifest(BaseModel):
     map_yaml: str | None = None
     sources: dict[str, str] = Field(default_factory=dict)
     calibration: dict[str, float] | None = None
+    background: dict[str, float] | None = None
 
 
 class Store(ABC):
@@ -80,6 +82,12 @@ class Store(ABC):
     @abstractmethod
     def manifest(self) -> Manifest:
         """The current manifest."""
+
+    @property
+    def revision(self) -> str:
+        """What :attr:`PlaceRows.revision` of the rows is that are stored now; cheap to ask."""
+        manifest = self.manifest
+        return revision_of(manifest.count, manifest.checksum)
 
     @property
     @abstractmethod
@@ -113,6 +121,15 @@ class Store(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of files, locks and connections. May be called twice."""
+
+    def check_writable(self) -> None:
+        """Refuse what cannot be written to, before there is something to write.
+
+        Raises:
+            MemoryStoreError: It was opened for reading, or may not be written.
+            MemoryLockedError: Another process is writing.
+        """
+        self.update()
 
     def make_index(self, kind: StoreIndex) -> None:
         """Build the store's own index.

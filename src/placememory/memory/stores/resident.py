@@ -28,6 +28,11 @@ class ResidentStore(Store):
         return self._manifest
 
     @property
+    def revision(self) -> str:
+        """See :class:`Store`."""
+        return self._rows.revision
+
+    @property
     def card(self) -> bytes:
         """See :class:`Store`."""
         return self._card

@@ -307,6 +307,11 @@ def _operational(uri: str, error: sqlite3.OperationalError) -> MemoryStoreError:
         return MemoryDamagedError(f"{uri}: the file is damaged ({text})")
     if "no such table" in text:
         return MemoryFormatError(f"{uri}: this file is not a complete place memory")
+    if "readonly" in text or "read-only" in text:
+        return MemoryStoreError(
+            f"{uri}: the memory cannot be written ({text}): it was opened for reading only, or the "
+            "file or its folder may not be written"
+        )
     return MemoryStoreError(f"{uri}: {text}")
 
 

@@ -1,0 +1,356 @@
+"""The views of a run: which of them are new, how they look beside the map, and in what order."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from placememory._types import Floats, Rows
+from placememory.fusion._evidence import Evidence, normalise_rows
+from placememory.fusion._profile import MapProfile
+
+_REPEAT = 0.05  # of a step: the same view again
+_NEW = 0.3  # of a step: a key view
+_LEAST_SHARE = 0.1
+_PRIOR = 5.0  # views that the map's mean counts as
+_LAG = 5  # newest key views that are not in the mean a view is compared with
+_MEMORY = 200  # key views over which the mean forgets
+_FEWEST = 5  # key views that have an order
+_SPARSE = 1000  # places that centre and spread are taken from, about
+
+
+class Look(NamedTuple):
+    """How a view looks beside the map.
+
+    Attributes:
+        z: (N,) normalised similarity to each place: spreads above the centre.
+        share: 0 to 1, how much of a new view it is; 0 for a repeated one.
+        likeness: Of the most similar place, in scales of the background; ``None`` if not known.
+    """
+
+    z: Floats
+    share: float
+    likeness: float | None
+
+
+@dataclass(slots=True)
+class _View:
+    descriptor: Floats | None
+    column: Floats
+
+
+class RunViews:
+    """The key views of one run beside one map.
+
+    A view is compared with the last key view: their centred distance, in steps of the map
+    (:class:`MapProfile`), is what it adds. Under 0.05 it is the same view again and adds nothing,
+    under 0.3 it adds its part, and from 0.3 it is a key view. So what repeated views say together
+    is bounded by what one view says, whatever the frame rate.
+
+    Args:
+        profile: Of the map; ``None`` where its descriptors are not known. Then similarities are
+            not centred, and every view that is not exactly repeated is a new one.
+        window: Key views whose order is tested.
+        starts: (N,) first row of the run of each row.
+        chain: (N,) rows of the map by session and order: the order in which columns are kept here.
+    """
+
+    def __init__(
+        self, profile: MapProfile | None, *, window: int, starts: Rows, chain: Rows
+    ) -> None:
+        self._profile, self._chain = profile, chain
+        self._views: deque[_View] = deque(maxlen=window)
+        keys = np.arange(len(chain)) if profile is None else profile.key_rows
+        self._keys = keys
+        first = np.searchsorted(keys, starts[keys])
+        steps = np.arange(len(keys))
+        self._barred = [np.flatnonzero(steps - step < first) for step in range(1, _BAND + 1)]
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all views."""
+        self._views.clear()
+        self._recent: deque[_View] = deque()
+        self._count = 0.0
+        self._sum: Floats | None = None
+        self._columns: Floats | None = None
+        self._reference: _View | None = None
+
+    def look(self, evidence: Evidence) -> Look:
+        """How the next view looks; nothing is remembered of it."""
+        view = self._view(evidence)
+        if view.descriptor is None or self._profile is None:
+            share = 1.0
+            if self._reference is not None and np.array_equal(self._reference.column, view.column):
+                share = 0.0
+            return Look(evidence.normalise(view.column), share, None)
+        mean = self._mean(recent=False)
+        centred = self._centre([view], mean)
+        z, centre, spread = normalise_rows(centred)
+        likeness = None
+        background = self._profile.background
+        if background is not None and spread[0] > 0:
+            best = float(centred.max()) - float(centre[0])
+            likeness = (best - background.location) / background.scale
+        return Look(z[0], self._share(view, mean), likeness)
+
+    def remember(self, evidence: Evidence) -> None:
+        """Take a view as a key view."""
+        view = self._view(evidence)
+        self._views.append(view)
+        self._reference = view
+        if view.descriptor is None or self._profile is None:
+            return
+        self._recent.append(view)
+        if len(self._recent) > _LAG:
+            self._forget_into_mean(self._recent.popleft())
+
+    def order_gain(self) -> float | None:
+        """How much better the views fit in their order than in the reverse one.
+
+        The best path through the map of all key views at hand, newest included, each moving on by
+        0 to 3 key rows (dynamic time warping in a band: Sakoe and Chiba 1978; over maps of places
+        Naseer et al. 2014), as the mean z along it; and the same with the views in the reverse
+        order. Reversing keeps the views, their light and their likeness to each other and to the
+        map, and takes away the order alone: it is the null of a randomisation test, as decoys are
+        in the target-decoy search (Elias and Gygi, Nature Methods 2007). A drive back through the
+        map fits in reverse, so the difference counts without its sign.
+
+        Returns:
+            Spreads, at least 0; ``None`` with fewer than five key views.
+        """
+        if len(self._views) < _FEWEST or not len(self._keys):
+            return None
+        views = list(self._views)
+        if self._profile is None or any(view.descriptor is None for view in views):
+            z = normalise_rows(np.stack([view.column for view in views]))[0][:, self._keys]
+        else:
+            z = self._keyed_z(views)
+        return abs(self._best_path(z) - self._best_path(z[::-1]))
+
+    @property
+    def count(self) -> int:
+        """How many key views are at hand."""
+        return len(self._views)
+
+    @property
+    def descriptors(self) -> list[Floats]:
+        """(D,) of the key views at hand, oldest first; empty where they are not known."""
+        return [view.descriptor for view in self._views if view.descriptor is not None]
+
+    @property
+    def mean_sum(self) -> tuple[Floats | None, float]:
+        """Sum (D,) of the views that the mean holds, and how many they are."""
+        return self._sum, self._count
+
+    def restore(self, descriptors: Floats, total: Floats | None, count: float) -> None:
+        """Go on from :attr:`descriptors` (T, D) and :attr:`mean_sum`, on this map."""
+        self.reset()
+        if self._profile is None:
+            return
+        centring = self._profile.centring
+        for row in descriptors:
+            view = _View(row, centring.similarities(row)[self._chain])
+            self._views.append(view)
+            self._recent.append(view)
+            self._reference = view
+        while len(self._recent) > _LAG:
+            self._recent.popleft()
+        if total is not None:
+            self._sum, self._count = total.copy(), count
+            self._columns = centring.similarities(total)[self._chain]
+
+    def _view(self, evidence: Evidence) -> _View:
+        column = evidence.full_column(len(self._chain))[self._chain]
+        row = evidence.descriptor
+        return _View(None if row is None else row.astype(np.float64), column)
+
+    def _forget_into_mean(self, view: _View) -> None:
+        assert view.descriptor is not None
+        keep = 1.0 - 1.0 / _MEMORY if self._count >= _MEMORY else 1.0
+        if self._sum is None or self._columns is None:
+            self._sum, self._columns = view.descriptor.copy(), view.column.copy()
+        else:
+            self._sum = keep * self._sum + view.descriptor
+            self._columns = keep * self._columns + view.column
+        self._count = keep * self._count + 1.0
+
+    def _mean(self, *, recent: bool) -> tuple[Floats, Floats]:
+        """The run's mean (D,), and the similarities (N,) of the places to it."""
+        assert self._profile is not None
+        centring = self._profile.centring
+        total, columns = _PRIOR * centring.mean, _PRIOR * centring.shared[self._chain]
+        count = _PRIOR + self._count
+        if self._sum is not None and self._columns is not None:
+            total, columns = total + self._sum, columns + self._columns
+        for view in self._recent if recent else ():
+            assert view.descriptor is not None
+            total, columns, count = total + view.descriptor, columns + view.column, count + 1.0
+        return total / count, columns / count
+
+    def _centre(
+        self, views: list[_View], mean: tuple[Floats, Floats], rows: Rows | None = None
+    ) -> Floats:
+        """(T, N) centred similarities, of some rows of the chain."""
+        assert self._profile is not None
+        centring = self._profile.centring
+        at = self._chain if rows is None else self._chain[rows]
+        columns = np.stack([v.column if rows is None else v.column[rows] for v in views])
+        shared = mean[1] if rows is None else mean[1][rows]
+        rows_of_views = np.stack([v.descriptor for v in views if v.descriptor is not None])
+        along = rows_of_views @ centring.mean - mean[0] @ centring.mean
+        found: Floats = (columns - shared - along[:, None]) / centring.lengths[at]
+        return found
+
+    def _share(self, view: _View, mean: tuple[Floats, Floats]) -> float:
+        if self._reference is None or self._reference.descriptor is None:
+            return 1.0
+        assert self._profile is not None
+        assert view.descriptor is not None
+        one, other = view.descriptor - mean[0], self._reference.descriptor - mean[0]
+        lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
+        distance = 0.0 if lengths < 1e-12 else 1.0 - float(one @ other) / lengths
+        change = distance / self._profile.step
+        if change < _REPEAT:
+            return 0.0
+        return 1.0 if change >= _NEW else max(_LEAST_SHARE, change / _NEW)
+
+    def _keyed_z(self, views: list[_View]) -> Floats:
+        """(T, K) z of the views at the key rows, all centred with the newest mean."""
+        mean = self._mean(recent=True)
+        every = max(1, len(self._chain) // _SPARSE)
+        sample = np.arange(0, len(self._chain), every)
+        _, centre, spread = normalise_rows(self._centre(views, mean, sample))
+        centred = self._centre(views, mean, self._keys)
+        found: Floats = (centred - centre[:, None]) / np.maximum(spread, 1e-9)[:, None]
+        return found
+
+    def _best_path(self, z: Floats) -> float:
+        """Largest mean of z (T, K) along a path that moves on by 0 to 3 rows a view."""
+        best = z[0]
+        for row in z[1:]:
+            reached = best.copy()
+            for step, barred in enumerate(self._barred, start=1):
+                if step >= len(best):
+                    break
+                moved = np.full(len(best), -np.inf)
+                moved[step:] = best[:-step]
+                moved[barred] = -np.inf
+                np.maximum(reached, moved, out=reached)
+            best = row + reached
+        return float(best.max()) / len(z)
+
+
+_BAND = 3  # key rows that a view may move on
+
+
+class OnMap:
+    """Log odds of being on the map at all, from views; where on the map is not asked.
+
+    Each key view adds, in nats and halved because views overlap:
+
+    - for the order of the views (:meth:`RunViews.order_gain` g): 9 (g - 0.4), from -3.5 to 5;
+    - for the likeness u of the most similar place: the log ratio of its law on the map to its law
+      elsewhere. Elsewhere is exponential, with the scale that views of other parts of the same
+      environment have (:attr:`MapProfile.alike`). On the map it is, before the run has located
+      anything, exponential with a scale of 15, in one half of all runs (in the other half light or
+      season have changed and it is as elsewhere); later it is what the run itself has seen while it
+      was on the map. So a run by day that suddenly sees nothing alike has left the map, and one by
+      night, of which nothing looks alike, is not judged by it;
+    - for a view that the belief did not expect: the log of its mean likelihood, where below zero.
+
+    While likeness falls below the run's own, the order of older views counts less: they are the
+    views of before the map ended.
+
+    Args:
+        alike: See :attr:`MapProfile.alike`.
+        start: Log odds at the start.
+    """
+
+    def __init__(self, alike: float, start: float) -> None:
+        self._alike, self._begin = alike, start
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all views."""
+        self.odds = self._begin
+        self._seen, self._mean, self._variance = 0, 0.0, 0.0
+
+    @property
+    def probability(self) -> float:
+        """Of being on the map."""
+        return 1.0 / (1.0 + math.exp(-self.odds))
+
+    @property
+    def state(self) -> Floats:
+        """(4,) odds, views that the run's own likeness is known from, its mean and variance."""
+        return np.array([self.odds, self._seen, self._mean, self._variance])
+
+    def restore(self, state: Floats) -> None:
+        """Go on from a :attr:`state`."""
+        odds, seen, self._mean, self._variance = state.tolist()
+        self.odds, self._seen = _clip(odds, _MOST), int(seen)
+
+    def move(self, leave: float, enter: float, lost: float) -> None:
+        """Leave the map, or enter it; a share ``lost`` of the belief moved off it."""
+        on = self.probability * (1.0 - lost)
+        on = (1.0 - leave) * on + enter * (1.0 - on)
+        on = min(max(on, 1e-9), 1.0 - 1e-9)
+        self.odds = _clip(math.log(on / (1.0 - on)), _MOST)
+
+    def weigh(
+        self, gain: float | None, likeness: float | None, expected: float, extra: float
+    ) -> float:
+        """Take in a key view.
+
+        Args:
+            gain: Of the order, where there is one.
+            likeness: Of the view, where it is known.
+            expected: Log of its mean likelihood under the belief.
+            extra: Nats that are known otherwise (geometry), taken as they are.
+
+        Returns:
+            The nats of the likeness.
+        """
+        order = 0.0 if gain is None else min(5.0, max(-3.5, 9.0 * (gain - 0.4)))
+        looks = 0.0 if likeness is None else self._nats_of(likeness)
+        if order > 0.0 > looks:
+            order *= max(0.0, 1.0 + 0.5 * looks)
+        surprise = max(-2.0, min(0.0, expected))
+        self.odds = _clip(self.odds + 0.5 * (order + looks + surprise) + extra, _MOST)
+        return looks
+
+    def learn(self, likeness: float) -> None:
+        """Take in the likeness of a view that was surely on the map."""
+        self._seen += 1
+        weight = 1.0 / min(self._seen, 30)
+        off = likeness - self._mean
+        self._mean += weight * off
+        self._variance = (1.0 - weight) * (self._variance + weight * off * off)
+
+    def _nats_of(self, likeness: float) -> float:
+        above = max(0.0, likeness)
+        elsewhere = -above / self._alike - math.log(self._alike)
+        if self._seen >= _KNOWN:
+            spread = max(0.35 * self._mean, math.sqrt(self._variance), 1.0)
+            below = min(0.0, likeness - self._mean) / spread
+            here = -0.5 * below * below - math.log(spread * math.sqrt(2.0 * math.pi))
+            other = 0.2
+        else:
+            here = -above / _LIKELY - math.log(_LIKELY)
+            other = 0.5
+        ratio = math.exp(min(20.0, here - elsewhere))
+        return min(2.5, math.log(other + (1.0 - other) * ratio))
+
+
+_MOST = 6.0
+_KNOWN = 5
+_LIKELY = 15.0
+
+
+def _clip(value: float, most: float) -> float:
+    return min(most, max(-most, value))
