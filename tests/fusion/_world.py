@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory.fusion import Belief, Evidence, Fusion, Odometry, PlaceTable
+from placememory.fusion import Belief, Evidence, Fusion, MapProfile, Odometry, PlaceTable
+from placememory.likeness import Background
 
 Floats = NDArray[np.float64]
 RADIUS = 2.0
@@ -24,12 +25,14 @@ class Run:
     Attributes:
         poses: (T, 3) true x, y, yaw.
         columns: (T, N) similarities.
+        views: (T, DIM) descriptors.
         on_map: (T,) whether a place lies within the radius.
         odometry: T motions, the first of them none.
     """
 
     poses: Floats
     columns: Floats
+    views: Floats
     on_map: NDArray[np.bool_]
     odometry: list[Odometry | None]
 
@@ -58,6 +61,10 @@ class World:
         self.s = s
         self.descriptors = self.look(s, 0.3)
         self.table = PlaceTable.from_arrays(self.position(s), yaw=self.yaw(s))
+        rows = self.descriptors.astype(np.float32)
+        elsewhere = np.random.default_rng(seed + 1).normal(size=(41, DIM))
+        law = Background.measure(rows, self._unit(elsewhere))
+        self.profile = MapProfile(rows, self.table, law)
 
     def position(self, s: Floats) -> Floats:
         return self._at(s)
@@ -96,7 +103,7 @@ class World:
             odometry.append(
                 Odometry(true.dx + slip[0], true.dy + slip[1], true.dyaw + slip[2], 0.06, 0.03)
             )
-        return Run(poses, looks @ self.descriptors.T, apart <= RADIUS, odometry)
+        return Run(poses, looks @ self.descriptors.T, looks, apart <= RADIUS, odometry)
 
     @staticmethod
     def _unit(rows: Floats) -> Floats:
@@ -105,8 +112,9 @@ class World:
 
 def beliefs(fusion: Fusion, run: Run, odometry: bool) -> Iterator[Belief]:
     """What a method says frame by frame."""
-    for column, motion in zip(run.columns, run.odometry, strict=True):
-        yield fusion.update(Evidence.from_column(column), motion if odometry else None)
+    for column, view, motion in zip(run.columns, run.views, run.odometry, strict=True):
+        evidence = replace(Evidence.from_column(column), descriptor=view)
+        yield fusion.update(evidence, motion if odometry else None)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from placememory.fusion import Evidence, Odometry, PlaceTable, create
+from placememory.fusion import Evidence, MapProfile, Odometry, PlaceTable, create
 from placememory.fusion._places import Runs
 
 COUNT = 30
@@ -17,24 +17,31 @@ def unposed(order: np.ndarray) -> PlaceTable:
 
 def walked(order: np.ndarray, path: list[int], odometry: Odometry | None = None) -> list:
     """Beliefs along a path of orders; past the end, the last place looks nearest, ever less."""
-    robot, rng = create("bayes", unposed(order)), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
+    looks = rng.normal(size=(int(max(*order, *path)) + 1, 64))
+    for i in range(1, len(looks)):
+        looks[i] = 0.6 * looks[i - 1] + 0.8 * looks[i]  # places fade into each other
+    rows = _unit(looks[order] + 0.2 * rng.normal(size=(len(order), 64))).astype(np.float32)
+    table = unposed(order)
+    robot = create("bayes", table, MapProfile(rows, table))
     beliefs = []
     for at in path:
-        column = rng.normal(0.1, 0.03, len(order))
-        near = np.abs(order - at)
-        if near.min() <= 6:
-            column += 0.2 * np.exp(-near / 6.0) * (near <= near.min() + 1)
-        beliefs.append(robot.update(Evidence.from_column(column), odometry))
+        view = _unit(looks[at] + 0.2 * rng.normal(size=64))
+        beliefs.append(robot.update(Evidence(column=rows @ view, descriptor=view), odometry))
     return beliefs
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
 
 @pytest.mark.parametrize("odometry", [None, Odometry(1.0, 0.0, 0.0)])
 def test_a_robot_that_goes_on_past_the_end_is_not_located_there(odometry) -> None:
     order = np.arange(COUNT)
     beliefs = walked(order, list(range(15, COUNT + 8)), odometry)
-    on_map, past = beliefs[3:15], beliefs[15 + 3 :]
+    on_map, past = beliefs[6:15], beliefs[15 + 3 :]
     assert all(belief.verdict == "located" for belief in on_map)
-    assert [belief.best.row for belief in on_map] == pytest.approx(range(18, COUNT), abs=1)
+    assert [belief.best.row for belief in on_map] == pytest.approx(range(21, COUNT), abs=1)
     assert not any(belief.verdict == "located" for belief in past)
 
 

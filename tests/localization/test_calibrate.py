@@ -85,7 +85,7 @@ def test_odometry_and_gaps_are_replayed() -> None:
     assert report.calibration.frames == 72
     assert report.before.frames == 2 * 72  # the whole map, and one with a hole
     without = calibrate(memory, [replace(s, odometry=None) for s in unknown], radius=1.5)
-    assert without.before.recall.value != report.before.recall.value
+    assert without.before.calibration_error != report.before.calibration_error
 
 
 def test_the_covariance_is_scaled_to_what_it_covers() -> None:
@@ -154,10 +154,11 @@ def test_a_session_is_asked_of_the_others(tmp_path: Path) -> None:
         assert kept == report.calibration
         fusion = Localizer(memory, ToyEncoder())._fusion
         assert fusion.observation.scale == kept.scale
+        assert fusion._confident == kept.confident
         other = Localizer(memory, ToyEncoder(), settings={"confident": 0.55})._fusion
         assert other._confident == 0.55
         plain = Localizer(memory, ToyEncoder(), calibrated=False)._fusion
-        assert plain.observation.scale != kept.scale
+        assert plain._confident != kept.confident
 
 
 def test_frames_of_the_memory_itself_are_refused() -> None:

@@ -94,7 +94,7 @@ def test_without_evidence_nothing_stays_located(
     assert all(estimate.verdict != "located" for estimate in blind[last:])
     stale = [e.belief.reason for e in blind if e.belief and e.belief.reason.startswith("out of")]
     assert stale[:1] in ([words], [] if motion is STEP else [words])  # the filter may say so first
-    old = [e for e in blind if e.belief.reason.startswith("out of date")]
+    old = [e for e in blind if e.belief.reason.startswith("out of")]
     assert all(e.pose is None and e.probability is None for e in old)
     assert all(e.reason == "featureless" for e in blind if e.verdict != "located")
 

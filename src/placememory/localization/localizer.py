@@ -214,14 +214,13 @@ class Localizer:
         )
         self._frame_id = memory.manifest.frame_id
         self._verify = verify
-        self.plane = MapPlane.of(memory.rows.places, plane)
-        self._check = OdometryCheck()
         self._verifier: Verifier | None = None
         self._poser = poser
         self._map: OnlineMap
         self._fusion: Fusion | None
         self._belief: Belief | None  # in coordinates of the plane
         self._method, self._settings, self._calibrated = fusion, settings, calibrated
+        self._check, self._plane = OdometryCheck(), plane
         self._take(memory.rows)
         self._names: deque[str] = deque(maxlen=self._map.window.length)
         self._lock = Lock()
@@ -419,8 +418,10 @@ class Localizer:
             )
             followed = None if self._check.reason else odometry
             estimate = self._observe(frame, followed, descriptor, sequence)
-            told = _join(estimate.note, note or self._check.reason)
-            estimate = replace(estimate, note=told, odometry=followed, revision=self._revision)
+            estimate = replace(estimate, odometry=odometry, revision=self._revision)
+            if note or self._check.reason:
+                told = _join(estimate.note, note or self._check.reason)
+                estimate = replace(estimate, note=told)
             self._count += 1
             self._latest = estimate
         return estimate
@@ -453,9 +454,13 @@ class Localizer:
             rows = rows.take(chosen.tolist())
         fusion: Fusion | None = None
         calibration: Calibration | None = None
+        plane = MapPlane.of(rows.places, self._plane)
+        spread, spots = None, np.zeros((0, 3))
         if self._method is not None:
-            level = [self.plane.lower_place(place) for place in rows.places]
-            table, profile = _profile(rows, level, self.memory)
+            level = [plane.lower_place(place) for place in rows.places]
+            spread, table = MapSpread(level), PlaceTable.from_places(level)
+            spots = np.column_stack([table.positions[:, :2], table.yaw])
+            profile = _profile(rows, table, self.memory)
             settings = dict(self._settings or {})
             if self._calibrated and self._method == fusions.DEFAULT_FUSION:
                 calibration = Calibration.of(self.memory)
@@ -474,9 +479,7 @@ class Localizer:
         self._verifier = None if self._verify == "auto" else self._verify
         if self._verify == "auto" and fusion is not None:
             self._verifier = Verifier.of_memory(self.memory)
-        if fusion is not None:
-            self._spread = MapSpread(level)
-            self._at = np.column_stack([table.positions[:, :2], table.yaw])
+        self.plane, self._spread, self._spots = plane, spread, spots
         self._belief = None if before is None else _CHANGED
         self._widen = 1.0 if calibration is None else calibration.covariance_scale
 
@@ -741,7 +744,7 @@ class Localizer:
         return self.plane.pose_of(self._belief, self._frame_id)
 
     def _spread_of(self) -> NDArray[np.float64] | None:
-        if self._belief is None:
+        if self._belief is None or self._spread is None:
             return None
         return self.plane.spread_of(self._spread.of_belief(self._belief))
 
@@ -749,7 +752,7 @@ class Localizer:
         """Compare the odometry with the most similar place; warn once where they differ."""
         if self._fusion is None or self._check.reason or not len(rows):
             return
-        x, y, yaw = self._at[int(rows[0])].tolist()
+        x, y, yaw = self._spots[int(rows[0])].tolist()
         self._check.take((x, y, yaw), odometry)
         if self._check.reason:
             _log.warning("%s It is not followed (--extrinsic)", self._check.reason)
@@ -884,16 +887,13 @@ class _Clock:
         self._last = now
 
 
-def _profile(
-    rows: PlaceRows, level: Sequence[Place], memory: PlaceMemory
-) -> tuple[PlaceTable, MapProfile]:
-    """The places as a table, and what the map knows of itself by what is searched."""
-    table = PlaceTable.from_places(level)
+def _profile(rows: PlaceRows, table: PlaceTable, memory: PlaceMemory) -> MapProfile:
+    """What the map knows of itself by what is searched."""
     if rows.sequences is not None:
-        return table, MapProfile(np.nan_to_num(rows.sequences), table)
+        return MapProfile(np.nan_to_num(rows.sequences), table)
     stored = memory.manifest.background
     background = None if stored is None else Background.from_dict(stored)
-    return table, MapProfile(rows.descriptors, table, background)
+    return MapProfile(rows.descriptors, table, background)
 
 
 def _planar(covariance: ArrayLike | None, plane: MapPlane) -> NDArray[np.float64]:

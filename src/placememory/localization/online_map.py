@@ -191,7 +191,7 @@ class OnlineMap:
         return None
 
     def query_of(self, descriptor: Vectors, sequence: Vectors | None) -> Floats | None:
-        """(D,) float64 of the kind that the map is compared by, ``None`` where there is none yet."""
+        """(D,) float64 of the kind that the map is compared by; ``None`` where there is none."""
         query = descriptor if self._sequences is None else sequence
         return None if query is None else query.astype(np.float64)
 
