@@ -91,21 +91,37 @@ def test_odometry_and_gaps_are_replayed() -> None:
 def test_the_covariance_is_scaled_to_what_it_covers() -> None:
     memory, steps = _world(1.0)
     report = calibrate(memory, steps, radius=1.5, precision=0.9)
-    assert 0.0 <= report.coverage <= 1.0
     report.store(memory)
-    scale = report.calibration.covariance_scale
-    plain, scaled = Localizer(memory, calibrated=False), Localizer(memory)
-    settings = report.calibration.settings()
-    plain = Localizer(memory, calibrated=False, settings=settings)
+    stored = report.calibration
+    scaled = Localizer(memory)
+    plain = Localizer(memory, calibrated=False, settings=stored.settings())
     inside = []
     for step in steps:
         one, other = next(plain.run([step])), next(scaled.run([step]))
-        wide, wider = one.belief.covariance, other.belief.covariance
-        assert np.allclose(scale * wide, wider)
+        wider = other.belief.covariance
+        assert np.allclose(stored.widen(one.belief.covariance), wider, equal_nan=True)
         if other.verdict == "located":
             off = np.array(other.belief.position[:2]) - step.frame.pose.position[:2]
-            inside.append(off @ np.linalg.solve(wider[:2, :2], off) <= 5.991)
+            inside.append(off @ np.linalg.solve(wider[:2, :2], off) <= 5.992)
     assert 0.9 <= np.mean(inside) <= 1.0
+
+
+def test_scales_follow_the_errors() -> None:
+    memory, steps = _world(1.0)
+    tight = calibrate(memory, steps, radius=3.0, precision=0.9)
+    pushed = [
+        replace(
+            step,
+            frame=replace(
+                step.frame, pose=Pose.from_yaw(step.frame.pose.x, 2.0 * (i % 2) - 1.0, 0.6)
+            ),
+        )
+        for i, step in enumerate(steps)
+    ]
+    loose = calibrate(memory, pushed, radius=3.0, precision=0.9)
+    assert loose.calibration.covariance_scale > 2 * tight.calibration.covariance_scale
+    assert loose.calibration.yaw_scale > 2 * tight.calibration.yaw_scale
+    assert loose.after.coverage.position[-1].value < tight.after.coverage.position[-1].value
 
 
 def test_what_does_not_reach_its_target_is_not_stored() -> None:

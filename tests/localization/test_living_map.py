@@ -174,6 +174,32 @@ def test_a_belief_outlives_a_restart(path: Path, tmp_path: Path, changed: bool) 
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
+@pytest.mark.parametrize("pause", [-100.0, 0.0, 2.0, 3600.0])
+def test_any_time_may_pass_before_a_belief_goes_on(
+    path: Path, tmp_path: Path, pause: float
+) -> None:
+    file = tmp_path / "robot.state"
+    with PlaceMemory.open(path, readonly=True) as memory:
+        before = Localizer(memory, ToyEncoder())
+        assert walk(before, 5, 12)[-1].verdict == "located"
+        before.save(file)
+        after = Localizer(memory, ToyEncoder())
+        after.load(file)
+        start = 6.0 + pause  # seconds; the last frame was at 5.5
+        black = np.zeros((4, 4, 3), np.uint8)
+        blind = after.observe(
+            Frame("dark", "q", 0, stamp=int(start * 1e9), read=lambda: black), STEP
+        )
+        assert (blind.note, blind.belief.frames) == ("featureless", 12)
+        assert blind.verdict != "located" or 0.0 <= pause <= 4.0
+        stamps = [int((start + 0.5 * (i + 1)) * 1e9) for i in range(3)]
+        seen = [after.observe(_frame(18 + i, i, stamp=s), STEP) for i, s in enumerate(stamps)]
+        assert {e.note for e in seen} == {""}
+        assert [e.belief.frames for e in seen] == [13, 14, 15]
+        assert seen[-1].verdict == "located"
+        assert seen[-1].pose.distance_to(Pose(20.0, 0.0)) < 1.5
+
+
 def test_a_state_that_does_not_belong_here_is_refused(path: Path, tmp_path: Path) -> None:
     file = tmp_path / "robot.state"
     with PlaceMemory.open(path, readonly=True) as memory:

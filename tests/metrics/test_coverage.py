@@ -36,6 +36,8 @@ def test_the_scale_says_by_how_much_it_is_wrong(scale: float) -> None:
     result = _filled(scale).compute()
     assert result.scale == pytest.approx(scale, rel=0.1)
     assert result.yaw_scale == pytest.approx(scale, rel=0.1)
+    assert result.scale_95 == pytest.approx(scale, rel=0.1)
+    assert result.yaw_scale_95 == pytest.approx(scale, rel=0.1)
     assert (result.position[-1].value > 0.95) == (scale < 1)
 
 

@@ -123,7 +123,8 @@ def _words(calibration: Calibration) -> str:
     return (
         f"scale {calibration.scale:.2f}, offset {calibration.offset:.2f}, "
         f"located from probability {calibration.confident:g}, "
-        f"covariance times {calibration.covariance_scale:.2f}"
+        f"covariance times {calibration.covariance_scale:.2f}, of the yaw "
+        f"{calibration.yaw_scale:.2f}"
     )
 
 
@@ -132,10 +133,8 @@ def _print_report(report: CalibrationReport) -> None:
     rows = [[name, before[name], after[name]] for name in before]
     print_table(("", "default", "calibrated"), rows)
     say(report.after.protocol)
-    say(
-        f"of the located frames {100 * report.coverage:.1f} % have their true position in the 95 % "
-        "ellipse of the filter"
-    )
+    for line in report.after.coverage.lines():
+        say(f"before the covariance is scaled: {line}")
 
 
 def _numbers(result: LocatedResult) -> dict[str, str]:

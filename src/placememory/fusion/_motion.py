@@ -118,6 +118,7 @@ class Clock:
     def __init__(self, most: int = 10) -> None:
         self._most = most
         self._order = StampOrder()
+        self._paused = False
         self._steps: deque[float] = deque(maxlen=_STEPS)
 
     def check(self, stamp: float | None) -> None:
@@ -126,7 +127,7 @@ class Clock:
         Raises:
             InputError: It is a little earlier than the last frame's.
         """
-        if self._order.judge(stamp) == "late":
+        if self._order.judge(stamp) == "late" and not self._paused:
             raise InputError(
                 f"the stamp {stamp} s is before that of the last frame, {self._order.last} s; give "
                 "frames in their order, or reset the fusion"
@@ -134,7 +135,7 @@ class Clock:
 
     def restarts(self, stamp: float | None) -> bool:
         """Whether a stamp is of a clock that restarted; nothing changes."""
-        return self._order.judge(stamp) == "restarted"
+        return self._order.judge(stamp) == "restarted" and not self._paused
 
     @property
     def state(self) -> Floats:
@@ -142,16 +143,21 @@ class Clock:
         last = self._order.last
         return np.array([math.nan if last is None else last, *self._steps])
 
-    def restore(self, state: Floats) -> None:
-        """Go on from a :attr:`state`."""
+    def restore(self, state: Floats, *, paused: bool = False) -> None:
+        """Go on from a :attr:`state`; after a pause the next stamp may be any."""
         last, *steps = state.tolist()
         self._order = StampOrder(last=None if math.isnan(last) else last)
+        self._paused = paused
         self._steps = deque(steps, maxlen=_STEPS)
 
     def tick(self, stamp: float | None) -> int:
         """Usual steps since the last frame: 0 where the stamp repeats, 1 where it is unknown."""
         self.check(stamp)
-        before = self._order.last
+        before, paused = self._order.last, self._paused
+        self._paused = False
+        if paused and self._order.judge(stamp) != "next":
+            self._order.reset(stamp)
+            return self._most
         if self._order.take(stamp) == "restarted":
             return self._most
         if stamp is None or before is None:

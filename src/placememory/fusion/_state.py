@@ -34,8 +34,8 @@ class Resumable(Fusion, Protocol):
     def state(self) -> State:
         """The belief, with the ids of its places."""
 
-    def restore(self, state: State) -> None:
-        """Go on from a state, of this map or of another revision of it.
+    def restore(self, state: State, *, paused: bool = False) -> None:
+        """Go on from a state, of this map or of another revision of it; maybe after a pause.
 
         Raises:
             InputError: It is no state of such a fusion.

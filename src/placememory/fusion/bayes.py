@@ -234,11 +234,15 @@ class Bayes:
             "clock": self._clock.state,
         }
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: State, *, paused: bool = False) -> None:
         """Go on from a :meth:`state`, of these places or of another revision of the map.
 
         The belief stays with its places, by their ids. That of a place that is gone goes to the
         nearest within two spacings, else off the map; new places take part from the next step on.
+
+        Args:
+            state: What was believed.
+            paused: Whether an unknown time has passed since, after which any stamp goes on.
 
         Raises:
             InputError: It is no state of this filter. Nothing has changed then.
@@ -265,7 +269,7 @@ class Bayes:
         self._on_map.move(0.0, 0.0, lost)
         self._order.restore(counts)
         self._clock = Clock()
-        self._clock.restore(clock)
+        self._clock.restore(clock, paused=paused)
 
     def update(self, evidence: Evidence, odometry: Odometry | None = None) -> Belief:
         """Take in the next frame; see :meth:`placememory.fusion.Fusion.update`."""

@@ -6,6 +6,9 @@ import logging
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from placememory.fusion import ObservationModel
 from placememory.memory import PlaceMemory
 
@@ -22,8 +25,9 @@ class Calibration:
         offset: Of the same.
         confident: Probability from which an answer is located.
         frames: Frames it was fitted on.
-        covariance_scale: Factor of the filter's covariance that makes its 95 % ellipse hold 95 %
-            of the true positions.
+        covariance_scale: Factor of the filter's covariance of x and y, by which its 95 % ellipse
+            held 95 % of the true positions.
+        yaw_scale: The same for the yaw.
     """
 
     radius: float
@@ -32,6 +36,7 @@ class Calibration:
     confident: float
     frames: int
     covariance_scale: float = 1.0
+    yaw_scale: float = 1.0
 
     @classmethod
     def of(cls, memory: PlaceMemory) -> Calibration | None:
@@ -53,6 +58,18 @@ class Calibration:
         """Settings of the filter."""
         model = ObservationModel(scale=self.scale, offset=self.offset)
         return {"observation": model, "radius": self.radius, "confident": self.confident}
+
+    def widen(self, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A covariance (3, 3) of x, y and yaw, as wide as it was found to be.
+
+        Example:
+            >>> found = Calibration(2.0, 1.5, 2.0, 0.8, 100, covariance_scale=4.0, yaw_scale=1.0)
+            >>> found.widen(np.ones((3, 3))).tolist()
+            [[4.0, 4.0, 2.0], [4.0, 4.0, 2.0], [2.0, 2.0, 1.0]]
+        """
+        root = np.sqrt([self.covariance_scale, self.covariance_scale, self.yaw_scale])
+        widened: NDArray[np.float64] = covariance * np.outer(root, root)
+        return widened
 
     def store(self, memory: PlaceMemory) -> None:
         """Store the calibration in a memory."""

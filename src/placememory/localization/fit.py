@@ -4,7 +4,7 @@ The run is replayed twice: on the whole map, and with a stretch of the map left 
 frames there are off the map. Scale and offset of the filter's evidence come from right and wrong
 places; the probability from which an answer counts as located is the lowest that keeps the
 precision asked for over both replays. The covariance is scaled until its 95 % ellipse holds 95 % of
-the true positions.
+the true positions, and its 95 % interval 95 % of the true yaws.
 """
 
 from __future__ import annotations
@@ -28,12 +28,11 @@ from placememory.localization.localizer import Localizer, Step
 from placememory.localization.run import LocalizedRun
 from placememory.memory import PlaceId, PlaceMemory, Where
 from placememory.memory.rows import PlaceRows
-from placememory.metrics import GroundTruth, LocatedFrames, LocatedResult
+from placememory.metrics import GroundTruth, LocatedFrames, LocatedResult, pose_error
 
 WRONG_A_FRAME = 200
 LEFT_OUT = 0.2
 _THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.96, 0.98, 0.99)
-_ELLIPSE, _COVERED = 5.991, 0.95  # chi squared of two degrees of freedom at 95 %
 _NARROWEST, _WIDEST = 0.04, 25.0
 
 
@@ -47,8 +46,6 @@ class CalibrationReport:
         after: With the calibration, on the same frames it was fitted on.
         precision: That was asked for.
         reached: Whether a threshold reached it.
-        coverage: Share of the true positions of located frames in the 95 % ellipse, before the
-            covariance was scaled; NaN where nothing is located.
     """
 
     calibration: Calibration
@@ -56,7 +53,6 @@ class CalibrationReport:
     after: LocatedResult
     precision: float
     reached: bool
-    coverage: float
 
     @property
     def refusal(self) -> str | None:
@@ -131,7 +127,7 @@ def calibrate(
     default = [replay.answer({"radius": radius}) for replay in replays]
     _refuse_own_frames(memory, default[0])
     before = _score(replays, default)
-    best: tuple[tuple[bool, float], Calibration, LocatedResult, list[Estimate]] | None = None
+    best: tuple[tuple[bool, float], Calibration, LocatedResult] | None = None
     for model in _models(run, rows, truth, radius):
         settings = {"observation": model, "radius": radius, "confident": _THRESHOLDS[0]}
         answers = [replay.answer(settings) for replay in replays]
@@ -149,18 +145,15 @@ def calibrate(
                     confident=threshold,
                     frames=int((~np.isnan(truth[:, 0])).sum()),
                 )
-                best = key, made, found, answers[0]
+                best = key, made, found
     assert best is not None
-    (reached, _), calibration, after, answered = best
-    spread = replays[0].spread(answered, calibration.confident)
-    return CalibrationReport(
-        replace(calibration, covariance_scale=_covariance_scale(spread)),
-        before,
-        after,
-        precision,
-        reached,
-        float((spread <= _ELLIPSE).mean()) if len(spread) else math.nan,
+    (reached, _), calibration, after = best
+    scaled = replace(
+        calibration,
+        covariance_scale=_scale(after.coverage.scale_95),
+        yaw_scale=_scale(after.coverage.yaw_scale_95),
     )
+    return CalibrationReport(scaled, before, after, precision, reached)
 
 
 def calibrate_on_run(
@@ -246,7 +239,7 @@ class _Replay:
         where: Where | None,
         radius: float,
     ) -> None:
-        self._memory, self._run, self._where, self._truth = memory, run, where, truth
+        self._memory, self._run, self._where = memory, run, where
         rows = memory.rows if where is None else memory.rows.take(where.rows(memory.rows).tolist())
         self.truth = GroundTruth.from_positions(truth, rows.positions, radius)
         self.on_map = self.truth.on_map()
@@ -261,19 +254,6 @@ class _Replay:
             refresh_every=0,
         )
         return list(localizer.run(self._run))
-
-    def spread(self, estimates: Sequence[Estimate], threshold: float) -> Floats:
-        """Squared distances of true positions in sigmas of the covariance, of located frames."""
-        found = []
-        for estimate, true, on_map in zip(estimates, self._truth, self.on_map, strict=True):
-            belief = estimate.belief
-            if belief is None or belief.covariance is None or belief.position is None:
-                continue
-            located = belief.verdict == "located" and (belief.probability or 0.0) >= threshold
-            if located and on_map and np.isfinite(true).all():
-                off = np.asarray(belief.position[:2]) - true[:2]
-                found.append(off @ np.linalg.solve(belief.covariance[:2, :2], off))
-        return np.array(found, np.float64)
 
 
 def _score(
@@ -295,16 +275,15 @@ def _score(
                 correct=bool(replay.truth.is_pose_correct(i, pose)),
                 on_map=bool(replay.on_map[i]),
                 error=replay.truth.error(i, pose),
+                pose_error=pose_error(estimates[i].frame.pose, pose),
+                covariance=belief.covariance,
             )
     return metric.compute()
 
 
-def _covariance_scale(spread: Floats) -> float:
-    """The factor that makes the 95 % ellipse hold 95 % of the true positions."""
-    if not len(spread):
-        return 1.0
-    scale = float(np.quantile(spread, _COVERED)) / _ELLIPSE
-    return min(max(scale, _NARROWEST), _WIDEST)
+def _scale(measured: float) -> float:
+    """A factor of the covariance, within reason; 1 where nothing was measured."""
+    return min(max(measured, _NARROWEST), _WIDEST) if math.isfinite(measured) else 1.0
 
 
 def _refuse_own_frames(memory: PlaceMemory, estimates: Sequence[Estimate]) -> None:

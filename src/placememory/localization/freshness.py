@@ -95,8 +95,8 @@ class Freshness:
     def judge(self, belief: Belief) -> Belief:
         """The belief, or ``unknown`` with a reason and no probability if it is out of date."""
         limits, age, past = self._timing, self.age, ""
-        if age is not None and age > limits.max_age:
-            past = f"{age:.1f} s"
+        if age is not None and not 0.0 <= age <= limits.max_age:
+            past = f"{age:.1f} s" if age > 0.0 else "an unknown time"  # the clock began anew
         elif self._metres > limits.max_distance:
             past = f"{self._metres:.1f} m"
         elif self._frames >= limits.max_frames:

@@ -345,6 +345,8 @@ class Localizer:
     def load(self, path: str | Path) -> None:
         """Go on from a saved belief, after a restart; the window of a matcher begins anew.
 
+        The clock may have gone on by any time, or begun anew. Nothing is located until there is new
+        evidence where more than ``Timing.max_age`` has passed.
         The memory may have another revision by now: the belief stays with its places, by their ids,
         as in :meth:`refresh`.
 
@@ -372,10 +374,11 @@ class Localizer:
                 and not np.isin(content, fingerprint(self._map.window.rows)).any()
             ):
                 raise InputError(f"{path} is of another memory: it has none of its places")
-            fusion.restore(state)
+            fusion.restore(state, paused=True)
             self._map.restart()
             self._forget_views()
-            self._order.reset(header.stamp)
+            self._order.reset()
+            self._fresh.take(header.stamp, None, evidence=True)
             self._count = header.count
 
     def observe(
@@ -481,7 +484,7 @@ class Localizer:
             self._verifier = Verifier.of_memory(self.memory)
         self.plane, self._spread, self._spots = plane, spread, spots
         self._belief = None if before is None else _CHANGED
-        self._widen = 1.0 if calibration is None else calibration.covariance_scale
+        self._calibration = calibration
 
     def _refresh(self) -> bool:
         if self._map.grows:
@@ -621,9 +624,9 @@ class Localizer:
     def _fuse(self, fusion: Fusion, evidence: Evidence, odometry: Odometry | None) -> Belief:
         """The belief after a frame, its covariance as wide as the calibration found it."""
         belief = fusion.update(evidence, odometry)
-        if belief.covariance is None or self._widen == 1.0:
+        if belief.covariance is None or self._calibration is None:
             return belief
-        return replace(belief, covariance=self._widen * belief.covariance)
+        return replace(belief, covariance=self._calibration.widen(belief.covariance))
 
     def _match(self, sequence: Vectors | None) -> tuple[FrameMatch | None, int]:
         """The best sequence of all sessions and its newest row, where there is one."""

@@ -29,12 +29,17 @@ class CoverageResult(MetricResult):
         scale: Median squared error in sigmas over that of a right covariance, of the position: by
             this its covariance is too small. NaN where nothing was counted.
         yaw_scale: The same for the yaw.
+        scale_95: By this factor of the covariance its 95 % ellipse would hold 95 % of the true
+            positions. NaN where nothing was counted.
+        yaw_scale_95: The same for the yaw.
     """
 
     position: tuple[Interval, ...]
     yaw: tuple[Interval, ...]
     scale: float
     yaw_scale: float
+    scale_95: float
+    yaw_scale_95: float
 
     @property
     def protocol(self) -> str:
@@ -73,6 +78,8 @@ class CoverageResult(MetricResult):
             "ellipses": self.rows(),
             "scale": finite_or_none(self.scale),
             "yaw_scale": finite_or_none(self.yaw_scale),
+            "scale_95": finite_or_none(self.scale_95),
+            "yaw_scale_95": finite_or_none(self.yaw_scale_95),
         }
 
     def _draw(self, ax: Any) -> None:
@@ -131,6 +138,8 @@ class Coverage:
             tuple(_inside(yaw, limit) for limit in _YAW),
             float(np.median(at)) / (2 * math.log(2)) if len(at) else math.nan,
             float(np.median(yaw)) / 0.4549364 if len(yaw) else math.nan,
+            float(np.quantile(at, 0.95)) / _POSITION[-1] if len(at) else math.nan,
+            float(np.quantile(yaw, 0.95)) / _YAW[-1] if len(yaw) else math.nan,
         )
 
 
