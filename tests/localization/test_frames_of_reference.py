@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -288,6 +289,18 @@ def test_a_map_in_camera_axes_is_followed_in_its_own_plane() -> None:
         assert b.covariance[2, 2] == pytest.approx(a.covariance[0, 0])
         assert b.covariance[4, 4] == pytest.approx(a.covariance[5, 5])
     assert one[-1].verdict == "located"
+
+
+def test_a_seed_is_in_the_frame_of_a_map_in_camera_axes() -> None:
+    drive = [_in_camera_axes(pose) for pose in _drive()]
+    localizer = Localizer(_memory(drive))
+    spread = np.diag([0.2, 9.0, 0.3, 9.0, 0.02, 9.0])  # y is down, yaw about y
+    localizer.seed(replace(drive[20], frame_id="map"), spread)
+    seen = np.ones(DIM, np.float32)
+    estimate = localizer.observe(odometry=Odometry(0.0, 0.0, 0.0), descriptor=seen)
+    assert estimate.hypothesis.distance_to(drive[20]) < 1.0
+    assert estimate.hypothesis.angle_to(drive[20]) < 20.0
+    assert estimate.verdict != "located"
 
 
 def test_camera_axes_that_are_said_are_those_of_a_map_with_camera_axes() -> None:
