@@ -22,10 +22,10 @@ from _real import DATA, Sequence, corridor, loop, tower
 from _tables import machine, markdown
 from numpy.typing import NDArray
 
-from placememory import Estimate, fusion
+from placememory import Estimate
 from placememory.encoders import Encoder
-from placememory.fusion import Evidence, PlaceTable
-from placememory.geometry import FLOOR, Policy, Verification, Verified, Verifier, rerank, weigh
+from placememory.fusion import PlaceTable
+from placememory.geometry import FLOOR, Policy, Verification, Verified, Verifier, rerank
 from placememory.localization.run import localize
 from placememory.memory import images_of
 from placememory.memory.build import build
@@ -72,8 +72,6 @@ def main() -> None:
     columns = ("set", "queries", "checked", "of queries %", "R@1 before %", "R@1 after %",
                "difference, points", "won / lost", "ms/image", "ms/pair", "ms/query")  # fmt: skip
     print(markdown(columns, [row for found in sets for row in recalls(found)]), "\n")
-    names = ("set", "share of queries with", "similarity", "weighed, all", "weighed, policy")
-    print(markdown(names, [row for found in sets for row in fused(found)]), "\n")
     null = chance(sets)
     print(f"Inliers of pairs that cannot match ({len(null)}, across the sets): median "
           f"{np.median(null):.0f}, 95 % {np.quantile(null, 0.95):.0f}, "
@@ -144,56 +142,6 @@ def outcome(
         after.append(found.right(at, best.candidate.place.name))
         spent.append(due)
     return before, after, spent
-
-
-def fused(found: Checked) -> list[list[object]]:
-    """Shares of queries located right and wrong, by the evidence that goes into the filter."""
-    right, wrong, first = [], [], []
-    for policy in (None, Policy(ambiguous_only=False), Policy()):
-        verdicts = follow(found, policy)
-        first.append(np.mean([hit for _, hit in verdicts]))
-        right.append(np.mean([sure and hit for sure, hit in verdicts]))
-        wrong.append(np.mean([sure and not hit for sure, hit in verdicts]))
-    kinds = (("best hypothesis right", first), ("located, right", right), ("located, wrong", wrong))
-    return [
-        [found.sequence.name, name, *(f"{100 * share:.1f}" for share in shares)]
-        for name, shares in kinds
-    ]
-
-
-def follow(found: Checked, policy: Policy | None) -> list[tuple[bool, bool]]:
-    """The default filter along the queries: located, and whether its best hypothesis is right."""
-    result: list[tuple[bool, bool]] = []
-    robot, belief, walk = fusion.create("bayes", found.places), None, ""
-    for at, column in enumerate(found.columns):
-        name = found.estimates[at].frame.name
-        if walk_of(name) != walk:
-            robot.reset()
-            belief, walk = None, walk_of(name)
-        rows = np.array([found.places.ids.index(row.candidate.place.id)
-                         for row in found.verified(at)])  # fmt: skip
-        seen = column.astype(np.float64)
-        evidence = Evidence(rows, seen[rows], column=seen)
-        if policy is not None and policy.count(found.estimates[at].candidates, belief):
-            evidence = weigh(evidence, found.verified(at))
-        belief = robot.update(evidence)
-        best = belief.best
-        hit = best is not None and found.right(at, name_of(found, best.row))
-        result.append((belief.verdict == "located", hit))
-    return result
-
-
-def name_of(found: Checked, row: int) -> str:
-    """Name of the reference frame of a row of the places."""
-    session, index = found.places.ids[row]
-    return next(
-        f.name for f in found.sequence.reference if (f.session, f.index) == (session, index)
-    )
-
-
-def walk_of(name: str) -> str:
-    """The tower's walks: all of a name but its number."""
-    return name.rpartition("_frame_")[0]
 
 
 def chance(sets: Rows[Checked]) -> NDArray[np.int64]:

@@ -16,8 +16,8 @@ def test_the_python_of_the_page_runs(capsys) -> None:
     [code] = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     values: dict[str, object] = {}
     exec(compile(code, str(PAGE), "exec"), values)
-    assert values["belief"].best.row == 17
-    assert capsys.readouterr().out.startswith("located ('0', 17)")
+    assert values["belief"].best.row == 21
+    assert capsys.readouterr().out.startswith("located ('0', 21)")
 
 
 def test_the_page_names_every_method_with_its_settings() -> None:

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from placememory.errors import InputError, SettingError
+from placememory.errors import SettingError
 from placememory.frames import Pose
-from placememory.fusion import Belief, Evidence, Hypothesis, Verdict
-from placememory.geometry import Policy, Verified, weigh
+from placememory.fusion import Belief, Hypothesis, Verdict
+from placememory.geometry import Policy
 from placememory.memory import Candidate, Place
 from tests.geometry._images import candidates
 
@@ -57,37 +57,3 @@ def test_the_belief_decides_where_there_is_one() -> None:
 def test_impossible_settings_are_refused(setting: dict[str, float]) -> None:
     with pytest.raises(SettingError):
         Policy(**setting)  # type: ignore[arg-type]
-
-
-def test_look_alikes_lose_and_nothing_gains() -> None:
-    column = np.random.default_rng(0).normal(0.1, 0.02, 40)
-    column[[3, 30]] = 0.5, 0.49
-    frame = Evidence.from_column(column, k=3)
-    rows = [
-        Verified(Candidate(Place("map", int(row), ""), float(s), rank), 90, n)
-        for rank, (row, s, n) in enumerate(
-            zip(frame.rows, frame.similarities, (10, 80, 0), strict=True), start=1
-        )
-    ]
-    heavier = weigh(frame, rows)
-    assert heavier.column is not None
-    assert heavier.column[30] == column[30]
-    assert heavier.column[3] < column[3]
-    assert (heavier.column <= column).all()
-    assert frame.column is not None
-    assert frame.column[3] == 0.5
-    assert weigh(frame, rows, floor=81) is frame
-    assert weigh(frame, []) is frame
-
-
-def test_what_was_not_checked_keeps_its_similarity() -> None:
-    frame = Evidence(np.array([0, 10]), np.array([0.6, 0.5]), level=(0.1, 0.1))
-    first, second = candidates([0.6, 0.5])
-    rows = [Verified(first, unchecked="no image"), Verified(second, 99, 80)]
-    assert weigh(frame, rows).similarities.tolist() == [0.6, 0.5]
-
-
-def test_ranks_must_be_of_the_evidence() -> None:
-    frame = Evidence(np.array([0]), np.array([0.6]), level=(0.1, 0.1))
-    with pytest.raises(InputError, match="ranks"):
-        weigh(frame, [Verified(candidates([0.6, 0.5])[1], 99, 80)])

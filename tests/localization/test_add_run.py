@@ -85,6 +85,16 @@ def test_a_heading_that_drifts_is_measured_and_undone() -> None:
     assert max(off) < 0.12  # alone it leads 0.44 m astray in ten metres
 
 
+def test_drift_is_measured_though_located_poses_are_noisy() -> None:
+    motion = Odometry(1.03, 0.0, 0.0)  # 3 % too long
+    draw = np.random.default_rng(1).normal
+    located = {i: Pose.from_yaw(i + draw(0, 0.3), draw(0, 0.3), draw(0, 0.12)) for i in range(90)}
+    with line_memory() as memory:
+        report = add_run(memory, made_run(located, 90, motion), "run")
+    assert report.drift.metres == pytest.approx(3.0, abs=1.5)
+    assert report.drift.degrees < 10.0
+
+
 def test_what_is_far_from_any_located_frame_is_left_out() -> None:
     located = {i: Pose.from_yaw(float(i), 0.0, 0.0) for i in range(10, 16)}
     with line_memory() as memory:

@@ -22,12 +22,14 @@ from placememory.frames.pose import compose, interpolate, inverse
 from placememory.localization.estimate import Estimate
 from placememory.localization.run import LocalizedRun
 from placememory.memory import PlaceMemory
+from placememory.metrics.alignment import rigid_fit
 
 _SLACK, _SHARE = 2.0, 0.1  # metres, and of the way, that located poses and odometry may disagree
 _COMPARED = 4  # located frames on either side that a located frame must agree with
 _STRAIGHT = 3.0  # metres between two located frames, where there is no odometry between
 _LEAST, _MOST = 10.0, 50.0  # metres of a stretch over which drift is measured
 _STEP, _TURN = 0.1, 5.0  # metres, degrees: frames nearer than both show nothing new
+_FEWEST = 4  # located frames that say where a stretch starts
 _SHOWN = 5
 
 
@@ -295,18 +297,36 @@ class _Path:
             anchors = [anchor for anchor in self.anchors if self._part[anchor] == part]
             length = self._way[anchors[-1]] - self._way[anchors[0]]
             wanted = min(max(length / 2, _LEAST), _MOST)
-            start, count = anchors[0], stretches
-            for anchor in anchors:
-                gone = self._way[anchor] - self._way[start]
-                reckoned = self._reckon(start, anchor)
-                if gone >= wanted and reckoned is not None:
-                    apart += reckoned.distance_to(self._at(anchor))
-                    way, stretches, start = way + gone, stretches + 1, anchor
+            start, count = 0, stretches
+            for end, anchor in enumerate(anchors):
+                gone = self._way[anchor] - self._way[anchors[start]]
+                if gone >= wanted:
+                    apart += self._miss(anchors[start : end + 1])
+                    way, stretches, start = way + gone, stretches + 1, end
             if stretches > count:
                 turned, whole = turned + length * self._turn_rate(anchors), whole + length
         if not stretches:
             return None
         return Drift(100 * apart / way, 100 * math.degrees(turned / whole), way, stretches)
+
+    def _miss(self, anchors: Sequence[int]) -> float:
+        """Metres by which odometry misses the end of a stretch.
+
+        It starts where the located frames of the first third put it together: the heading of one
+        located frame, some degrees off, would weigh more than all drift.
+        """
+        way = np.array([self._way[anchor] for anchor in anchors])
+        first = way <= way[0] + (way[-1] - way[0]) / 3
+        at = np.array([self._at(anchor).position[:2] for anchor in anchors])
+        reckoned = np.array([self._odometry[anchor].position[:2] for anchor in anchors])
+        if first.sum() < _FEWEST:
+            end = self._reckon(anchors[0], anchors[-1])
+            return 0.0 if end is None else end.distance_to(self._at(anchors[-1]))
+        yaw, shift = rigid_fit(reckoned[first], at[first])
+        x, y = reckoned[-1]
+        found = Pose.from_yaw(float(shift[0]), float(shift[1]), yaw)
+        end = compose(found, Pose(float(x), float(y)))
+        return math.dist((end.x, end.y), at[-1].tolist())
 
     def _turn_rate(self, anchors: Sequence[int]) -> float:
         """Radians a metre by which odometry turns away: the slope over all located frames."""
