@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -290,6 +291,18 @@ def test_a_map_in_camera_axes_is_followed_in_its_own_plane() -> None:
     assert one[-1].verdict == "located"
 
 
+def test_a_seed_is_in_the_frame_of_a_map_in_camera_axes() -> None:
+    drive = [_in_camera_axes(pose) for pose in _drive()]
+    localizer = Localizer(_memory(drive))
+    spread = np.diag([0.2, 9.0, 0.3, 9.0, 0.02, 9.0])  # y is down, yaw about y
+    localizer.seed(replace(drive[20], frame_id="map"), spread)
+    seen = np.ones(DIM, np.float32)
+    estimate = localizer.observe(odometry=Odometry(0.0, 0.0, 0.0), descriptor=seen)
+    assert estimate.hypothesis.distance_to(drive[20]) < 1.0
+    assert estimate.hypothesis.angle_to(drive[20]) < 20.0
+    assert estimate.verdict != "located"
+
+
 def test_camera_axes_that_are_said_are_those_of_a_map_with_camera_axes() -> None:
     drive = [_in_camera_axes(pose) for pose in _drive()]
     plane = Localizer(_memory(drive)).plane
@@ -349,7 +362,7 @@ def test_a_lowered_place_comes_back() -> None:
     places = [Place("run", i, f"{i}.png", pose=pose) for i, pose in enumerate(drive)]
     plane = MapPlane.of(places)
     for place, level in zip(places, _drive(), strict=True):
-        low = plane.lower(place).pose
+        low = plane.lower_place(place).pose
         assert abs(low.z) < 1e-9
         assert math.dist((low.x, low.y), (-level.y, level.x)) < 1e-9  # x to the right, y ahead
 

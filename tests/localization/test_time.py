@@ -161,6 +161,19 @@ def test_a_late_frame_tells_the_belief_only_while_it_is_fresh(memory: PlaceMemor
     assert all(e.pose is None for e in told[-3:])
 
 
+def test_a_late_frame_after_a_change_of_the_map_is_of_no_earlier_map(memory: PlaceMemory) -> None:
+    made = PlaceMemory.create(":memory:", encoder=make_card(DIM))
+    made.add(list(memory.places), memory.descriptors)
+    robot = Robot(made)
+    assert robot.walk(8).verdict == "located"
+    made.add([Place("new", 0, "new.png", pose=Pose(0.0, 9.0))], np.ones((1, DIM), np.float32) / 7)
+    assert robot.localizer.refresh()
+    late = Frame("late.png", "query", 99, stamp=round(3.2 * SECOND))
+    told = robot.localizer.observe(late, descriptor=_view(40, 0))
+    assert (told.verdict, told.hypothesis) == ("unknown", None)
+    assert told.belief.reason == "the map has changed"
+
+
 @pytest.mark.parametrize("odometry", [True, False])
 def test_a_frozen_camera_is_noticed_and_does_not_stay_located(
     memory: PlaceMemory, odometry: bool

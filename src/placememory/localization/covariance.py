@@ -60,10 +60,10 @@ class MapSpread:
             result[_PLANAR] = np.where(known, belief.covariance, result[_PLANAR])
         reach = max(_LEAST, _NEAR * math.sqrt(float(np.linalg.eigvalsh(result[:2, :2])[-1])))
         level = height[0] if height else 0.0
-        found = [] if self._tree is None else self._tree.query_ball_point([x, y, level], reach)
-        rows = self._known[np.sort(np.array(found, np.int64))]
-        near = self._at[rows if len(rows) else [belief.hypotheses[0].row]]
-        _add_level(result, near, level)
+        if self._tree is not None:
+            found = self._tree.query_ball_point([x, y, level], reach)
+            rows = np.sort(found) if found else self._tree.query([x, y, level], [1])[1]
+            _add_level(result, self._at[self._known[rows]], level)
         return result
 
 

@@ -70,8 +70,7 @@ from placememory.memory.rows import PlaceRows
 _log = logging.getLogger(__name__)
 _RELATIVE = "relative"
 _SEQUENCE_CANDIDATES = 5
-
-_log = logging.getLogger(__name__)
+_CHANGED = Belief("unknown", (), None, 0.0, None, 0, reason="the map has changed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,13 +218,13 @@ class Localizer:
         self._poser = poser
         self._map: OnlineMap
         self._fusion: Fusion | None
+        self._belief: Belief | None  # in coordinates of the plane
         self._method, self._settings, self._calibrated = fusion, settings, calibrated
         self._check, self._plane = OdometryCheck(), plane
         self._take(memory.rows)
         self._names: deque[str] = deque(maxlen=self._map.window.length)
         self._lock = Lock()
         self._latest: Estimate | None = None
-        self._belief: Belief | None = None  # in coordinates of the plane
         timing = timing or Timing()
         self._growing = growing
         self._order = StampOrder(timing.reorder, timing.leap)
@@ -316,7 +315,8 @@ class Localizer:
                 f"the seed is in the frame {pose.frame_id!r}, the memory in {self._frame_id!r}; "
                 "transform it first"
             )
-        spread = _planar(pose.covariance if covariance is None else covariance)
+        spread = _planar(pose.covariance if covariance is None else covariance, self.plane)
+        pose = self.plane.lower(pose)
         with self._lock:
             yaw = None if pose.quaternion is None else pose.yaw
             fusion.seed((pose.x, pose.y), yaw, spread)
@@ -460,7 +460,7 @@ class Localizer:
         plane = MapPlane.of(rows.places, self._plane)
         spread, spots = None, np.zeros((0, 3))
         if self._method is not None:
-            level = [plane.lower(place) for place in rows.places]
+            level = [plane.lower_place(place) for place in rows.places]
             spread, table = MapSpread(level), PlaceTable.from_places(level)
             spots = np.column_stack([table.positions[:, :2], table.yaw])
             profile = _profile(rows, table, self.memory)
@@ -483,6 +483,7 @@ class Localizer:
         if self._verify == "auto" and fusion is not None:
             self._verifier = Verifier.of_memory(self.memory)
         self.plane, self._spread, self._spots = plane, spread, spots
+        self._belief = None if before is None else _CHANGED
         self._calibration = calibration
 
     def _refresh(self) -> bool:
@@ -898,14 +899,15 @@ def _profile(rows: PlaceRows, table: PlaceTable, memory: PlaceMemory) -> MapProf
     return MapProfile(rows.descriptors, table, background)
 
 
-def _planar(covariance: ArrayLike | None) -> NDArray[np.float64]:
-    """(3, 3) of x, y, yaw from that or from (6, 6) in ROS's order."""
+def _planar(covariance: ArrayLike | None, plane: MapPlane) -> NDArray[np.float64]:
+    """(3, 3) of x, y, yaw in the plane from that, or from (6, 6) of the map in ROS's order."""
     if covariance is None:
         raise InputError("a seed needs a covariance: how far off may it be?")
     given = np.asarray(covariance, dtype=np.float64)
     if given.size == 36:
         axes = [0, 1, 5]
-        return given.reshape(6, 6)[np.ix_(axes, axes)]
+        both = np.kron(np.eye(2), plane.rotation)
+        return np.asarray(both @ given.reshape(6, 6) @ both.T)[np.ix_(axes, axes)]
     if given.shape != (3, 3):
         raise InputError(f"a covariance is (3, 3) or (6, 6), not {given.shape}")
     return given

@@ -98,15 +98,20 @@ class MapPlane:
         """Pose of the level body in the body of the map's poses."""
         return Pose.from_matrix(np.column_stack([self.level, np.zeros(3)]))
 
-    def lower(self, place: Place) -> Place:
-        """A place with the pose of its level body in coordinates of the plane."""
+    def lower_place(self, place: Place) -> Place:
+        """A place with its pose in the plane."""
         if place.pose is None or self.is_plain:
             return place
-        pose = place.pose
+        return replace(place, pose=self.lower(place.pose))
+
+    def lower(self, pose: Pose) -> Pose:
+        """Pose of the level body in coordinates of the plane, of a body in those of the map."""
+        if self.is_plain:
+            return pose
         turned = None
         if pose.quaternion is not None:
             turned = self.rotation @ pose.matrix()[:3, :3] @ self.level
-        return replace(place, pose=_pose(self.rotation @ pose.position, turned, pose.frame_id))
+        return _pose(self.rotation @ pose.position, turned, pose.frame_id)
 
     def lift(self, belief: Belief) -> Belief:
         """A belief in the plane, with its positions in coordinates of the map.
