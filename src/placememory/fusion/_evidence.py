@@ -14,6 +14,7 @@ from placememory.errors import DescriptorError, InputError
 _FARTHEST = 1e7
 _FLAT = 1e-9
 _NATS_A_SPREAD = 1.5
+_MOST_NATS = 3.0
 _SIGMA = 1.4826  # of a normal distribution, over its median absolute deviation
 _PAIRS = (("rows", "similarities"), ("match_rows", "match_scores"), ("checked_rows", "inliers"))
 
@@ -153,7 +154,7 @@ class Evidence:
             found += np.where(near, sure, 0.0).max(axis=1, initial=0.0)
         if len(self.checked_rows):
             middle = float(np.median(self.inliers))
-            nats = np.clip(np.log2((self.inliers + 10.0) / (middle + 10.0)), -2.0, 3.0)
+            nats = np.clip(np.log2((self.inliers + 10.0) / (middle + 10.0)), -2.0, _MOST_NATS)
             away = np.abs(rows[:, None] - self.checked_rows)
             nearest = away.argmin(axis=1)
             apart = away[np.arange(len(rows)), nearest]

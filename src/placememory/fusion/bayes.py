@@ -26,6 +26,7 @@ from placememory.fusion._state import (
 from placememory.fusion._views import Look, OnMap, RunViews
 
 _STILL = Odometry(0.0, 0.0, 0.0, 0.0, 0.0)
+_GEOMETRY = 0.15  # of their nats: rooms of one building share textures
 _DECISIVE = 100  # inliers that no foreign pair has
 _INLIERS = (8, 14, 17, 20, 25, 30, 40, 60)
 _INLIER_NATS = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.2, 2.0, 3.0, 4.0)
@@ -367,7 +368,7 @@ class Bayes:
         self._decisive = most >= _DECISIVE
         geometry = 0.0
         if len(evidence.inliers):
-            geometry = 0.3 * _INLIER_NATS[int(np.searchsorted(_INLIERS, most, side="right"))]
+            geometry = _GEOMETRY * _INLIER_NATS[int(np.searchsorted(_INLIERS, most, side="right"))]
         nats_of_likeness = self._on_map.weigh(
             self._views.order_gain(), look.likeness, math.log(total), geometry
         )
