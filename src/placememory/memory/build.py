@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ from placememory.memory.place import Place
 from placememory.memory.place_memory import UNKNOWN_ENCODER, PlaceMemory
 from placememory.memory.report import BuildReport
 
+_log = logging.getLogger(__name__)
 _FEATURE_BATCH = 512
 _CHECKED = 3
 _SAME = 0.9
@@ -155,6 +157,13 @@ def _measure_background(memory: PlaceMemory, encoder: Encoder) -> None:
     described = np.concatenate(
         [encoder.encode(views[i : i + BATCH]) for i in range(0, len(views), BATCH)]
     )
+    if described.shape[1] != memory.card.dim or not np.isfinite(described).all():
+        _log.warning(
+            "%s gives no descriptors of the shipped views, so that it is not known how alike other "
+            "places and this map are; is it made for images of one size?",
+            encoder.card.name,
+        )
+        return
     memory.set_background(Background.measure(memory.descriptors, described))
 
 
