@@ -20,7 +20,13 @@ _PRIOR = 5.0  # views that the map's mean counts as
 _LAG = 5  # newest key views that are not in the mean a view is compared with
 _MEMORY = 200  # key views over which the mean forgets
 _FEWEST = 5  # key views that have an order
+_BAND = 3  # key rows that a view may move on
 _SPARSE = 1000  # places that centre and spread are taken from, about
+_MOST = 6.0  # log odds
+_KNOWN = 5  # located views from which the run's own likeness is known
+_FORGOTTEN = 30  # located views over which it is
+_LIKELY = 15.0  # scale of likeness on a map, before it is known
+_CHANGED, _CHANGES = 0.5, 0.2  # share of runs in another light; of runs whose light changes
 
 
 class Look(NamedTuple):
@@ -245,9 +251,6 @@ class RunViews:
         return float(best.max()) / len(z)
 
 
-_BAND = 3  # key rows that a view may move on
-
-
 class OnMap:
     """Log odds of being on the map at all, from views; where on the map is not asked.
 
@@ -328,7 +331,7 @@ class OnMap:
     def learn(self, likeness: float) -> None:
         """Take in the likeness of a view that was surely on the map."""
         self._seen += 1
-        weight = 1.0 / min(self._seen, 30)
+        weight = 1.0 / min(self._seen, _FORGOTTEN)
         off = likeness - self._mean
         self._mean += weight * off
         self._variance = (1.0 - weight) * (self._variance + weight * off * off)
@@ -340,17 +343,12 @@ class OnMap:
             spread = max(0.35 * self._mean, math.sqrt(self._variance), 1.0)
             below = min(0.0, likeness - self._mean) / spread
             here = -0.5 * below * below - math.log(spread * math.sqrt(2.0 * math.pi))
-            other = 0.2
+            other = _CHANGES
         else:
             here = -above / _LIKELY - math.log(_LIKELY)
-            other = 0.5
+            other = _CHANGED
         ratio = math.exp(min(20.0, here - elsewhere))
         return min(2.5, math.log(other + (1.0 - other) * ratio))
-
-
-_MOST = 6.0
-_KNOWN = 5
-_LIKELY = 15.0
 
 
 def _clip(value: float, most: float) -> float:
