@@ -75,7 +75,7 @@ def mean_yaw(yaw: Floats, weights: Floats) -> tuple[float, float]:
 
 
 def pose_of(
-    positions: Floats, yaw: Floats, weights: Floats, *, floor_xy: float, floor_yaw: float = 0.14
+    positions: Floats, yaw: Floats, weights: Floats, *, floor_xy: float, floor_yaw: float = 0.13
 ) -> tuple[Floats, float, Floats]:
     """Weighted mean pose of one mode and its covariance.
 
@@ -83,8 +83,9 @@ def pose_of(
         positions: (P, 2) or (P, 3) metres, finite.
         yaw: (P,) radians or NaN.
         weights: (P,) of at least 0, one of them above.
-        floor_xy: Standard deviation in metres that is added: spacing of places, noise of poses.
-        floor_yaw: The same for yaw, radians.
+        floor_xy: Least standard deviation of the position, metres: a robot passes beside a place,
+            and between two.
+        floor_yaw: Standard deviation of yaw that is added, radians.
 
     Returns:
         Mean position (2 or 3,), mean yaw, covariance (3, 3) of x, y, yaw.
@@ -94,7 +95,8 @@ def pose_of(
     heading, spread = mean_yaw(yaw, weights)
     offset = positions[:, :2] - mean[:2]
     covariance = np.full((3, 3), np.nan)
-    covariance[:2, :2] = (offset * share[:, None]).T @ offset + floor_xy**2 * np.eye(2)
+    values, axes = np.linalg.eigh((offset * share[:, None]).T @ offset)
+    covariance[:2, :2] = (axes * np.maximum(values, floor_xy**2)) @ axes.T
     if np.isfinite(heading):
         turn = wrap_angle(yaw - heading)
         turn = np.where(np.abs(turn) <= np.pi / 2, turn, 0.0)  # unknown, or a view the other way
