@@ -15,7 +15,6 @@ from placememory.fusion._profile import MapProfile
 
 _REPEAT = 0.05  # of a step: the same view again
 _NEW = 0.3  # of a step: a key view
-_LEAST_SHARE = 0.1
 _PRIOR = 5.0  # views that the map's mean counts as
 _LAG = 5  # newest key views that are not in the mean a view is compared with
 _MEMORY = 200  # key views over which the mean forgets
@@ -34,12 +33,14 @@ class Look(NamedTuple):
 
     Attributes:
         z: (N,) normalised similarity to each place: spreads above the centre.
-        share: 0 to 1, how much of a new view it is; 0 for a repeated one.
+        share: 0 to 1, how much of a new view it adds to what was given since the last key view.
+        is_key: Whether it is a key view.
         likeness: Of the most similar place, in scales of the background; ``None`` if not known.
     """
 
     z: Floats
     share: float
+    is_key: bool
     likeness: float | None
 
 
@@ -52,10 +53,11 @@ class _View:
 class RunViews:
     """The key views of one run beside one map.
 
-    A view is compared with the last key view: their centred distance, in steps of the map
-    (:class:`MapProfile`), is what it adds. Under 0.05 it is the same view again and adds nothing,
-    under 0.3 it adds its part, and from 0.3 it is a key view. So what repeated views say together
-    is bounded by what one view says, whatever the frame rate.
+    A view is compared with the key views at hand: its centred distance to the nearest, in steps of
+    the map (:class:`MapProfile`), says how new it is. Under 0.05 it is the same view again, from
+    0.3 on it is a key view, and between it is its part of one. What the views since the last key
+    view have added is taken off, so what repeated views say together is bounded by what one view
+    says, whatever the frame rate.
 
     Args:
         profile: Of the map; ``None`` where its descriptors are not known. Then similarities are
@@ -84,16 +86,15 @@ class RunViews:
         self._count = 0.0
         self._sum: Floats | None = None
         self._columns: Floats | None = None
-        self._reference: _View | None = None
+        self._given = 0.0
 
     def look(self, evidence: Evidence) -> Look:
         """How the next view looks; nothing is remembered of it."""
         view = self._view(evidence)
         if view.descriptor is None or self._profile is None:
-            share = 1.0
-            if self._reference is not None and np.array_equal(self._reference.column, view.column):
-                share = 0.0
-            return Look(evidence.normalise(view.column), share, None)
+            last = self._views[-1].column if self._views else None
+            new = last is None or not np.array_equal(last, view.column)
+            return Look(evidence.normalise(view.column), float(new), new, None)
         mean = self._mean(recent=False)
         centred = self._centre([view], mean)
         z, centre, spread = normalise_rows(centred)
@@ -102,13 +103,19 @@ class RunViews:
         if background is not None and spread[0] > 0:
             best = float(centred.max()) - float(centre[0])
             likeness = (best - background.location) / background.scale
-        return Look(z[0], self._share(view, mean), likeness)
+        newness = self._newness(view, mean)
+        share = max(0.0, newness - self._given)
+        return Look(z[0], share, newness >= 1.0, likeness)
+
+    def give(self, share: float) -> None:
+        """A view that is no key view has added its share."""
+        self._given += share
 
     def remember(self, evidence: Evidence) -> None:
         """Take a view as a key view."""
         view = self._view(evidence)
         self._views.append(view)
-        self._reference = view
+        self._given = 0.0
         if view.descriptor is None or self._profile is None:
             return
         self._recent.append(view)
@@ -163,7 +170,6 @@ class RunViews:
             view = _View(row, centring.similarities(row)[self._chain])
             self._views.append(view)
             self._recent.append(view)
-            self._reference = view
         while len(self._recent) > _LAG:
             self._recent.popleft()
         if total is not None:
@@ -212,18 +218,17 @@ class RunViews:
         found: Floats = (columns - shared - along[:, None]) / centring.lengths[at]
         return found
 
-    def _share(self, view: _View, mean: tuple[Floats, Floats]) -> float:
-        if self._reference is None or self._reference.descriptor is None:
+    def _newness(self, view: _View, mean: tuple[Floats, Floats]) -> float:
+        """0 to 1, how new a view is beside the nearest key view at hand; 1 is a key view."""
+        known = self.descriptors
+        if not known or view.descriptor is None:
             return 1.0
         assert self._profile is not None
-        assert view.descriptor is not None
-        one, other = view.descriptor - mean[0], self._reference.descriptor - mean[0]
-        lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
-        distance = 0.0 if lengths < 1e-12 else 1.0 - float(one @ other) / lengths
-        change = distance / self._profile.step
-        if change < _REPEAT:
-            return 0.0
-        return 1.0 if change >= _NEW else max(_LEAST_SHARE, change / _NEW)
+        others, one = np.stack(known) - mean[0], view.descriptor - mean[0]
+        lengths = np.linalg.norm(others, axis=1) * float(np.linalg.norm(one))
+        alike = (others @ one) / np.maximum(lengths, 1e-12)
+        change = (1.0 - float(alike.max())) / self._profile.step
+        return 0.0 if change < _REPEAT else min(1.0, change / _NEW)
 
     def _keyed_z(self, views: list[_View]) -> Floats:
         """(T, K) z of the views at the key rows, all centred with the newest mean."""

@@ -144,6 +144,7 @@ class Bayes:
         self._frames = 0
         self._z: Floats | None = None
         self._decisive = False
+        self._expected = 0.0  # log of the mean likelihood of the newest frame
         self._order.reset()
         self._views.reset()
         self._on_map.reset()
@@ -177,7 +178,7 @@ class Bayes:
         if evidence.is_empty:
             return none
         look = self._views.look(evidence)
-        if look.share < 1.0 or not look.z.any():
+        if not look.is_key or not look.z.any():
             return none
         if not always:
             first = self._modes.find(self._mass, 1)
@@ -283,22 +284,30 @@ class Bayes:
         look = None if evidence.is_empty else self._views.look(evidence)
         if look is not None and not look.z.any():
             look = None
-        share = self._share(look, odometry)
+        share, is_key = self._share(look, odometry)
         before = self._mass
         along = self._move(steps, odometry, share)
         self._z = None if look is None else look.z
-        if look is not None and share > 0.0:
+        if look is not None and (share > 0.0 or is_key):
             self._weigh(evidence, look, share, before if along else None)
+            if is_key:
+                self._ask_whether(evidence, look)
+            else:
+                self._views.give(share)
         return self._belief()
 
-    def _share(self, look: Look | None, odometry: Odometry | None) -> float:
-        """How much of a new view a frame is: no more than the robot moved, where that is known."""
+    def _share(self, look: Look | None, odometry: Odometry | None) -> tuple[float, bool]:
+        """How much of a new view a frame adds, and whether it is a key view.
+
+        No more than the robot moved, where that is known.
+        """
         if odometry is not None:
             self._moved += self._odometry.motion_share(odometry)
-        share = 1.0 if look is None else look.share
-        if odometry is not None and self._frames:
-            share = min(share, self._moved)
-        return share
+        if look is None:
+            return 1.0, False
+        if odometry is None or not self._frames:
+            return look.share, look.is_key
+        return min(look.share, self._moved), look.is_key and self._moved >= 1.0
 
     def _move(self, steps: int, odometry: Odometry | None, share: float) -> bool:
         """Predict; true if it was one whole step along the order, which the speed is learned from.
@@ -347,7 +356,7 @@ class Bayes:
         self._on_map.move(leave * share, enter * share, 0.0)
 
     def _weigh(self, evidence: Evidence, look: Look, share: float, before: Floats | None) -> None:
-        """Multiply by the likelihood of a frame; of a key view, ask whether it is on the map.
+        """Multiply by the likelihood of a frame.
 
         The speed is learned from the mass ``before`` one whole step, where it was one.
         """
@@ -361,8 +370,10 @@ class Bayes:
         if before is not None:
             self._order.learn(before, likelihood)
         self._frames += 1
-        if share < 1.0:
-            return
+        self._expected = math.log(total)
+
+    def _ask_whether(self, evidence: Evidence, look: Look) -> None:
+        """Take a key view for whether the robot is on the map."""
         self._moved = 0.0
         self._views.remember(evidence)
         most = float(evidence.inliers.max(initial=0.0))
@@ -371,7 +382,7 @@ class Bayes:
         if len(evidence.inliers):
             geometry = _GEOMETRY * _INLIER_NATS[int(np.searchsorted(_INLIERS, most, side="right"))]
         nats_of_likeness = self._on_map.weigh(
-            self._views.order_gain(), look.likeness, math.log(total), geometry
+            self._views.order_gain(), look.likeness, self._expected, geometry
         )
         if look.likeness is not None and nats_of_likeness > -1.0 and self._on_map.probability > 0.9:
             first = self._modes.find(self._mass, 1)

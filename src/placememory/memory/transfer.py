@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 
 from placememory._types import Progress
 from placememory.errors import MemoryLockedError, SettingError
+from placememory.likeness import Background
 from placememory.memory.place import PlaceId
 from placememory.memory.place_memory import PlaceMemory
 from placememory.memory.rows import PlaceRows
@@ -101,7 +102,7 @@ def open_or_create(target: str | Path, like: PlaceMemory) -> PlaceMemory:
     if PlaceMemory.exists(target):
         return PlaceMemory.open(target, encoder=like.card)
     manifest = like.manifest
-    return PlaceMemory.create(
+    made = PlaceMemory.create(
         target,
         encoder=like.card,
         frame_id=manifest.frame_id,
@@ -110,6 +111,9 @@ def open_or_create(target: str | Path, like: PlaceMemory) -> PlaceMemory:
         dtype=manifest.dtype,
         map_yaml=manifest.map_yaml,
     )
+    if manifest.background is not None:  # it knows the number of places that it is of
+        made.set_background(Background.from_dict(manifest.background))
+    return made
 
 
 def _add_missing(target: PlaceMemory, source: PlaceMemory, progress: Progress | None) -> None:
