@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from placememory.encoders import Encoder, Preprocess
+from placememory.encoders import Encoder
 from placememory.errors import EncoderMismatchError, ImageError, InputError
 from placememory.frames import Pose, list_frames
-from placememory.memory import PlaceMemory
+from placememory.memory import PlaceMemory, list_background
 from placememory.memory.build import build, build_from_features, feature_frames
 from placememory.memory.features_h5 import FeatureWriter
 from placememory.memory.report import BuildReport
@@ -59,8 +59,8 @@ class Thumbnails(Encoder):
         self.encoded += len(images)
         if self.fail_after is not None and self.encoded > self.fail_after:
             raise KeyboardInterrupt
-        resize = Preprocess(longest=4).resize
-        rows = np.array([resize(image).ravel() for image in images], np.float32) + 1.0
+        small = [np.array(PillowImage.fromarray(image).resize((4, 4))) for image in images]
+        rows = np.array([image.ravel() for image in small], np.float32) + 1.0
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
@@ -83,7 +83,8 @@ def test_an_interrupted_build_goes_on(images: Path, tmp_path: Path) -> None:
         assert len(memory) == 16
     encoder = Thumbnails()
     report = build_report(uri, list_frames(images), encoder, batch=8)
-    assert (report.added, report.present, encoder.encoded) == (14, 16, 14)
+    assert (report.added, report.present) == (14, 16)
+    assert encoder.encoded == 14 + len(list_background())  # which say what other places are like
     again = build_report(uri, list_frames(images), Thumbnails(), batch=8)
     assert (again.added, again.present, again.moved) == (0, 30, 0)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory.errors import SettingError
+from placememory.errors import InputError, SettingError
 from placememory.frames import Image
 from placememory.fusion import Belief
 from placememory.geometry.cameras import Camera
 from placememory.geometry.features import Extractor, Features, XFeat, mutual
 from placememory.geometry.two_view import relate
-from placememory.memory import Candidate, ImageOf, Place, PlaceMemory, images_of_memory
+from placememory.memory import Candidate, ImageOf, Place, PlaceMemory, images_of_memory, no_images
+
+_log = logging.getLogger(__name__)
 
 FLOOR = 20
 """Inliers below which a pair says nothing: 95 % of pairs that cannot match have fewer."""
@@ -254,7 +257,7 @@ class Verifier:
     Example:
         >>> verifier = Verifier(lambda place: None)
         >>> verifier.policy.top
-        20
+        8
     """
 
     def __init__(
@@ -299,7 +302,7 @@ class Verifier:
         known = any(Path(source).exists() for source in memory.manifest.sources.values())
         if not known or not cls.is_installed():
             return None
-        images = cache(lambda: images_of_memory(memory))
+        images = cache(partial(_find_images, memory))
         return cls(lambda place: images()(place), **settings)
 
     def __len__(self) -> int:
@@ -381,3 +384,12 @@ class Verifier:
     def _extract(self, place: Place) -> Features | None:
         image = self._image_of(place)
         return None if image is None else self.extractor.extract(image)
+
+
+def _find_images(memory: PlaceMemory) -> ImageOf:
+    """The images of a memory; none, with a warning, where its source cannot be read."""
+    try:
+        return images_of_memory(memory)
+    except InputError as error:
+        _log.warning("places are not compared by local features: %s", error)
+        return no_images
