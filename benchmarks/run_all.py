@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-EVALUATIONS = ("recall.yaml", "sequences.yaml", "localization.yaml", "tower.yaml")
+EVALUATIONS = ("recall.yaml", "sequences.yaml", "localization.yaml", "tower.yaml", "trust.yaml")
 SCRIPTS = (
     "build_speed.py",
     "search_speed.py",
@@ -18,6 +18,7 @@ SCRIPTS = (
     "sequence_stream.py",
     "observe.py",
     "robot_input.py",
+    "trust.py",
     "verification.py",
     "posing.py",
     "training_step.py",

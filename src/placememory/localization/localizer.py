@@ -68,7 +68,6 @@ from placememory.memory import Candidate, Place, PlaceMemory, Where
 from placememory.memory.rows import PlaceRows
 
 _log = logging.getLogger(__name__)
-_RELATIVE = "relative"
 _SEQUENCE_CANDIDATES = 5
 _CHANGED = Belief("unknown", (), None, 0.0, None, 0, reason="the map has changed")
 
@@ -579,15 +578,14 @@ class Localizer:
         clock.lap("match")
         belief, checked = None, None
         if self._fusion is not None:
-            relative = match is not None and match.score_kind == _RELATIVE
             evidence = Evidence(stamp=stamp)
             if informs:
                 evidence = Evidence(
                     rows=found.rows,
                     similarities=found.similarities.astype(np.float64),
                     column=found.column.astype(np.float64),
-                    match_rows=np.array([row] if relative else [], np.int64),
-                    match_scores=np.array([match.score] if match is not None and relative else []),
+                    match_rows=np.array([] if match is None else [row], np.int64),
+                    match_scores=np.array([] if match is None else [_relative(match, found)]),
                     descriptor=self._map.query_of(described.frame, described.sequence),
                     stamp=stamp,
                 )
@@ -870,6 +868,12 @@ def create_matcher(
     if "sequence_length" in matching.settings_of(name):
         given.setdefault("sequence_length", length)
     return matching.create(name, **given)
+
+
+def _relative(match: FrameMatch, found: SearchResult) -> float:
+    """0 same, 1 look-alike: distance along a path over that of any place, whatever the matcher."""
+    usual = 1.0 - float(np.median(found.column))
+    return min(1.0, float(np.mean(match.distances)) / max(usual, 1e-9))
 
 
 def _join(*notes: str) -> str:
