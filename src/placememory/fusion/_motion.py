@@ -75,7 +75,13 @@ def mean_yaw(yaw: Floats, weights: Floats) -> tuple[float, float]:
 
 
 def pose_of(
-    positions: Floats, yaw: Floats, weights: Floats, *, floor_xy: float, floor_yaw: float = 0.13
+    positions: Floats,
+    yaw: Floats,
+    weights: Floats,
+    *,
+    floor_xy: float = 0.0,
+    least_xy: float = 0.0,
+    floor_yaw: float = 0.13,
 ) -> tuple[Floats, float, Floats]:
     """Weighted mean pose of one mode and its covariance.
 
@@ -83,7 +89,8 @@ def pose_of(
         positions: (P, 2) or (P, 3) metres, finite.
         yaw: (P,) radians or NaN.
         weights: (P,) of at least 0, one of them above.
-        floor_xy: Least standard deviation of the position, metres: a robot passes beside a place,
+        floor_xy: Standard deviation of the position that is added, metres.
+        least_xy: Least standard deviation of the position, metres: a robot passes beside a place,
             and between two.
         floor_yaw: Standard deviation of yaw that is added, radians.
 
@@ -95,8 +102,9 @@ def pose_of(
     heading, spread = mean_yaw(yaw, weights)
     offset = positions[:, :2] - mean[:2]
     covariance = np.full((3, 3), np.nan)
-    values, axes = np.linalg.eigh((offset * share[:, None]).T @ offset)
-    covariance[:2, :2] = (axes * np.maximum(values, floor_xy**2)) @ axes.T
+    scatter = (offset * share[:, None]).T @ offset + floor_xy**2 * np.eye(2)
+    values, axes = np.linalg.eigh(scatter)
+    covariance[:2, :2] = (axes * np.maximum(values, least_xy**2)) @ axes.T
     if np.isfinite(heading):
         turn = wrap_angle(yaw - heading)
         turn = np.where(np.abs(turn) <= np.pi / 2, turn, 0.0)  # unknown, or a view the other way

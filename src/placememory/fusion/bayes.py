@@ -27,7 +27,7 @@ from placememory.fusion._views import Look, OnMap, RunViews
 
 _STILL = Odometry(0.0, 0.0, 0.0, 0.0, 0.0)
 _GEOMETRY = 0.15  # of their nats: rooms of one building share textures
-_BESIDE = 0.18  # metres, standard deviation: a robot is rarely on the very line of the map
+_BESIDE = 0.19  # metres, standard deviation: a robot is rarely on the very line of the map
 _DECISIVE = 100  # inliers that no foreign pair has
 _INLIERS = (8, 14, 17, 20, 25, 30, 40, 60)
 _INLIER_NATS = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.2, 2.0, 3.0, 4.0)
@@ -463,9 +463,9 @@ class Bayes:
         if not weight.any():
             return None, None, None
         spacing = float(np.nan_to_num(self._table.spacing))
-        floor = math.hypot(_BESIDE, spacing / math.sqrt(24), self._pending.std_xy)
+        floor = math.hypot(_BESIDE, spacing / math.sqrt(48), self._pending.std_xy)
         mean, yaw, covariance = pose_of(
-            self._table.positions[members], self._table.yaw[members], weight, floor_xy=floor
+            self._table.positions[members], self._table.yaw[members], weight, least_xy=floor
         )
         there, heading = move_poses(mean[None], np.array([yaw]), self._pending)
         now = float(heading[0]) if math.isfinite(yaw) else None
