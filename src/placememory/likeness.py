@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from placememory._types import Floats, Vectors
+from placememory._types import Floats, Rows, Vectors
 
 _EULER = 0.5772156649015329
 _LEAST = 10
@@ -65,17 +65,24 @@ class Centring:
         return found
 
     def apply(
-        self, similarities: Floats, shared: Floats, along: Floats | float, mean_along: float
+        self,
+        similarities: Floats,
+        shared: Floats,
+        along: Floats | float,
+        mean_along: float,
+        rows: Rows | None = None,
     ) -> Floats:
         """Centred similarities of one view or of several.
 
         Args:
-            similarities: (N,) or (T, N) cosines to the places.
-            shared: (N,) similarities of the run's mean to the places.
+            similarities: (N,) or (T, N) cosines to the places, or to some of them.
+            shared: (N,) similarities of the run's mean to the same places.
             along: Product of each view with the map's mean, a number or (T, 1).
             mean_along: Product of the run's mean with the map's mean.
+            rows: (N,) which places these are; all by default.
         """
-        found: Floats = (similarities - shared - (along - mean_along)) / self.lengths
+        lengths = self.lengths if rows is None else self.lengths[rows]
+        found: Floats = (similarities - shared - (along - mean_along)) / lengths
         return found
 
     def apply_to_run(self, views: Vectors, prior: float = 5.0) -> Floats:

@@ -323,7 +323,7 @@ def _read_split(
     if run.encoder.encoder != NO_ENCODER:
         rows = found[run.encoder.model_dump_json()].descriptors
     used = None if run.sequence is None and rows is not None else windows.sequences
-    if run.system.fusion is not None and used is None:
+    if run.system.fusion is not None and used is None and split == run.map_name:
         [one] = [one for one in passes_of(run) if one.split == split]
         background = _place_of(one, described).read_background()
     return TraverseDescriptors(rows, used, len(frames), windows.length, background)

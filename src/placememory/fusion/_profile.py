@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from placememory._types import Floats, Rows, Vectors
+from placememory._types import Bools, Floats, Rows, Vectors
 from placememory.fusion._places import PlaceTable
 from placememory.likeness import Background, Centring
 
 _LEAST_STEP = 0.35  # centred cosine distance: closer neighbours are the same view
-_SAMPLE = 500
+_SAMPLE, _BLOCK = 500, 64
 _APART = 5  # rows of a run that look-alikes are at least apart
 _NEAR = 4.0  # metres
 _FEWEST = 10
@@ -101,16 +101,26 @@ def _key_rows(views: _Centred, session: Rows, least: float) -> Rows:
 
 def _look_alikes(centring: Centring, places: PlaceTable) -> Floats:
     """(K,) best centred similarity above the median, to places that are not neighbours."""
-    count, best = len(places), []
+    count = len(places)
+    best: list[float] = []
     sample = np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64))
-    for row in sample.tolist():
-        far = np.abs(places.order - places.order[row]) > _APART
-        far |= places.session != places.session[row]
-        metres = np.linalg.norm(places.positions[:, :2] - places.positions[row, :2], axis=1)
-        far &= ~(metres < _NEAR)  # unknown positions are not near
-        if far.sum() >= _FEWEST:
-            cosines = centring.similarities(centring.descriptors[row])
-            own, mean = float(centring.shared[row]), float(centring.mean @ centring.mean)
-            found = centring.apply(cosines, centring.shared, own, mean)[far]
-            best.append(float(found.max() - np.median(found)))
+    mean = float(centring.mean @ centring.mean)
+    for rows in np.array_split(sample, -(-len(sample) // _BLOCK)):
+        cosines = (centring.descriptors[rows] @ centring.descriptors.T).astype(np.float64)
+        own = centring.shared[rows, None]
+        centred = centring.apply(cosines, centring.shared, own, mean)
+        best += [
+            float(found.max() - np.median(found))
+            for row, alike in zip(rows.tolist(), centred, strict=True)
+            if len(found := alike[_far_from(places, row)]) >= _FEWEST
+        ]
     return np.array(best)
+
+
+def _far_from(places: PlaceTable, row: int) -> Bools:
+    """(N,) which places are not neighbours of one."""
+    far = np.abs(places.order - places.order[row]) > _APART
+    far |= places.session != places.session[row]
+    metres = np.linalg.norm(places.positions[:, :2] - places.positions[row, :2], axis=1)
+    result: Bools = far & ~(metres < _NEAR)  # unknown positions are not near
+    return result

@@ -213,10 +213,8 @@ class RunViews:
         at = self._chain if rows is None else self._chain[rows]
         columns = np.stack([v.column if rows is None else v.column[rows] for v in views])
         shared = mean[1] if rows is None else mean[1][rows]
-        rows_of_views = np.stack([v.descriptor for v in views if v.descriptor is not None])
-        along = rows_of_views @ centring.mean - mean[0] @ centring.mean
-        found: Floats = (columns - shared - along[:, None]) / centring.lengths[at]
-        return found
+        along = np.stack([v.descriptor for v in views if v.descriptor is not None]) @ centring.mean
+        return centring.apply(columns, shared, along[:, None], float(mean[0] @ centring.mean), at)
 
     def _newness(self, view: _View, mean: tuple[Floats, Floats]) -> float:
         """0 to 1, how new a view is beside the nearest key view at hand; 1 is a key view."""

@@ -157,15 +157,6 @@ class Bayes:
         result[self._chain], result[-1] = mass, off
         return result
 
-    @property
-    def z(self) -> Floats | None:
-        """(N,) normalised similarity of the newest frame to each row of the table, if any."""
-        if self._z is None:
-            return None
-        result = np.empty(len(self._z))
-        result[self._chain] = self._z
-        return result
-
     def propose(self, evidence: Evidence, count: int, *, always: bool = False) -> Rows:
         """Rows of the table whose images are worth comparing with this frame, best first.
 
@@ -175,7 +166,7 @@ class Bayes:
         it; rows of one half are two or more apart, as neighbours show the same.
         """
         none = np.zeros(0, np.int64)
-        if evidence.is_empty:
+        if evidence.is_empty or (not always and self._on_map.probability < 0.02):
             return none
         look = self._views.look(evidence)
         if not look.is_key or not look.z.any():
@@ -184,7 +175,7 @@ class Bayes:
             first = self._modes.find(self._mass, 1)
             sure = first[0][1] * self._on_map.probability if first and self._frames else 0.0
             agrees = not first or look.z[first[0][2]].max() > look.z.max() - self._contradiction
-            if self._on_map.probability < 0.02 or (sure >= self._confident and agrees):
+            if sure >= self._confident and agrees:
                 return none
         found: list[int] = []
         for values in (look.z, self._mass):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -211,8 +211,7 @@ def _models(
             f"{len(right)} of {len(used)} frames were taken within {radius:g} m of a place, and "
             f"{len(wrong)} pairs of a frame and a place are far apart; both kinds are needed"
         )
-    fitted = ObservationModel().fit(right, wrong)
-    return [ObservationModel(), fitted]
+    return [ObservationModel(), ObservationModel().fit(right, wrong)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,15 +311,8 @@ def _leave_out(rows: PlaceRows, truth: Floats, where: Where | None) -> Where:
     gone = np.argsort(np.where(np.isnan(away), np.inf, away))[: int(LEFT_OUT * len(rows))]
     ids = frozenset(rows.places[int(row)].id for row in gone)
     base = where or Where()
-    return _WithoutPlaces(
-        session=base.session,
-        stamp=base.stamp,
-        near=base.near,
-        radius=base.radius,
-        floor=base.floor,
-        exclude_sessions=base.exclude_sessions,
-        gone=ids,
-    )
+    conditions = {field.name: getattr(base, field.name) for field in fields(Where)}
+    return _WithoutPlaces(**conditions, gone=ids)
 
 
 def _right_and_wrong(

@@ -568,12 +568,7 @@ class Localizer:
         found = self._map.search(self.k, described.sequence)
         clock.lap("search")
         self._compare(found.rows, odometry)
-        candidates = tuple(
-            Candidate(self._map.places[row], float(similarity), rank)
-            for rank, (row, similarity) in enumerate(
-                zip(found.rows.tolist(), found.similarities, strict=True), start=1
-            )
-        )
+        candidates = self._candidates_of(found.rows, found.similarities)
         match, row = self._match(described.sequence)
         clock.lap("match")
         belief, checked = None, None
@@ -661,11 +656,13 @@ class Localizer:
             )
         else:
             before = None if self._latest is None else self._latest.belief
-            due = verifier.policy.count(self._candidates_of(found.rows, found.column), before)
+            due = verifier.policy.count(
+                self._candidates_of(found.rows, found.column[found.rows]), before
+            )
             rows = found.rows[:due]
         if not len(rows):
             return evidence, None
-        checked = verifier.check(frame.image(), self._candidates_of(rows, found.column))
+        checked = verifier.check(frame.image(), self._candidates_of(rows, found.column[rows]))
         row_of = {self._map.places[row].id: row for row in rows.tolist()}
         pairs = [
             (row_of[pair.candidate.place.id], float(pair.inliers))
@@ -679,11 +676,12 @@ class Localizer:
             )
         return evidence, checked
 
-    def _candidates_of(self, rows: Rows, column: Vectors) -> tuple[Candidate, ...]:
-        """Places with their similarity and their rank in this order."""
+    def _candidates_of(self, rows: Rows, similarities: Vectors) -> tuple[Candidate, ...]:
+        """Places with their similarities (K,) and their rank in this order."""
+        pairs = zip(rows.tolist(), similarities, strict=True)
         return tuple(
-            Candidate(self._map.places[row], float(column[row]), rank)
-            for rank, row in enumerate(rows.tolist(), start=1)
+            Candidate(self._map.places[row], float(similarity), rank)
+            for rank, (row, similarity) in enumerate(pairs, start=1)
         )
 
     def _refine(
