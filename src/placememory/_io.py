@@ -12,6 +12,13 @@ from typing import Any, Self, TextIO
 
 from placememory.errors import PlaceMemoryError
 
+try:
+    from isal.isal_zlib import crc32  # the same values as zlib's, several times as fast
+except ImportError:  # a processor that it was not made for
+    from zlib import crc32
+
+__all__ = ["Closing", "crc32", "replacing", "write_bytes", "write_csv", "write_json", "write_text"]
+
 
 class Closing:
     """Base of what is used in a ``with`` statement and closed at its end."""

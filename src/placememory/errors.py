@@ -17,6 +17,8 @@
     │   ├── MemoryNotFoundError   there is no memory at this address
     │   ├── MemoryDamagedError    count or checksum disagree with what was written
     │   ├── MemoryLockedError     another process is writing, or holds the folder
+    │   ├── MemoryChangedError    places were replaced or removed since they were read
+    │   ├── MemoryUnfinishedError a copy, merge or prune into it was cut off
     │   └── MemoryFormatError     written by another version or another program
     └── MissingExtraError         an optional dependency is not installed
 
@@ -92,6 +94,14 @@ class MemoryDamagedError(MemoryStoreError):
 
 class MemoryLockedError(MemoryStoreError):
     """Another process is writing to the memory or holds its folder."""
+
+
+class MemoryChangedError(MemoryStoreError):
+    """Another process replaced or removed places since they were read; refresh the memory."""
+
+
+class MemoryUnfinishedError(MemoryStoreError):
+    """A copy, merge or prune into this memory was cut off; the same command finishes it."""
 
 
 class MemoryFormatError(MemoryStoreError):

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from placememory.errors import (
+    MemoryChangedError,
     MemoryDamagedError,
     MemoryFormatError,
     MemoryLockedError,
     MemoryStoreError,
 )
-from placememory.memory import PlaceMemory
+from placememory.memory import PlaceMemory, Where
 from placememory.memory.stores import sqlite as sqlite_store
-from tests.conftest import make_card, make_descriptors, make_frames
+from tests.conftest import make_card, make_descriptors, make_frames, run_command
 
 
 @pytest.fixture
@@ -35,22 +38,26 @@ def test_a_closed_memory_is_one_file(path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["office.memory"]
 
 
-def test_a_flipped_byte_of_a_descriptor_is_noticed(path: Path) -> None:
+def test_a_flipped_byte_of_a_descriptor_is_noticed_when_it_is_used(path: Path) -> None:
     data = bytearray(path.read_bytes())
     needle = make_descriptors(50, 64)[20].tobytes()
     data[data.index(needle) + 100] ^= 1
     path.write_bytes(bytes(data))
-    with pytest.raises(MemoryDamagedError, match="checksum"):
-        PlaceMemory.open(path)
+    with PlaceMemory.open(path) as memory:
+        for use in (lambda: memory.descriptors, memory.check):
+            with pytest.raises(MemoryDamagedError, match="checksum"):
+                use()
 
 
 @pytest.mark.parametrize(
     "statement",
     [
-        "DELETE FROM places WHERE idx = 7",
-        "UPDATE places SET place = replace(place, '0007', '0008') WHERE idx = 7",
-        "UPDATE places SET descriptor = x'00' WHERE idx = 7",
-        "INSERT INTO places SELECT 'other', idx, place, descriptor, NULL, 0 FROM places LIMIT 1",
+        "DELETE FROM columns",
+        "UPDATE columns SET data = zeroblob(length(data))",
+        "UPDATE columns SET part = 1",
+        "UPDATE columns SET data = substr(data, 85), crc = 0",
+        "DELETE FROM chunks WHERE key = 0",
+        "UPDATE chunks SET data = replace(CAST(data AS TEXT), 'map', 'mop') WHERE key = 0",
     ],
 )
 def test_rows_changed_behind_our_back_are_noticed(path: Path, statement: str) -> None:
@@ -59,6 +66,76 @@ def test_rows_changed_behind_our_back_are_noticed(path: Path, statement: str) ->
     connection.close()
     with pytest.raises(MemoryDamagedError):
         PlaceMemory.open(path)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM chunks WHERE key = (SELECT max(key) FROM chunks)",
+        "UPDATE chunks SET data = zeroblob(length(data)) WHERE key >= 3 << 56",
+        "UPDATE chunks SET data = substr(data, 3) WHERE key >= 3 << 56",
+        "UPDATE chunks SET live = live + 1 WHERE key >= 3 << 56",
+        "INSERT INTO chunks SELECT key + 1, data, crc, live FROM chunks WHERE key = 0",
+    ],
+)
+def test_a_check_reads_everything(path: Path, statement: str) -> None:
+    with PlaceMemory.open(path) as memory:
+        memory.check()
+    with sqlite3.connect(path) as connection:
+        connection.execute(statement)
+    connection.close()
+    with PlaceMemory.open(path) as memory, pytest.raises(MemoryDamagedError):
+        memory.check()
+
+
+def test_a_reader_notices_what_was_removed_behind_it(path: Path) -> None:
+    with PlaceMemory.open(path) as memory, PlaceMemory.open(path) as other:
+        memory.add(make_frames(5, "run2"), make_descriptors(5, 64))
+        assert len(other) == 50
+        assert other.places[7].name == "run1/0007.png"  # added places do not matter
+        other.refresh()
+        memory.remove("run2")
+        with pytest.raises(MemoryChangedError, match="refresh"):
+            _ = other.places[54]
+        with pytest.raises(MemoryChangedError, match="refresh"):
+            _ = other.descriptors
+        other.refresh()
+        assert len(other.places) == len(other.descriptors) == 50
+
+
+def test_many_threads_may_use_one_memory(path: Path) -> None:
+    def add(number: int) -> None:
+        for start in range(0, 40, 4):
+            memory.add(make_frames(4, f"t{number}", start), make_descriptors(4, 64, number))
+
+    def look(_: int) -> None:
+        for query in make_descriptors(20, 64):
+            [found] = memory.search(query, k=3)
+            assert found[0].similarity > 0.999
+            _ = memory.places[-1].name, memory.is_current()
+
+    with PlaceMemory.open(path) as memory:
+        with ThreadPoolExecutor(8) as pool:
+            jobs = [pool.submit(add, i) for i in range(4)] + [
+                pool.submit(look, i) for i in range(4)
+            ]
+            for job in jobs:
+                job.result()
+        assert memory.sessions() == {"run1": 50, **{f"t{i}": 40 for i in range(4)}}
+        memory.check()
+
+
+def test_replaced_and_removed_places_leave_no_room_behind(path: Path) -> None:
+    with PlaceMemory.open(path) as memory:
+        for seed in range(5):
+            memory.add(make_frames(50), make_descriptors(50, 64, seed))
+        memory.check()
+        memory.add(make_frames(50, "run2"), make_descriptors(50, 64))
+        before = path.stat().st_size
+        memory.remove("run2")
+        memory.add(make_frames(50, "run3"), make_descriptors(50, 64))
+        memory.check()
+        assert path.stat().st_size == before
 
 
 @pytest.mark.parametrize("keep", [0.99, 0.5, 0.1])
@@ -173,3 +250,46 @@ def test_a_closed_memory_says_so(path: Path) -> None:
     memory.close()
     with pytest.raises(MemoryStoreError, match="closed"):
         memory.refresh()
+
+
+@pytest.fixture
+def first_format(tmp_path: Path) -> Path:
+    """A memory of 12 places that version 0.1.0 wrote."""
+    path = tmp_path / "old.memory"
+    shutil.copy(Path(__file__).parent / "data" / "format_1.sqlite", path)
+    return path
+
+
+def test_a_memory_of_the_first_format_is_read(first_format: Path) -> None:
+    with PlaceMemory.open(first_format) as memory:
+        assert [p.name for p in memory.places] == [f.name for f in make_frames(12)]
+        np.testing.assert_array_equal(memory.descriptors, make_descriptors(12))
+        [found] = memory.search(make_descriptors(12)[7], k=1, where=Where(floor="first"))
+        assert found[0].place.index == 7
+        with pytest.raises(MemoryFormatError, match="placememory upgrade"):
+            memory.add(make_frames(1, "run2"), make_descriptors(1))
+
+
+def test_a_memory_of_the_first_format_is_converted(first_format: Path) -> None:
+    with PlaceMemory.open(first_format) as memory:
+        revision, manifest = memory.revision, memory.manifest
+        sequences = memory.rows.sequences
+    assert "converted" in run_command("upgrade", first_format).err
+    assert "already" in run_command("upgrade", first_format).err
+    assert [p.name for p in first_format.parent.iterdir()] == ["old.memory"]
+    with PlaceMemory.open(first_format) as memory:
+        memory.check()
+        assert memory.revision == revision
+        np.testing.assert_array_equal(memory.rows.sequences, sequences)
+        for field in ("calibration", "sources", "map_yaml", "dim", "sequence_dim", "card_hash"):
+            assert getattr(memory.manifest, field) == getattr(manifest, field)
+        memory.add(make_frames(1, "run2"), make_descriptors(1))
+
+
+def test_a_damaged_memory_of_the_first_format_is_refused(first_format: Path) -> None:
+    data = bytearray(first_format.read_bytes())
+    data[data.index(make_descriptors(12)[5].tobytes()) + 3] ^= 1
+    first_format.write_bytes(bytes(data))
+    with pytest.raises(MemoryDamagedError, match="checksum"):
+        PlaceMemory.open(first_format)
+    assert "checksum" in run_command("upgrade", first_format, expect=1).err

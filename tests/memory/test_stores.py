@@ -18,9 +18,11 @@ import pytest
 from placememory.errors import (
     DescriptorError,
     EncoderMismatchError,
+    InputError,
     MemoryLockedError,
     MemoryNotFoundError,
     MemoryStoreError,
+    MemoryUnfinishedError,
     SettingError,
 )
 from placememory.frames import Frame, Pose
@@ -55,11 +57,11 @@ def uri(new_uri) -> str:
 def test_places_come_back_as_they_were_written(uri: str) -> None:
     frames = [*make_frames(3), Frame("a b/ü.png", "run/2 x", 7), *make_frames(2, "run0")]
     descriptors = make_descriptors(len(frames))
-    with PlaceMemory.create(uri, encoder=make_card(), frame_id="site") as memory:
+    with PlaceMemory.create(uri, encoder=make_card()) as memory:
         assert memory.add(frames, descriptors) == len(frames)
     with PlaceMemory.open(uri, encoder=make_card()) as memory:
         assert [p.id for p in memory.places] == sorted((f.session, f.index) for f in frames)
-        assert memory.manifest.frame_id == "site"
+        assert memory.manifest.frame_id == "map"
         assert memory.sessions() == {"run/2 x": 1, "run0": 2, "run1": 3}
         order = sorted(range(len(frames)), key=lambda i: (frames[i].session, frames[i].index))
         np.testing.assert_array_equal(memory.descriptors, descriptors[order])
@@ -76,9 +78,9 @@ def test_covariance_and_a_position_without_heading_are_kept(uri: str) -> None:
     covariance = tuple(float(i) for i in range(36))
     frames = [
         Frame("a", "s", 0, pose=Pose(1.0, 2.0, 3.0, frame_id="utm")),
-        Frame("b", "s", 1, pose=Pose(1.0, 2.0, 3.0, (0, 0, 0, 1), covariance=covariance)),
+        Frame("b", "s", 1, pose=Pose(1.0, 2.0, 3.0, (0, 0, 0, 1), "utm", covariance)),
     ]
-    with PlaceMemory.create(uri, encoder=make_card()) as memory:
+    with PlaceMemory.create(uri, encoder=make_card(), frame_id="utm") as memory:
         memory.add(frames, make_descriptors(2))
         first, second = memory.places
     assert first.pose is not None
@@ -86,6 +88,36 @@ def test_covariance_and_a_position_without_heading_are_kept(uri: str) -> None:
     assert first.pose.frame_id == "utm"
     assert second.pose is not None
     assert second.pose.covariance == covariance
+
+
+def test_a_pose_in_another_frame_is_refused(uri: str) -> None:
+    with PlaceMemory.create(uri, encoder=make_card(), frame_id="site") as memory:
+        with pytest.raises(InputError, match=r"'site'.*'run1/0000.png' is in 'map'"):
+            memory.add(make_frames(3), make_descriptors(3))
+        memory.add([Frame("a", "s", 0)], make_descriptors(1))  # without a pose
+        assert len(memory) == 1
+
+
+def test_masked_descriptors_are_refused(uri: str) -> None:
+    descriptors = np.ma.masked_array(make_descriptors(3), np.eye(3, 8))
+    with PlaceMemory.create(uri, encoder=make_card()) as memory:
+        with pytest.raises(DescriptorError, match="masked"):
+            memory.add(make_frames(3), descriptors)
+        memory.add(make_frames(3), make_descriptors(3))
+        with pytest.raises(DescriptorError, match="masked"):
+            memory.search(descriptors)
+        with pytest.raises(SettingError, match="using is 'foo'"):
+            memory.search(make_descriptors(1), using="foo")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, "high"])
+def test_a_calibration_that_cannot_be_stored_is_refused(uri: str, value: object) -> None:
+    with PlaceMemory.create(uri, encoder=make_card()) as memory:
+        memory.set_calibration({"slope": 2.0})
+        with pytest.raises(SettingError, match=r"calibration\.a"):
+            memory.set_calibration({"a": value})
+    with PlaceMemory.open(uri) as memory:
+        assert memory.manifest.calibration == {"slope": 2.0}
 
 
 def test_adding_again_replaces_and_does_not_duplicate(uri: str) -> None:
@@ -267,11 +299,18 @@ def test_copy_is_bit_for_bit_and_resumes(new_uri, tmp_path: Path) -> None:
     source, target, back = tmp_path / "source.memory", new_uri(), tmp_path / "back.memory"
     with PlaceMemory.create(source, encoder=make_card(), sequence_dim=8) as memory:
         memory.add(make_frames(40), make_descriptors(40), make_descriptors(40, seed=8))
-        rows = memory.rows
-    with PlaceMemory.create(target, encoder=make_card(), sequence_dim=8) as half:
+        memory.set_calibration({"slope": 2.0})
+        rows = memory.rows.take(range(40))
+    task = f"the copy of {source}"
+    with PlaceMemory.create(target, encoder=make_card(), sequence_dim=8, unfinished=task) as half:
         half.add_rows(rows.take(range(10)))
+    with pytest.raises(MemoryUnfinishedError, match=f"{task} was cut off"):
+        PlaceMemory.open(target)
+    with pytest.raises(MemoryUnfinishedError, match=f"{task} was cut off"):
+        merge([source], target)
     with copy(source, target) as copied:
         np.testing.assert_array_equal(copied.descriptors, rows.descriptors)
+        assert copied.manifest.calibration == {"slope": 2.0}
     with copy(target, back) as returned:
         np.testing.assert_array_equal(returned.descriptors, rows.descriptors)
         np.testing.assert_array_equal(returned.rows.sequences, rows.sequences)

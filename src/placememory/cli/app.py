@@ -29,6 +29,7 @@ from placememory.cli import (
     remove,
     results,
     train,
+    upgrade,
 )
 from placememory.cli._console import LogHandler
 
@@ -58,6 +59,7 @@ app.command("export")(export.run)
 app.command("copy")(copying.run)
 app.command("merge")(merge.run)
 app.command("prune")(prune.run)
+app.command("upgrade")(upgrade.run)
 app.command("remove")(remove.run)
 app.add_typer(encoders.app, name="encoders")
 

@@ -12,7 +12,6 @@ from placememory.cli._console import print_json, progress, say, warn_of_bad_imag
 from placememory.cli._options import options_of
 from placememory.encoders import DEFAULT_ENCODER, Encoder, create
 from placememory.errors import SettingError
-from placememory.frames.bags import is_bag
 from placememory.memory import PlaceMemory
 from placememory.memory.build import build, build_from_features, feature_frames
 
@@ -70,7 +69,7 @@ def run(
             memory,
             features,
             frames.selection.join_poses(listed),
-            frame_id=frame_id or "map",
+            frame_id=frame_id,
             map_yaml=map_yaml,
             dtype=dtype,
         )
@@ -85,7 +84,7 @@ def run(
                 sequence_encoder=options.sequence_encoder_of(
                     sequence_encoder, made, running, sequence_weights
                 ),
-                frame_id=frame_id if is_bag(images) else frame_id or "map",
+                frame_id=frame_id,
                 map_yaml=map_yaml,
                 source=images,
                 dtype=dtype,

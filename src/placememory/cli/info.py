@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from placememory.cli import _options as options
 from placememory.cli._console import out, print_json, print_table
 from placememory.memory import PlaceMemory, index_recall
 
 
-def run(memory: options.Memory, as_json: options.AsJson = False) -> None:
-    """Print places, sessions, encoder and extent of a memory, after checking that it is whole.
+def run(
+    memory: options.Memory,
+    check: Annotated[
+        bool, typer.Option("--check", help="Read everything, and compare it with its checksums.")
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Print places, sessions, encoder and extent of a memory.
 
-    Example: [b]placememory info office.memory[/b]
+    Example: [b]placememory info office.memory --check[/b]
+
+    Opening checks what is searched and filtered; images' descriptors are checked when they are
+    used, or all at once by --check.
     """
     with PlaceMemory.open(memory, readonly=True) as opened:
+        if check:
+            opened.check()
         facts = opened.to_dict()
         facts["index"] = str(index_recall(opened)) if opened.has_index and len(opened) else None
     facts["megabytes"] = _megabytes(memory)
+    if check:
+        facts["checked"] = "everything is as it was written"
     if as_json:
         print_json(facts)
         return

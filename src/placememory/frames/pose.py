@@ -33,7 +33,8 @@ class Pose:
             yaw in radians.
 
     Raises:
-        PoseError: A value is not finite, or the quaternion has no length.
+        PoseError: A value is not finite, the quaternion has no length, or a covariance has not
+            36 numbers.
 
     Example:
         >>> pose = Pose.from_yaw(1.0, 2.0, math.pi / 2)
@@ -57,6 +58,8 @@ class Pose:
             object.__setattr__(self, "quaternion", _unit(self.quaternion))
         if self.covariance is not None and len(self.covariance) != 36:
             raise PoseError(f"a covariance has 36 numbers, not {len(self.covariance)}")
+        if self.covariance is not None and not all(map(math.isfinite, self.covariance)):
+            raise PoseError("a covariance holds NaN or infinity; leave it out where it is unknown")
 
     @classmethod
     def from_yaw(

@@ -17,7 +17,7 @@ from placememory.memory.place_memory import (
     open_memory,
 )
 from placememory.memory.search import Where
-from placememory.memory.transfer import PruneReport, copy, merge, prune
+from placememory.memory.transfer import PruneReport, copy, merge, prune, upgrade
 
 __all__ = [
     "UNKNOWN_ENCODER",
@@ -41,5 +41,6 @@ __all__ = [
     "open_memory",
     "prune",
     "read_image",
+    "upgrade",
     "use_index",
 ]

@@ -79,7 +79,7 @@ def build(
         sequence_encoder: Also describes the window of frames that ends at each place, for the
             candidates of a :class:`Localizer`; by default the memory's own, where it has one.
         session: Name of the session, where ``images`` is a path; by default that of the folder.
-        frame_id: Name of the map frame, for a new memory; by default that of the poses.
+        frame_id: Name of the map frame that the poses are in; by default as they say.
         map_yaml: ROS map under the places, stored for figures.
         source: Where the images are, stored for figures; by default ``images`` if it is a path.
         dtype: ``float32`` or ``float16``, how a new memory stores descriptors.
@@ -118,8 +118,7 @@ def build(
     frames = resolve_frames(images, poses, session=session)
     if source is None and isinstance(images, str | Path):
         source = images
-    if frame_id is None:
-        frame_id = next((f.pose.frame_id for f in frames if f.pose is not None), "map")
+    frames, frame_id = _in_frame(frames, frame_id)
     made = _encoder_for(uri, encoder)
     sequences = _sequence_encoder_for(uri, sequence_encoder, made)
     bad = BadFrames(skip_bad)
@@ -172,7 +171,7 @@ def build_from_features(
     features: Path | str | Sequence[Path | str],
     frames: Sequence[Frame],
     *,
-    frame_id: str = "map",
+    frame_id: str | None = None,
     map_yaml: Path | str | None = None,
     dtype: str = "float32",
 ) -> PlaceMemory:
@@ -182,7 +181,7 @@ def build_from_features(
         uri: Address of the memory; made if it does not exist.
         features: One or several ``global_descriptor`` files.
         frames: Which of their images, with poses where known (see :func:`feature_frames`).
-        frame_id: Name of the map frame, for a new memory.
+        frame_id: Name of the map frame that the poses are in; by default as they say.
         map_yaml: ROS map under the places.
         dtype: How a new memory stores descriptors.
 
@@ -195,6 +194,7 @@ def build_from_features(
     """
     started = time.perf_counter()
     check_choice("dtype", dtype, ("float32", "float16"))
+    frames, frame_id = _in_frame(frames, frame_id)
     with FeatureReader(features) as reader:
         card = reader.card or EncoderCard(name=UNKNOWN_ENCODER, dim=reader.dim)
         memory = _open_or_create(uri, card, frame_id, _check_map(map_yaml), dtype)
@@ -267,7 +267,7 @@ class _Build:
             self._done.add(place.id)
         if moved:
             rows = memory.rows.take([row for _, row in moved])
-            memory.add_rows(replace(rows, places=[place for place, _ in moved]))
+            memory.add_rows(rows.with_places([place for place, _ in moved]))
         self.present = len(self._done)
         return len(moved)
 
@@ -464,6 +464,16 @@ def _with_words_of(memory: PlaceMemory, encoder: Encoder) -> Encoder:
         return encoder
     memory.check_encoder(encoder.card.replace(fitted=memory.card.fitted))
     return encoder.with_fitted(memory.card.fitted)
+
+
+def _in_frame(frames: Sequence[Frame], frame_id: str | None) -> tuple[list[Frame], str]:
+    """The frames with poses in a map frame of this name, where one is given, and its name."""
+    if frame_id is None:
+        return list(frames), next((f.pose.frame_id for f in frames if f.pose is not None), "map")
+    named = [
+        f if f.pose is None else replace(f, pose=replace(f.pose, frame_id=frame_id)) for f in frames
+    ]
+    return named, frame_id
 
 
 def _encoder_for(uri: str | Path, encoder: Encoder | str | None) -> Encoder:

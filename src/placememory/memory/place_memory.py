@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from placememory._checks import check_choice
 from placememory._io import Closing
 from placememory._version import __version__
 from placememory.encoders import Encoder, EncoderCard, from_card
@@ -17,8 +19,10 @@ from placememory.errors import (
     DescriptorError,
     EncoderError,
     EncoderMismatchError,
+    InputError,
     MemoryDamagedError,
     MemoryFormatError,
+    MemoryUnfinishedError,
     SettingError,
 )
 from placememory.frames import Frame, Image, as_frame
@@ -45,8 +49,13 @@ UNKNOWN_ENCODER = "unknown (feature file)"
 class PlaceMemory(Closing):
     """Places of one map: descriptors with poses, and the card of the encoder that made them.
 
-    The store is the durable truth; the descriptors of an open memory also stay resident, so that
-    one matrix product answers a search. Another process's writes are seen after :meth:`refresh`.
+    The store is the durable truth. Opening reads what is searched and filtered; places and
+    descriptors are read, and checked, when they are first used. Another process's writes are seen
+    after :meth:`refresh`; what it has replaced or removed meanwhile raises
+    :class:`MemoryChangedError` until then.
+
+    One object may be used by several threads: writes follow one another, and a search goes over
+    the places as they were when it began.
 
     Attributes:
         card: Of the encoder.
@@ -67,6 +76,7 @@ class PlaceMemory(Closing):
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._lock = threading.RLock()
         self._encoder: Encoder | None = None
         self.report: BuildReport | None = None
         try:
@@ -90,6 +100,7 @@ class PlaceMemory(Closing):
         sequence_encoder: EncoderCard | None = None,
         dtype: Literal["float32", "float16"] = "float32",
         map_yaml: Path | str | None = None,
+        unfinished: str | None = None,
     ) -> PlaceMemory:
         """Make an empty memory.
 
@@ -102,6 +113,7 @@ class PlaceMemory(Closing):
             sequence_encoder: Card of their encoder.
             dtype: How descriptors are stored; float16 halves the file.
             map_yaml: The ROS map under the places, remembered for figures.
+            unfinished: The command that fills it, until :meth:`finish`; others cannot open it.
 
         Raises:
             MemoryLockedError: There is a memory at this address already.
@@ -115,12 +127,18 @@ class PlaceMemory(Closing):
             frame_id=frame_id,
             card_hash=encoder.hash,
             map_yaml=_path_text(map_yaml) if map_yaml is not None else None,
+            unfinished=unfinished,
         )
         return cls(create_store(uri, manifest, encoder.to_bytes()))
 
     @classmethod
     def open(
-        cls, uri: str | Path, *, encoder: EncoderCard | None = None, readonly: bool = False
+        cls,
+        uri: str | Path,
+        *,
+        encoder: EncoderCard | None = None,
+        readonly: bool = False,
+        unfinished: str | None = None,
     ) -> PlaceMemory:
         """Open a memory and check that it is whole.
 
@@ -128,18 +146,26 @@ class PlaceMemory(Closing):
             uri: As for :meth:`create`.
             encoder: Card of the encoder that will be used with it.
             readonly: Refuse to write.
+            unfinished: The command that fills it, to open what that command left unfinished.
 
         Raises:
             MemoryNotFoundError: There is none.
             MemoryFormatError: It is no memory, or one of another version.
             MemoryDamagedError: Count or checksum are wrong.
+            MemoryUnfinishedError: A copy, merge or prune into it was cut off.
             EncoderMismatchError: The memory was made by another encoder.
         """
         memory = cls(open_store(uri, readonly=readonly))
         try:
+            task = memory.manifest.unfinished
+            if task is not None and task != unfinished:
+                raise MemoryUnfinishedError(
+                    f"{memory.uri} is unfinished: {task} was cut off. Run it again to finish it, "
+                    "or remove the memory"
+                )
             if encoder is not None:
                 memory.check_encoder(encoder)
-        except EncoderMismatchError:
+        except (EncoderMismatchError, MemoryUnfinishedError):
             memory.close()
             raise
         return memory
@@ -194,9 +220,10 @@ class PlaceMemory(Closing):
     @property
     def rows(self) -> PlaceRows:
         """Places and descriptors in the order of place ids, as of the last refresh or write."""
-        if self._rows is None:
-            self._rows = self._store.read()
-        return self._rows
+        with self._lock:
+            if self._rows is None:
+                self._rows = self._store.read()
+            return self._rows
 
     @property
     def places(self) -> Sequence[Place]:
@@ -205,7 +232,10 @@ class PlaceMemory(Closing):
 
     @property
     def descriptors(self) -> NDArray[np.float32]:
-        """(N, D) float32, unit rows, in the order of :attr:`places`; do not change it."""
+        """(N, D) float32, unit rows, in the order of :attr:`places`; do not change it.
+
+        All are read when this is first asked for, and stay in memory.
+        """
         return self.rows.descriptors
 
     def __len__(self) -> int:
@@ -218,8 +248,21 @@ class PlaceMemory(Closing):
         Raises:
             MemoryDamagedError: Count or checksum are wrong.
         """
-        self._rows = None
-        _ = self.rows
+        with self._lock:
+            self._rows = None
+            _ = self.rows
+
+    def check(self) -> None:
+        """Read all that is stored and compare it with its checksums; opening checks less.
+
+        Raises:
+            MemoryDamagedError: Something is damaged or missing.
+        """
+        self._store.check()
+
+    def finish(self) -> None:
+        """Publish a memory that was made as unfinished."""
+        self._store.update(unfinished=None)
 
     @property
     def revision(self) -> str:
@@ -228,7 +271,8 @@ class PlaceMemory(Closing):
 
     def is_current(self) -> bool:
         """Whether :attr:`rows` are what the store holds now; cheap, for asking often."""
-        return self._rows is not None and self._store.revision == self._rows.revision
+        rows = self._rows
+        return rows is not None and self._store.revision == rows.revision
 
     def check_writable(self) -> None:
         """Refuse a memory that cannot be written to, before there is something to write.
@@ -241,10 +285,7 @@ class PlaceMemory(Closing):
 
     def sessions(self) -> dict[str, int]:
         """Count of places per session."""
-        counts: dict[str, int] = {}
-        for place in self.places:
-            counts[place.session] = counts.get(place.session, 0) + 1
-        return counts
+        return self.rows.columns.counts()
 
     def encoder(
         self, weights: str | Path | None = None, *, device: str = "cpu", precision: str = "auto"
@@ -353,8 +394,9 @@ class PlaceMemory(Closing):
             How many were written.
 
         Raises:
-            DescriptorError: Wrong shape, NaN, infinity or a zero row.
+            DescriptorError: Wrong shape, NaN, infinity, a masked value or a zero row.
             EncoderMismatchError: The descriptors are another encoder's.
+            InputError: A pose is in another frame than the memory's.
             MemoryLockedError: Another process is writing.
         """
         if encoder is not None:
@@ -404,8 +446,10 @@ class PlaceMemory(Closing):
 
         Raises:
             DescriptorError: Wrong shape, NaN, infinity or a zero row.
-            SettingError: ``k`` is below 1, or the store has no index of its own.
+            SettingError: ``k`` is below 1, ``using`` is unknown, or the store has no index of its
+                own.
         """
+        check_choice("using", using, get_args(Search))
         if k < 1:
             raise SettingError(f"k must be at least 1, not {k}")
         if np.size(descriptors) == 0:
@@ -434,8 +478,9 @@ class PlaceMemory(Closing):
             raise SettingError(
                 f"{self.uri} has no session {session!r}; it has: {', '.join(known) or 'none'}"
             )
-        self._rows = None
-        return self._store.remove(session)
+        with self._lock:
+            self._rows = None
+            return self._store.remove(session)
 
     @property
     def has_index(self) -> bool:
@@ -452,10 +497,19 @@ class PlaceMemory(Closing):
 
     def set_sources(self, folders: Mapping[str, Path | str]) -> None:
         """Store the folders of the sessions' images, by session, for figures."""
-        known = self.manifest.sources
-        sources = {**known, **{name: _path_text(folder) for name, folder in folders.items()}}
-        if sources != known:
-            self._store.update(sources=sources)
+        with self._lock:
+            known = self.manifest.sources
+            sources = {**known, **{name: _path_text(folder) for name, folder in folders.items()}}
+            if sources != known:
+                self._store.update(sources=sources)
+
+    def set_facts(self, **fields: Any) -> None:
+        """Store fields of the manifest as another memory's has them; see :class:`Manifest`.
+
+        Raises:
+            SettingError: A value cannot be stored.
+        """
+        self._store.update(**fields)
 
     def set_calibration(self, values: Mapping[str, float] | None) -> None:
         """Store the calibration on this map, or remove it; see ``placememory calibrate``."""
@@ -479,12 +533,20 @@ class PlaceMemory(Closing):
         if len({place.id for place in places}) != len(places):
             raise DescriptorError("two frames of one call have the same session and index")
         manifest = self.manifest
+        for place in places:
+            if place.pose is not None and place.pose.frame_id != manifest.frame_id:
+                raise InputError(
+                    f"{self.uri} keeps poses in the frame {manifest.frame_id!r}, and that of "
+                    f"{place.name!r} is in {place.pose.frame_id!r}: transform the poses, or build "
+                    "another memory"
+                )
         sequence_rows = _sequence_rows(sequences, len(places), manifest.sequence_dim, names)
         return PlaceRows(places, unit, sequence_rows).round_to(manifest.dtype)
 
     def _write(self, rows: PlaceRows) -> None:
-        self._rows = None
-        self._store.upsert(rows)
+        with self._lock:
+            self._rows = None
+            self._store.upsert(rows)
 
     def _search_store(
         self, queries: NDArray[np.float32], k: int, where: Where | None
@@ -540,6 +602,8 @@ def _sequence_rows(
         return None
     if sequences is None:
         return np.full((count, dim), np.nan, np.float32)
+    if np.ma.isMaskedArray(sequences):
+        raise DescriptorError("sequence descriptors are masked; give NaN rows for none")
     array = np.array(sequences, dtype=np.float32)
     if array.shape != (count, dim):
         raise DescriptorError(f"sequence descriptors are ({count}, {dim}) here, not {array.shape}")

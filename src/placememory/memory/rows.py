@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,36 +13,137 @@ from numpy.typing import NDArray
 from placememory.errors import DescriptorError
 from placememory.memory.place import Place
 
+NO_STAMP = int(np.iinfo(np.int64).min)
+"""Stands for an unknown stamp in :class:`Columns`."""
+
 _UNIT_TOLERANCE = 1e-5
 _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class PlaceRows:
-    """Places with their descriptors.
+class Columns:
+    """What is searched and filtered of N places, an array each, in the order of place ids.
 
     Attributes:
+        sessions: Names of the sessions, sorted.
+        session: (N,) int32: which of them.
+        index: (N,) int64: position within the session.
+        stamp: (N,) int64 nanoseconds; :data:`NO_STAMP` where unknown.
+        floors: Names of the floors.
+        floor: (N,) int32: which of them; -1 for none.
+        positions: (N, 3) float64 metres, map frame; NaN where a place has no pose.
+        yaw: (N,) float64 radians; NaN where unknown.
+
+    Example:
+        >>> columns = Columns.of([Place("b", 0, "x.png"), Place("a", 4, "y.png")])
+        >>> columns.sessions, columns.session.tolist(), columns.index.tolist()
+        (('a', 'b'), [1, 0], [0, 4])
+    """
+
+    sessions: tuple[str, ...]
+    session: NDArray[np.int32]
+    index: NDArray[np.int64]
+    stamp: NDArray[np.int64]
+    floors: tuple[str, ...]
+    floor: NDArray[np.int32]
+    positions: NDArray[np.float64]
+    yaw: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, places: Sequence[Place]) -> Columns:
+        """The columns of some places."""
+        sessions = tuple(sorted({place.session for place in places}))
+        floors = tuple(sorted({place.floor for place in places if place.floor is not None}))
+        number = {name: i for i, name in enumerate(sessions)}
+        storey = {name: i for i, name in enumerate(floors)}
+        poses = [place.pose for place in places]
+        nowhere = (np.nan, np.nan, np.nan)
+        return cls(
+            sessions,
+            np.array([number[place.session] for place in places], np.int32),
+            np.array([place.index for place in places], np.int64),
+            np.array([NO_STAMP if p.stamp is None else p.stamp for p in places], np.int64),
+            floors,
+            np.array([-1 if p.floor is None else storey[p.floor] for p in places], np.int32),
+            np.array([(p.x, p.y, p.z) if p else nowhere for p in poses]).reshape(-1, 3),
+            np.array([p.yaw if p else np.nan for p in poses], np.float64),
+        )
+
+    def __len__(self) -> int:
+        """Count of places."""
+        return len(self.index)
+
+    def take(self, rows: NDArray[np.int64]) -> Columns:
+        """The columns of some rows; the names stay."""
+        chosen = {name: getattr(self, name)[rows] for name in _ARRAYS}
+        return replace(self, **chosen)
+
+    def counts(self) -> dict[str, int]:
+        """Count of places per session."""
+        counted = np.bincount(self.session, minlength=len(self.sessions))
+        return {name: int(n) for name, n in zip(self.sessions, counted, strict=True) if n}
+
+
+_ARRAYS = ("session", "index", "stamp", "floor", "positions", "yaw")
+
+
+class PlaceRows:
+    """Places with their descriptors, in this process; what a store reads on demand is a subclass.
+
+    Args:
         places: N places.
         descriptors: (N, D) float32, unit rows.
         sequences: (N, Ds) float32 sequence descriptors, NaN rows where a place has none; ``None``
             if the memory keeps none.
-        texts: The places as JSON, where they were read so; spares writing them again to check.
+
+    Attributes:
+        places: N places.
     """
 
     places: Sequence[Place]
-    descriptors: NDArray[np.float32]
-    sequences: NDArray[np.float32] | None = None
-    texts: Sequence[str] = field(default=(), repr=False, compare=False)
+
+    def __init__(
+        self,
+        places: Sequence[Place],
+        descriptors: NDArray[np.float32],
+        sequences: NDArray[np.float32] | None = None,
+    ) -> None:
+        self.places = places
+        self._descriptors = descriptors
+        self._sequences = sequences
 
     def __len__(self) -> int:
         """Count of places."""
         return len(self.places)
 
-    def take(self, indices: Sequence[int]) -> PlaceRows:
+    @property
+    def descriptors(self) -> NDArray[np.float32]:
+        """(N, D) float32, unit rows; do not change them."""
+        return self._descriptors
+
+    @property
+    def sequences(self) -> NDArray[np.float32] | None:
+        """(N, Ds) float32, NaN rows where a place has none; ``None`` if none are kept."""
+        return self._sequences
+
+    def gather(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The descriptors (M, D) of some rows; others are not read."""
+        return self.descriptors[rows]
+
+    def take(self, indices: Sequence[int] | NDArray[np.int64]) -> PlaceRows:
         """Some of the rows, in the order of ``indices``."""
         chosen = np.array(indices, dtype=np.int64)
         sequences = None if self.sequences is None else self.sequences[chosen]
-        return PlaceRows([self.places[i] for i in indices], self.descriptors[chosen], sequences)
+        return PlaceRows([self.places[i] for i in chosen], self.gather(chosen), sequences)
+
+    def with_places(self, places: Sequence[Place]) -> PlaceRows:
+        """The same descriptors at other places."""
+        return PlaceRows(places, self.descriptors, self.sequences)
+
+    def parts(self, size: int) -> Iterator[PlaceRows]:
+        """All rows in parts of ``size``."""
+        for start in range(0, len(self), size):
+            yield self.take(range(start, min(start + size, len(self))))
 
     def round_to(self, dtype: str) -> PlaceRows:
         """The rows rounded to ``float32`` or ``float16``, as a memory stores them."""
@@ -62,28 +163,40 @@ class PlaceRows:
         return None if self.sequences is None else int(self.sequences.shape[1])
 
     @cached_property
+    def columns(self) -> Columns:
+        """What is searched and filtered, an array each."""
+        return Columns.of(self.places)
+
+    @property
     def positions(self) -> NDArray[np.float64]:
         """(N, 3) float64 metres, map frame; NaN where a place has no pose."""
-        nowhere = (np.nan, np.nan, np.nan)
-        found = [(p.pose.x, p.pose.y, p.pose.z) if p.pose else nowhere for p in self.places]
-        return np.array(found, dtype=np.float64).reshape(-1, 3)
+        return self.columns.positions
 
     @cached_property
     def checksums(self) -> NDArray[np.int64]:
         """(N,) int64: CRC-32 of each row over its place, descriptor and sequence descriptor."""
-        return np.array([self._checksum(i) for i in range(len(self))], dtype=np.int64)
+        texts = [place.to_json() for place in self.places]
+        return row_checksums(texts, self.descriptors, self.sequences)
 
     @property
     def revision(self) -> str:
         """Names this content: the same for the same places and descriptors, in every store."""
         return revision_of(len(self), int(self.checksums.sum()))
 
-    def _checksum(self, i: int) -> int:
-        crc = zlib.crc32((self.texts[i] if self.texts else self.places[i].to_json()).encode())
-        crc = zlib.crc32(self.descriptors[i].tobytes(), crc)
-        if self.sequences is not None and not np.isnan(self.sequences[i, 0]):
-            crc = zlib.crc32(self.sequences[i].tobytes(), crc)
-        return crc
+
+def row_checksums(
+    texts: Sequence[str],
+    descriptors: NDArray[np.float32],
+    sequences: NDArray[np.float32] | None,
+) -> NDArray[np.int64]:
+    """(N,) int64: CRC-32 of each row over its place as JSON, descriptor and sequence descriptor."""
+    found = np.empty(len(texts), np.int64)
+    for i, text in enumerate(texts):
+        crc = zlib.crc32(descriptors[i].tobytes(), zlib.crc32(text.encode()))
+        if sequences is not None and not np.isnan(sequences[i, 0]):
+            crc = zlib.crc32(sequences[i].tobytes(), crc)
+        found[i] = crc
+    return found
 
 
 def revision_of(count: int, checksum: int) -> str:
@@ -112,8 +225,10 @@ def unit_rows(descriptors: object, dim: int, names: Sequence[str] = ()) -> NDArr
         (N, D) float32; rows that have unit norm already stay as they are.
 
     Raises:
-        DescriptorError: Another shape, another type, NaN, infinity or a zero row.
+        DescriptorError: Another shape, another type, NaN, infinity, a masked value or a zero row.
     """
+    if np.ma.isMaskedArray(descriptors) and np.ma.getmaskarray(descriptors).any():
+        raise DescriptorError("descriptors hold masked values; fill them, or leave those rows out")
     array = np.asarray(descriptors)
     if array.dtype.kind != "f":
         raise DescriptorError(f"descriptors are floating-point numbers, not {array.dtype}")

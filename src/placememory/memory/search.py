@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placememory.errors import SettingError
-from placememory.memory.rows import PlaceRows
+from placememory.memory.rows import NO_STAMP, PlaceRows
 
 ROUNDING = 2e-5
 """Bound on the float32 error of a product of two unit vectors."""
@@ -194,29 +194,35 @@ class Where:
         Raises:
             SettingError: There is no session of a name that is to be left out.
         """
-        allowed = np.ones(len(rows), dtype=bool)
+        columns = rows.columns
+        allowed = np.ones(len(columns), dtype=bool)
         if self.excluded:
-            known = {place.session for place in rows.places}
-            if unknown := sorted(set(self.excluded) - known):
+            if unknown := sorted(set(self.excluded) - set(columns.sessions)):
                 raise SettingError(
                     f"there is no session {unknown[0]!r} to leave out; there are: "
-                    f"{', '.join(sorted(known)) or 'none'}"
+                    f"{', '.join(columns.sessions) or 'none'}"
                 )
-            allowed &= np.array([p.session not in self.excluded for p in rows.places], dtype=bool)
+            allowed &= ~_is_one_of(columns.session, columns.sessions, self.excluded)
         if self.sessions is not None:
-            allowed &= np.array([p.session in self.sessions for p in rows.places], dtype=bool)
+            allowed &= _is_one_of(columns.session, columns.sessions, self.sessions)
         if self.stamp is not None:
             first, last = self.stamp
-            allowed &= np.array(
-                [p.stamp is not None and first <= p.stamp <= last for p in rows.places], dtype=bool
-            )
+            stamp = columns.stamp
+            allowed &= (stamp != NO_STAMP) & (first <= stamp) & (stamp <= last)
         if self.floor is not None:
-            allowed &= np.array([p.floor == self.floor for p in rows.places], dtype=bool)
+            allowed &= _is_one_of(columns.floor, columns.floors, (self.floor,))
         if self.near is not None and self.radius is not None:
             axes = len(self.near)
-            distance = np.linalg.norm(rows.positions[:, :axes] - np.array(self.near), axis=1)
+            distance = np.linalg.norm(columns.positions[:, :axes] - np.array(self.near), axis=1)
             allowed &= distance <= self.radius
         return np.flatnonzero(allowed)
+
+
+def _is_one_of(
+    numbers: NDArray[np.int32], known: Sequence[str], names: Sequence[str]
+) -> NDArray[np.bool_]:
+    wanted = [i for i, name in enumerate(known) if name in names]
+    return np.isin(numbers, np.array(wanted, numbers.dtype))
 
 
 def _names(given: str | Sequence[str] | None) -> tuple[str, ...] | None:

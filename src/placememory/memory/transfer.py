@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
-from contextlib import ExitStack
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +14,13 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from placememory._types import Progress
-from placememory.errors import MemoryLockedError, SettingError
-from placememory.likeness import Background
-from placememory.memory.place import PlaceId
+from placememory.errors import MemoryLockedError, MemoryStoreError, SettingError
 from placememory.memory.place_memory import PlaceMemory
 from placememory.memory.rows import PlaceRows
 from placememory.memory.search import top_k
+from placememory.memory.stores import Manifest, is_outdated
 
+_log = logging.getLogger(__name__)
 BATCH = 1024
 _WORDS = {
     "frame_id": "their map frame",
@@ -33,7 +34,9 @@ def copy(
 ) -> PlaceMemory:
     """Copy a memory into a new store, bit for bit; an interrupted copy goes on where it stopped.
 
-    A copy that exists is brought up to date. A target with places of its own is refused.
+    Every part goes along: places, descriptors, map, sources, calibration. A copy that exists is
+    brought up to date. A target with places of its own is refused. Until it is whole, a new copy
+    cannot be opened by anybody else.
 
     Args:
         source: Address of the memory.
@@ -46,18 +49,17 @@ def copy(
     Raises:
         EncoderMismatchError: At the target is a memory of another encoder.
         MemoryLockedError: Source and target are the same.
+        MemoryUnfinishedError: The target is another command's unfinished memory.
         SettingError: At the target is no copy of this memory.
     """
     with PlaceMemory.open(source, readonly=True) as memory:
         if str(source) == str(target):
             raise MemoryLockedError(f"{source} cannot be copied onto itself")
-        copied = open_or_create(target, memory)
-        try:
+        task = f"the copy of {memory.uri}"
+        with _filling(target, memory, task) as copied:
             _check_is_copy(copied, memory)
-            _add_missing(copied, memory, progress)
-        except BaseException:
-            copied.close()
-            raise
+            _add_missing(copied, memory, task, progress)
+            _carry(memory, copied, _OF_THE_MAP | _OF_THESE_PLACES)
     return copied
 
 
@@ -66,7 +68,8 @@ def merge(
 ) -> PlaceMemory:
     """Put several memories of one encoder and one map frame into one.
 
-    Sessions are kept apart by name; the same name in two memories is refused.
+    Sessions are kept apart by name; the same name in two memories is refused. A calibration is of
+    the places it was measured on, so that a new memory has none.
 
     Args:
         sources: Addresses of the memories.
@@ -78,6 +81,7 @@ def merge(
 
     Raises:
         EncoderMismatchError: Two memories were made by different encoders.
+        MemoryUnfinishedError: The target is another command's unfinished memory.
         SettingError: Two memories share a session name, or differ in their map frame or in the
             length of their sequence descriptors.
     """
@@ -89,50 +93,156 @@ def merge(
             for source in sources
             if str(source) != str(target)
         ]
-        merged = open_or_create(target, opened[0]) if opened else PlaceMemory.open(target)
-        stack.push(lambda kind, *_: merged.close() if kind else None)
-        _check_mergeable([merged, *opened])
-        for memory in opened:
-            _add_missing(merged, memory, progress)
+        if not opened:
+            return PlaceMemory.open(target)
+        task = f"the merge of {', '.join(memory.uri for memory in opened)}"
+        with _filling(target, opened[0], task) as merged:
+            _check_mergeable([merged, *opened])
+            for memory in opened:
+                _add_missing(merged, memory, task, progress)
+            for memory in opened:
+                merged.set_sources(memory.manifest.sources)
+                _carry(memory, merged, _OF_THE_MAP, only_gaps=True)
+                _say_left_out(memory, merged)
     return merged
+
+
+def upgrade(uri: str | Path, *, progress: Progress | None = None) -> bool:
+    """Bring a memory file of an earlier version to this one's layout, in its place.
+
+    It is copied beside itself first and takes the name when it is whole; killed, the same call
+    goes on where it stopped.
+
+    Args:
+        uri: Path of the file.
+        progress: Called with places done and places in all.
+
+    Returns:
+        Whether there was something to do.
+
+    Raises:
+        MemoryStoreError: It cannot be read, or its folder not be written to.
+    """
+    path = Path(uri)
+    if not is_outdated(path):
+        return False
+    part = path.with_name(f".{path.name}.upgrade")
+    copy(path, part, progress=progress).close()
+    try:
+        part.replace(path)
+    except OSError as error:
+        raise MemoryStoreError(f"{path}: cannot be replaced ({error.strerror or error})") from error
+    return True
 
 
 def open_or_create(target: str | Path, like: PlaceMemory) -> PlaceMemory:
     """The memory at an address, made like another one if it is not there."""
     if PlaceMemory.exists(target):
         return PlaceMemory.open(target, encoder=like.card)
+    made = _create_like(target, like, None)
+    _carry(like, made, _OF_THE_MAP)
+    return made
+
+
+def _create_like(target: str | Path, like: PlaceMemory, unfinished: str | None) -> PlaceMemory:
     manifest = like.manifest
-    made = PlaceMemory.create(
+    return PlaceMemory.create(
         target,
         encoder=like.card,
         frame_id=manifest.frame_id,
         sequence_dim=manifest.sequence_dim,
         sequence_encoder=like.sequence_card,
         dtype=manifest.dtype,
-        map_yaml=manifest.map_yaml,
+        unfinished=unfinished,
     )
-    if manifest.background is not None:  # it knows the number of places that it is of
-        made.set_background(Background.from_dict(manifest.background))
-    return made
 
 
-def _add_missing(target: PlaceMemory, source: PlaceMemory, progress: Progress | None) -> None:
-    """Write the rows that the target lacks, or has in another state."""
-    rows = source.rows.round_to(target.manifest.dtype)
-    have, wanted = _states(target.rows), _states(rows)
-    missing = [i for i, place in enumerate(rows.places) if have.get(place.id) != wanted[place.id]]
+@contextmanager
+def _filling(target: str | Path, like: PlaceMemory, task: str) -> Iterator[PlaceMemory]:
+    """A memory to be filled: made, or left unfinished by the same task; published at the end.
+
+    Raises:
+        MemoryUnfinishedError: Another task has left it unfinished.
+    """
+    if PlaceMemory.exists(target):
+        memory = PlaceMemory.open(target, encoder=like.card, unfinished=task)
+    else:
+        memory = _create_like(target, like, task)
+    try:
+        yield memory
+        if memory.manifest.unfinished is not None:
+            memory.finish()
+    except BaseException:
+        memory.close()
+        raise
+
+
+_OF_THE_MAP = frozenset({"map_yaml", "sources", "background"})
+"""What a manifest says of a map as a whole, and goes to a memory of some of its places."""
+
+_OF_THESE_PLACES = frozenset({"calibration"})
+"""What it says of just these places."""
+
+_OF_THE_STORE = frozenset(Manifest.model_fields) - _OF_THE_MAP - _OF_THESE_PLACES
+"""What a new memory is made with, or counts itself."""
+
+
+def _carry(
+    source: PlaceMemory, target: PlaceMemory, fields: frozenset[str], *, only_gaps: bool = False
+) -> None:
+    """Give the target those parts of the source's manifest, or those of them that it lacks."""
+    there = target.manifest.model_dump(include=set(fields))
+    wanted = source.manifest.model_dump(include=set(fields))
+    given = {k: v for k, v in wanted.items() if v != there[k] and not (only_gaps and there[k])}
+    if given:
+        target.set_facts(**given)
+
+
+def _say_left_out(source: PlaceMemory, target: PlaceMemory) -> None:
+    if source.manifest.calibration is not None and target.manifest.calibration is None:
+        _log.warning(
+            "the calibration of %s is of its own places and was left out of %s; calibrate that",
+            source.uri,
+            target.uri,
+        )
+
+
+def _add_missing(
+    target: PlaceMemory, source: PlaceMemory, task: str, progress: Progress | None
+) -> None:
+    """Write the rows that the target lacks, or has in another state.
+
+    Until all are there, the target is unfinished.
+    """
+    rows = source.rows
+    if source.manifest.dtype != target.manifest.dtype:
+        rows = rows.round_to(target.manifest.dtype)
+    missing = _differing(rows, target.rows)
     done = len(rows) - len(missing)
+    if len(missing) and target.manifest.unfinished is None:
+        target.set_facts(unfinished=task)
     for start in range(0, len(missing), BATCH):
         part = missing[start : start + BATCH]
         target.add_rows(rows.take(part))
         if progress is not None:
             progress(done + start + len(part), len(rows))
-    target.set_sources(source.manifest.sources)
 
 
-def _states(rows: PlaceRows) -> dict[PlaceId, int]:
-    """Checksum of each row by its place id."""
-    return {place.id: int(crc) for place, crc in zip(rows.places, rows.checksums, strict=True)}
+def _differing(rows: PlaceRows, others: PlaceRows) -> NDArray[np.int64]:
+    """Numbers of the rows that the others have not, or with another checksum."""
+    mine, theirs = rows.columns, others.columns
+    differs = np.ones(len(rows), np.bool_)
+    for number, name in enumerate(mine.sessions):
+        if name not in theirs.sessions:
+            continue
+        at = np.flatnonzero(mine.session == number)
+        there = np.flatnonzero(theirs.session == theirs.sessions.index(name))
+        place = np.searchsorted(theirs.index[there], mine.index[at]).clip(max=len(there) - 1)
+        found = there[place]
+        differs[at] = (theirs.index[found] != mine.index[at]) | (
+            others.checksums[found] != rows.checksums[at]
+        )
+    return np.flatnonzero(differs)
 
 
 def _check_is_copy(target: PlaceMemory, source: PlaceMemory) -> None:
@@ -142,8 +252,9 @@ def _check_is_copy(target: PlaceMemory, source: PlaceMemory) -> None:
             f"{target.uri} keeps {target.manifest.dtype}, {source.uri} {source.manifest.dtype}: "
             "copy to a new address"
         )
-    names = {place.id: place.name for place in source.places}
-    own = [place for place in target.places if names.get(place.id) != place.name]
+    suspects = _differing(target.rows, source.rows)  # others are the source's, to the bit
+    names = {place.id: place.name for place in source.places} if len(suspects) else {}
+    own = [p for p in target.rows.take(suspects).places if names.get(p.id) != p.name]
     if own:
         raise SettingError(
             f"{target.uri} holds {len(own)} places that are not in {source.uri}, first "
@@ -176,8 +287,9 @@ def _check_mergeable(memories: Sequence[PlaceMemory]) -> None:
 
 def _sessions_beyond(first: PlaceMemory, second: PlaceMemory) -> set[str]:
     """Sessions of the first whose places are not all in the second, as after a cut-off merge."""
-    theirs = _states(second.rows.round_to(first.manifest.dtype))
-    return {key[0] for key, crc in _states(first.rows).items() if theirs.get(key) != crc}
+    columns = first.rows.columns
+    beyond = _differing(first.rows, second.rows.round_to(first.manifest.dtype))
+    return {columns.sessions[i] for i in np.unique(columns.session[beyond])}
 
 
 _BYTES = {"float32": 4, "float16": 2}
@@ -225,6 +337,8 @@ def prune(
 
     Places stand for each other within the radius (in the order of their session where a pose is
     missing), so no corner of the map is given up for a well-seen one as long as the budget allows.
+    Killed, the same call goes on where it stopped; until then nobody else can open the target. A
+    calibration is of all the places, and left out.
 
     Args:
         source: Address of the memory.
@@ -234,23 +348,35 @@ def prune(
         radius: Metres.
 
     Raises:
+        MemoryUnfinishedError: The target is another command's unfinished memory.
         SettingError: Not exactly one budget is given, it is not positive, or the target exists.
     """
     if (places is None) == (megabytes is None):
         raise SettingError("give a budget: either places or megabytes")
-    if PlaceMemory.exists(target):
-        raise SettingError(f"{target} is there already; prune into a new memory")
     with PlaceMemory.open(source, readonly=True) as memory:
         budget = places if places is not None else _places_in(memory, float(megabytes or 0))
         if budget < 1 or not radius > 0:
             raise SettingError("the budget is at least one place, the radius above zero")
+        task = f"the pruning of {memory.uri} to {budget} places with a radius of {radius:g} m"
+        _refuse_finished(target, task)
         positions = _positions(memory)
         chosen = choose(memory.descriptors, positions, budget, radius)
-        with open_or_create(target, memory) as pruned:
-            for start in range(0, len(chosen), BATCH):
-                pruned.add_rows(memory.rows.take(chosen[start : start + BATCH].tolist()))
-            pruned.set_sources(memory.manifest.sources)
+        with _filling(target, memory, task) as pruned:
+            wanted = memory.rows.take(chosen)
+            missing = _differing(wanted, pruned.rows)
+            for start in range(0, len(missing), BATCH):
+                pruned.add_rows(wanted.take(missing[start : start + BATCH]))
+            _carry(memory, pruned, _OF_THE_MAP)
+            _say_left_out(memory, pruned)
+        pruned.close()
         return _report(memory.descriptors, positions, chosen, radius)
+
+
+def _refuse_finished(target: str | Path, task: str) -> None:
+    if PlaceMemory.exists(target):
+        with PlaceMemory.open(target, unfinished=task, readonly=True) as memory:
+            if memory.manifest.unfinished is None:
+                raise SettingError(f"{target} is there already; prune into a new memory")
 
 
 def choose(

@@ -6,7 +6,15 @@
   ``user:password@`` in the address or from ``PLACEMEMORY_MILVUS_TOKEN``.
 """
 
-from placememory.memory.stores.open import create_store, open_store, store_exists
+from placememory.memory.stores.open import create_store, is_outdated, open_store, store_exists
 from placememory.memory.stores.port import Manifest, Store, StoreIndex
 
-__all__ = ["Manifest", "Store", "StoreIndex", "create_store", "open_store", "store_exists"]
+__all__ = [
+    "Manifest",
+    "Store",
+    "StoreIndex",
+    "create_store",
+    "is_outdated",
+    "open_store",
+    "store_exists",
+]

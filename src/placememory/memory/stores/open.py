@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 from placememory.errors import MemoryLockedError, MemoryNotFoundError, SettingError
+from placememory.memory.stores.first_format import FIRST_FORMAT, FirstFormatStore
 from placememory.memory.stores.port import Manifest, Store
 from placememory.memory.stores.resident import RESIDENT, ResidentStore
-from placememory.memory.stores.sqlite import SqliteStore
+from placememory.memory.stores.sqlite import SqliteStore, file_format
 
 LITE = "milvus-lite:"
 _SERVER = ("http://", "https://")
@@ -40,7 +41,10 @@ def open_store(uri: str | Path, *, readonly: bool = False) -> Store:
         return MilvusStore(address, readonly=readonly)
     if address == RESIDENT:
         raise MemoryNotFoundError(f"{uri}: such a memory cannot be opened again; create it")
-    return SqliteStore(Path(uri), readonly=readonly)
+    path = Path(uri)
+    if file_format(path) == FIRST_FORMAT:
+        return FirstFormatStore(path)
+    return SqliteStore(path, readonly=readonly)
 
 
 def create_store(uri: str | Path, manifest: Manifest, card: bytes) -> Store:
@@ -60,6 +64,16 @@ def create_store(uri: str | Path, manifest: Manifest, card: bytes) -> Store:
     if os.path.exists(uri):  # noqa: PTH110 - false, not an error, for a name that is too long
         raise MemoryLockedError(f"{uri}: there is a file already; open it or remove it")
     return SqliteStore.create(Path(uri), manifest, card)
+
+
+def is_outdated(path: Path) -> bool:
+    """Whether this is a memory file of an earlier version, which is read but not written.
+
+    Raises:
+        MemoryNotFoundError: There is no such file.
+        MemoryFormatError: It is no memory.
+    """
+    return file_format(path) == FIRST_FORMAT
 
 
 def store_exists(uri: str | Path) -> bool:

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from placememory.errors import InputError, MemoryDamagedError, SettingError
 from placememory.memory.rows import PlaceRows, revision_of
 from placememory.memory.search import Where
 
-FORMAT = 1
+FORMAT = 2
 """Version of what stores write; a store of another version is refused."""
 
 StoreIndex = Literal["flat", "ivf", "hnsw"]
@@ -37,6 +37,9 @@ class Manifest(BaseModel):
         card_hash: Of the encoder card.
         count: Places.
         checksum: Sum of the rows' CRC-32 values.
+        generation: Counts the writes.
+        chunks: How many chunks of rows the embedded store has ever written.
+        unfinished: The command that makes this memory and was not done yet; ``None`` when it is.
         index: The store's own index, where it has one.
         map_yaml: The map drawn under the places, as given when the memory was built.
         sources: Where the images of each session lay then; a hint for figures, nothing more.
@@ -44,7 +47,7 @@ class Manifest(BaseModel):
         background: How alike the map and views of other places are; ``None`` if it is not known.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     format: int = FORMAT
     software: str
@@ -57,15 +60,31 @@ class Manifest(BaseModel):
     card_hash: str
     count: int = 0
     checksum: int = 0
+    generation: int = 0
+    chunks: int = 0
+    unfinished: str | None = None
     index: StoreIndex | None = None
     map_yaml: str | None = None
     sources: dict[str, str] = Field(default_factory=dict)
     calibration: dict[str, float] | None = None
     background: dict[str, float] | None = None
 
+    def change(self, **fields: Any) -> Manifest:
+        """The manifest with other values, checked before anything is written.
+
+        Raises:
+            SettingError: A value is none that can be stored, such as NaN.
+        """
+        try:
+            return Manifest.model_validate({**self.model_dump(), **fields})
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise SettingError(f"{where}: {first['input']!r} cannot be stored") from error
+
 
 class Store(ABC):
-    """Durable rows of one memory.
+    """Durable rows of one memory; its methods may be called from several threads.
 
     Writes are atomic: after a crash either all rows of a call are there, or none. (Milvus: of each
     1024 rows of a call; and of a call that replaces rows, what arrived.)
@@ -96,15 +115,31 @@ class Store(ABC):
 
     @abstractmethod
     def update(self, **fields: Any) -> None:
-        """Change fields of the manifest (``map_yaml``)."""
+        """Change fields of the manifest (``map_yaml``).
+
+        Raises:
+            SettingError: A value cannot be stored, such as NaN.
+        """
 
     @abstractmethod
     def read(self) -> PlaceRows:
         """All rows in the order of their place ids, checked against count and checksum.
 
+        Places and descriptors may be read when they are first used, and checked then.
+
         Raises:
             MemoryDamagedError: They disagree.
         """
+
+    def check(self) -> None:
+        """Read everything that is stored and compare it with its checksums.
+
+        Raises:
+            MemoryDamagedError: Something is damaged or missing.
+        """
+        rows = self.read()
+        fresh = PlaceRows(list(rows.places), rows.descriptors, rows.sequences)
+        check_rows(fresh, self.manifest, self.uri)
 
     @abstractmethod
     def upsert(self, rows: PlaceRows) -> None:
