@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from placememory._types import Floats, Rows, Vectors
 
 _EULER = 0.5772156649015329
-_LEAST = 10
 
 
 class Centring:
@@ -126,6 +125,9 @@ class Background:
     places: int
     views: int
 
+    FEWEST: ClassVar[int] = 10
+    """Places and views that it takes."""
+
     @classmethod
     def measure(cls, descriptors: Vectors, views: Vectors) -> Background | None:
         """Measure it on a map.
@@ -137,7 +139,7 @@ class Background:
         Returns:
             The law; ``None`` where there are fewer than ten places or views.
         """
-        if len(descriptors) < _LEAST or len(views) < _LEAST:
+        if len(descriptors) < cls.FEWEST or len(views) < cls.FEWEST:
             return None
         centred = Centring(descriptors).apply_to_run(views)
         best = centred.max(axis=1) - np.median(centred, axis=1)

@@ -152,6 +152,8 @@ def build(
 
 def _measure_background(memory: PlaceMemory, encoder: Encoder) -> None:
     """Store how alike the map and the shipped views of other places are."""
+    if len(memory) < Background.FEWEST:
+        return
     views = [frame.image() for frame in list_background()]
     described = np.concatenate(
         [encoder.encode(views[i : i + BATCH]) for i in range(0, len(views), BATCH)]

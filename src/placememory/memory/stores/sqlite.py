@@ -17,6 +17,7 @@ that was cut off is undone by the next process that opens the memory and may wri
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import sqlite3
@@ -105,7 +106,7 @@ class SqliteStore(Store):
             MemoryFormatError: It is no memory, or one of another version.
         """
         self.uri, self._path = str(path), path
-        self._readonly = readonly
+        self._readonly, self._wrote = readonly, False
         self._lock = threading.RLock()
         self._checked: set[int] = set()
         self._connection = open_file(path, FORMAT, readonly=readonly)
@@ -118,9 +119,10 @@ class SqliteStore(Store):
             MemoryLockedError: There is a memory of this name already.
             MemoryStoreError: The folder cannot be written to, or the disk is full.
         """
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _discard_leftovers(path)
             _discard(part)  # of a process that was killed and had the same number
             try:
                 _write_empty(part, manifest, card)
@@ -451,6 +453,9 @@ class SqliteStore(Store):
         """One transaction; the state that is yielded is written back at its end."""
         with self._errors():
             self._connection.execute("BEGIN IMMEDIATE")
+            if not self._wrote:
+                self._wrote = True
+                _discard_leftovers(self._path)
             try:
                 state = _State(self.manifest, self._names())
                 names = len(state.names)
@@ -779,6 +784,24 @@ def _write_empty(part: Path, manifest: Manifest, card: bytes) -> None:
 def _discard(part: Path) -> None:
     for suffix in ("", "-journal", "-wal", "-shm"):
         part.with_name(part.name + suffix).unlink(missing_ok=True)
+
+
+def _discard_leftovers(path: Path) -> None:
+    """Remove what processes that were killed while they made this memory left beside it."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part*"):
+        number = left.name.removeprefix(f".{path.name}.").split(".")[0]
+        if number.isdigit() and not _is_running(int(number)):
+            left.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        pass
+    return True
 
 
 def _publish(part: Path, path: Path) -> None:
