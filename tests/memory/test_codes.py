@@ -191,8 +191,8 @@ def test_numpy_serves_where_numkong_is_absent(monkeypatch, fresh_kernel) -> None
 def test_a_kernel_that_errs_is_not_used(monkeypatch, fresh_kernel, caplog) -> None:
     class Saturating:
         @staticmethod
-        def dot(rows, queries):
-            return (rows.astype(int) * queries).sum(axis=1).clip(-32768, 32767)
+        def cdist(queries, rows, metric):
+            return (queries.astype(int) @ rows.T.astype(int)).clip(-32768, 32767)
 
         dots_pack = staticmethod(lambda queries: queries)
         dots_packed = staticmethod(lambda rows, packed: rows.astype(int) @ packed.T.astype(int))

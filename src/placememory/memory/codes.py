@@ -1,24 +1,22 @@
-"""Descriptors as 8-bit codes with a bound of their error, so that a scan of them proves what it says.
+"""Descriptors as 8-bit codes, with bounds of their errors that make a scan of them a proof.
 
-A row x is stored as s v, a scale s times whole numbers v of 8 bits, with an upper bound E of
-\\|x - s v\\|. A query q is coded the same way: t w, with F for its error. By the inequality of
-Cauchy and Schwarz
+A row x is stored as s v: a scale s times whole numbers v of 8 bits, with an upper bound E of the
+distance |x - s v|. A query q is coded the same way, as t w with F. By Cauchy and Schwarz,
 
-    |q·x - (t w)·(s v)| = |(t w)·(x - s v) + (q - t w)·x| <= \\|t w\\| E + F \\|x\\|
-                       <= (L + F) E + F L                 with \\|q\\|, \\|x\\| <= L,
+    |q.x - (t w).(s v)| = |(t w).(x - s v) + (q - t w).x| <= |t w| E + F |x| <= (L + F) E + F L
 
-and this is what :func:`margin` gives, plus ``SLACK`` for the arithmetic:
+where no row and no query is longer than L. This is what :func:`margin` gives, plus ``SLACK`` for
+the arithmetic:
 
-- E is measured, not assumed, in float64. There the product s v is exact (24 and 8 bits), and each
-  other operation errs by 2^-53 of its result: all D of them by less than 1e-9 of E, for any D below
-  a million. E is made larger by that share and rounded up to float32.
-- The sums v·w are whole numbers below 2^31, and exact: codes have at most 127 levels, fewer where D
-  is above 66,000; a kernel is used only after it was found equal to whole-number arithmetic.
-- The estimate is v·w times s times t, in float32: two roundings, each by 2^-24 of the estimate. As
-  rounding to the nearest level errs by no more than the number itself, E <= \\|x\\|, so estimates are
-  at most (2 L)^2 and these errors below 5e-7. A threshold below 8 that is rounded to float32 to be
-  compared with them moves by 5e-7 at most.
-- The exact score is a sum in float64 (off by less than 1e-9), and is compared after rounding to
+- E is measured, in float64. There s v is exact (24 and 8 bits), and the other operations together
+  err by less than 1e-9 of E for any D below a million. E is stored larger by 1e-7 of it, which is
+  more than that and the rounding to float32 (2^-24).
+- The sums v.w are exact whole numbers below 2^31: there are 127 levels, fewer where D is above
+  66,000, and a kernel is used only after it was found equal to whole-number arithmetic.
+- The estimate is v.w times t s in float32: two roundings, each by 2^-24 of it. Rounding to the
+  nearest level errs by no more than the number itself, so E <= |x|, no estimate is above (2 L)^2,
+  and this is below 5e-7. A threshold below 8, rounded to float32, moves by 5e-7 at most.
+- The exact score is a sum in float64 (off by less than 1e-9), compared after it was rounded to
   float32 (2^-25 at most, as similarities end at 1).
 """
 
@@ -225,10 +223,7 @@ def load_kernel() -> Kernel:
 
     def multiply_numkong(queries: Integers) -> Callable[[Integers], NDArray[Any]]:
         if len(queries) == 1:
-            row = queries[0]
-            return lambda rows: np.asarray(numkong.dot(rows, np.broadcast_to(row, rows.shape)))[
-                :, None
-            ]
+            return lambda rows: np.asarray(numkong.cdist(queries, rows, "dot")).reshape(-1, 1)
         packed = numkong.dots_pack(queries)
         return lambda rows: np.asarray(numkong.dots_packed(rows, packed))
 
