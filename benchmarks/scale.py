@@ -1,6 +1,5 @@
 """What changes with the size of a map; all in ratios within one run, on one thread.
 
-export OMP_NUM_THREADS=1
 python benchmarks/scale.py search      # exact search: 100,000 x 3584 and 1,000,000 x 512
 python benchmarks/scale.py search --rounds 20 --size 100000x3584
 
@@ -15,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -38,14 +38,17 @@ STORED = Path(__file__).parent / "output" / "scale.npz"
 def main() -> None:
     """Run the parts that are named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="+", choices=sorted(PARTS))
+    parser.add_argument("parts", nargs="*", help=", ".join(PARTS))
     parser.add_argument("--rounds", type=int, default=41, help="queries of each comparison")
     parser.add_argument("--size", action="append", help="ROWSxDIM; may be given several times")
     options = parser.parse_args()
-    if os.environ.get("OMP_NUM_THREADS") != "1":
-        parser.error("set OMP_NUM_THREADS=1: ratios are those of one thread")
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"there is no part {unknown.pop()!r}; there are: {', '.join(PARTS)}")
+    if os.environ.get("OMP_NUM_THREADS") != "1":  # read when NumPy is imported
+        one = {**os.environ, "OMP_NUM_THREADS": "1"}
+        os.execve(sys.executable, [sys.executable, *sys.argv], one)
     print(f"{machine()}\n")
-    for part in options.parts:
+    for part in options.parts or PARTS:
         PARTS[part](options)
 
 
@@ -55,9 +58,7 @@ def search(options: argparse.Namespace) -> None:
     for size in options.size or SIZES:
         count, dim = (int(number) for number in size.split("x"))
         rows += search_one(count, dim, options.rounds)
-    print(
-        "\nTimes faster than the float32 product of all rows, median of ratios; reading: max(codes).\n"
-    )
+    print("\nTimes faster than the float32 product of all rows, medians; reading is max(codes).\n")
     columns = ("places x dim", "what", "product ms", "float32 search", "search by codes")
     columns += ("codes against float32", "reading the codes", "same answer")
     print(markdown(columns, rows))

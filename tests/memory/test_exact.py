@@ -189,9 +189,9 @@ def test_rows_beyond_the_ends_of_similarity_are_ties() -> None:
 
 
 def test_rows_at_hand_are_answered_alike_with_codes_of_a_large_map() -> None:
-    matrix = walk(2000, 512, 3, hard=True)
-    queries, codes = matrix[[5, 0, 1999]], Codes.of(matrix)
-    for rows in (None, np.arange(10), np.arange(100, 1900), np.arange(0, 2000, 3)):
+    matrix = walk(9000, 512, 3, hard=True)
+    queries, codes = matrix[[5, 0, 8999]], Codes.of(matrix)
+    for rows in (None, np.arange(10), np.arange(100, 8900), np.flatnonzero(np.arange(9000) % 99)):
         plain, coded = top_k(matrix, queries, 12, rows), top_k(matrix, queries, 12, rows, codes)
         for one, other, query in zip(plain, coded, queries, strict=True):
             expected = brute_force(matrix, query, 12, rows)

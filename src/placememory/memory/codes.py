@@ -110,7 +110,7 @@ class Codes:
         count, dim = descriptors.shape
         codes = cls(np.empty((count, dim), np.int8), *np.zeros((2, count), np.float32))
         levels = min(_LEVELS, math.isqrt((1 << 30) // max(dim, 1)))
-        part = max(1, (1 << 17) // max(dim, 1))
+        part = max(1, (1 << 15) // max(dim, 1))
         for start in range(0, count, part):
             there = slice(start, start + part)
             rows = descriptors[there].astype(np.float64)

@@ -24,7 +24,7 @@ ROUNDING = 2e-5
 """Bound on the float32 error of a product of two unit vectors."""
 
 _BLOCK = 1 << 25
-_FEW = 1 << 17
+_FEW = 1 << 22  # numbers, of which a product is no slower than a scan of their codes
 _GROUP = 64
 _ROWS = 1024
 _PART = 256
@@ -87,7 +87,7 @@ def top_k(
     few = count * queries.shape[1] < _FEW
     if codes is not None and not (at_hand and (few or not is_fast())):
         return _scan_codes(matrix, queries, min(k, count), rows, codes)
-    if rows is not None and (few or not at_hand):
+    if rows is not None and (not at_hand or (few and 2 * count < len(matrix))):
         found = top_k(_gather(matrix, rows), queries, k)
         return [(rows[near], similarity) for near, similarity in found]
     return _scan_rows(_gather(matrix, None), queries, min(k, count), rows)
