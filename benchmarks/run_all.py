@@ -14,6 +14,7 @@ EVALUATIONS = ("recall.yaml", "sequences.yaml", "localization.yaml", "tower.yaml
 SCRIPTS = (
     "build_speed.py",
     "search_speed.py",
+    "scale.py",
     "matchers.py",
     "sequence_stream.py",
     "observe.py",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from placememory.errors import MemoryNotFoundError, MemoryStoreError, MemoryUnfinishedError
+from placememory.errors import MemoryDamagedError, MemoryNotFoundError, MemoryUnfinishedError
 from placememory.memory import PlaceMemory
 from tests.conftest import make_descriptors
 from tests.crash.commands import COMMANDS, COUNT, DIM, FULL, IN_PLACE, LITE
@@ -79,8 +79,8 @@ def test_a_cut_off_write_whose_journal_was_lost_is_noticed(kill: int, tmp_path: 
             memory.check()
             assert len(memory) == COUNT
             assert {row.tobytes() for row in memory.descriptors} <= written
-    except MemoryStoreError as error:
-        assert "damaged" in str(error) or "checksum" in str(error) or "cut off" in str(error)
+    except MemoryDamagedError:
+        pass
 
 
 def _kill(name: str, folder: Path, target: str, share: float) -> None:

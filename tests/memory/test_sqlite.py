@@ -21,6 +21,7 @@ from placememory.errors import (
     MemoryStoreError,
 )
 from placememory.memory import PlaceMemory, Where
+from placememory.memory.codes import Codes
 from placememory.memory.stores import sqlite as sqlite_store
 from tests.conftest import make_card, make_descriptors, make_frames, run_command
 
@@ -71,7 +72,7 @@ def test_rows_changed_behind_our_back_are_noticed(path: Path, statement: str) ->
 @pytest.mark.parametrize(
     "statement",
     [
-        "DELETE FROM chunks WHERE key = (SELECT max(key) FROM chunks)",
+        "DELETE FROM chunks WHERE key >> 56 = 4",
         "UPDATE chunks SET data = zeroblob(length(data)) WHERE key >= 3 << 56",
         "UPDATE chunks SET data = substr(data, 3) WHERE key >= 3 << 56",
         "UPDATE chunks SET live = live + 1 WHERE key >= 3 << 56",
@@ -101,6 +102,43 @@ def test_a_reader_notices_what_was_removed_behind_it(path: Path) -> None:
             _ = other.descriptors
         other.refresh()
         assert len(other.places) == len(other.descriptors) == 50
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM chunks", "UPDATE chunks SET data = zeroblob(9)"])
+def test_codes_are_made_anew_where_they_are_damaged(path: Path, change: str, caplog) -> None:
+    with PlaceMemory.open(path) as memory:
+        memory.add(make_frames(30, "run2"), make_descriptors(30, 64, 2))
+        kept = memory.rows.codes
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"{change} WHERE key = (SELECT max(key) FROM chunks)")
+    connection.close()
+    with PlaceMemory.open(path) as memory, caplog.at_level("INFO"):
+        memory.check()
+        for name in ("values", "scales", "errors"):
+            np.testing.assert_array_equal(getattr(memory.rows.codes, name), getattr(kept, name))
+        np.testing.assert_array_equal(kept.scales, Codes.of(memory.descriptors).scales)
+    assert "anew" in caplog.text
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_large_memory_is_searched_exactly_without_being_read(tmp_path: Path, dtype: str) -> None:
+    count, descriptors = 3000, make_descriptors(3000, 2048)
+    with PlaceMemory.create(tmp_path / "m", encoder=make_card(2048), dtype=dtype) as memory:
+        memory.add(make_frames(count), descriptors)
+    queries = make_descriptors(4, 2048, 7) + descriptors[[5, 900, 1700, 2999]]
+    where = Where(floor="first")
+    with PlaceMemory.open(tmp_path / "m") as memory:
+        found = memory.search(queries, k=9)
+        filtered = memory.search(queries, k=9, where=where)
+        assert not memory.rows.is_resident
+        _ = memory.descriptors
+        assert memory.rows.is_resident
+        assert memory.search(queries, k=9) == found
+        assert memory.search(queries, k=9, where=where) == filtered
+        unit = queries / np.linalg.norm(queries, axis=1, keepdims=True)
+        scores = unit.astype(np.float64) @ memory.descriptors.T.astype(np.float64)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :9]
+    assert [[c.place.index for c in row] for row in found] == best.tolist()
 
 
 def test_many_threads_may_use_one_memory(path: Path) -> None:

@@ -30,7 +30,7 @@ from placememory.likeness import Background
 from placememory.memory.place import Candidate, Candidates, Place, PlaceId
 from placememory.memory.report import BuildReport
 from placememory.memory.rows import PlaceRows, unit_rows
-from placememory.memory.search import Where, top_k
+from placememory.memory.search import FEW, Where, top_k
 from placememory.memory.stores import (
     Manifest,
     Store,
@@ -459,12 +459,15 @@ class PlaceMemory(Closing):
             return self._search_store(queries, k, where)
         rows = self.rows
         allowed = None if where is None else where.rows(rows)
+        few = len(rows) * self.card.dim < FEW
+        source = rows.descriptors if few or rows.is_resident else rows
+        codes = None if few else rows.codes
         return [
             Candidates(
                 Candidate(rows.places[row], float(similarity), rank)
                 for rank, (row, similarity) in enumerate(zip(*found, strict=True), start=1)
             )
-            for found in top_k(rows.descriptors, queries, k, allowed)
+            for found in top_k(source, queries, k, allowed, codes)
         ]
 
     def remove(self, session: str) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from placememory.errors import DescriptorError
+from placememory.memory.codes import Codes
 from placememory.memory.place import Place
 
 NO_STAMP = int(np.iinfo(np.int64).min)
@@ -129,6 +130,16 @@ class PlaceRows:
     def gather(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The descriptors (M, D) of some rows; others are not read."""
         return self.descriptors[rows]
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether all descriptors are in this process."""
+        return True
+
+    @property
+    def codes(self) -> Codes | None:
+        """The descriptors in 8 bits, where a store keeps them so."""
+        return None
 
     def take(self, indices: Sequence[int] | NDArray[np.int64]) -> PlaceRows:
         """Some of the rows, in the order of ``indices``."""

@@ -1,66 +1,173 @@
-"""Exact nearest descriptors by one matrix product, in an order that does not depend on rounding.
+"""Exact nearest descriptors by one scan, in an order that does not depend on rounding.
 
-The float32 product only preselects: whatever lies within its rounding error of the k-th best is
-scored again in float64, row by row. So the same query gives the same order alone or in a batch,
-equal descriptors get equal scores wherever they stand, and ties go to the earlier row.
+The scan only preselects: the product of float32 rows, or that of their 8-bit codes, which reads a
+quarter of the bytes. Whatever the scan's error leaves possible is scored again in float64, row by
+row. So the answer is the same whichever scan was used, the same query gives the same order alone or
+in a batch, equal descriptors get equal scores wherever they stand, and ties go to the earlier row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory.errors import SettingError
+from placememory._types import Rows, Vectors
+from placememory.errors import DescriptorError, SettingError
+from placememory.memory.codes import Codes, is_fast, margin
 from placememory.memory.rows import NO_STAMP, PlaceRows
 
 ROUNDING = 2e-5
 """Bound on the float32 error of a product of two unit vectors."""
 
+FEW = 1 << 22
+"""So many numbers of descriptors are multiplied as fast as their codes are scanned."""
+
 _BLOCK = 1 << 25
+_GROUP = 64
 _ROWS = 1024
 _PART = 256
 
 
+class DescriptorSource(Protocol):
+    """Rows of descriptors that are not one array at hand, such as those of a file."""
+
+    def __len__(self) -> int:
+        """Count of rows."""
+        ...
+
+    def gather(self, rows: Rows) -> Vectors:
+        """Some rows (M,), increasing or not, as (M, D) float32."""
+        ...
+
+
 def top_k(
-    matrix: NDArray[np.float32],
-    queries: NDArray[np.float32],
+    matrix: Vectors | DescriptorSource,
+    queries: Vectors,
     k: int,
-    rows: NDArray[np.int64] | None = None,
-) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    rows: Rows | None = None,
+    codes: Codes | None = None,
+) -> list[tuple[Rows, Vectors]]:
     """The k most similar rows of a matrix for each query.
 
     Args:
-        matrix: (N, D) float32, unit rows.
+        matrix: (N, D) float32, unit rows; or a source of them.
         queries: (Q, D) float32, unit rows.
         k: How many; all rows if there are fewer.
         rows: Only these rows, increasing; all if ``None``.
+        codes: The codes of the rows; they change how long it takes, and which rows of a source
+            are read.
 
     Returns:
         For each query: row numbers and similarities (float32), most similar first, ties in the
         order of rows.
+
+    Raises:
+        DescriptorError: The codes are not those of this matrix, by their shape.
 
     Example:
         >>> matrix = np.eye(3, dtype=np.float32)
         >>> [(found, similarity)] = top_k(matrix, matrix[1:2], k=2)
         >>> found.tolist(), similarity.tolist()
         ([1, 0], [1.0, 0.0])
+        >>> [(found, similarity)] = top_k(matrix, matrix[1:2], k=2, codes=Codes.of(matrix))
+        >>> found.tolist(), similarity.tolist()
+        ([1, 0], [1.0, 0.0])
     """
     count = len(matrix) if rows is None else len(rows)
     if count == 0 or len(queries) == 0:
         return [(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in queries]
+    if codes is not None and codes.values.shape != (len(matrix), queries.shape[1]):
+        raise DescriptorError(
+            f"codes of {len(matrix)} rows of length {queries.shape[1]} are "
+            f"{(len(matrix), queries.shape[1])}, not {codes.values.shape}; code the rows again"
+        )
+    at_hand = isinstance(matrix, np.ndarray)
+    few = count * queries.shape[1] < FEW
+    if codes is not None and not (at_hand and (few or not is_fast())):
+        return _scan_codes(matrix, queries, min(k, count), rows, codes)
+    if rows is not None and (not at_hand or (few and 2 * count < len(matrix))):
+        found = top_k(_gather(matrix, rows), queries, k)
+        return [(rows[near], similarity) for near, similarity in found]
+    return _scan_rows(_gather(matrix, None), queries, min(k, count), rows)
+
+
+def _scan_rows(
+    matrix: Vectors, queries: Vectors, k: int, rows: Rows | None
+) -> list[tuple[Rows, Vectors]]:
     results = []
     block = max(1, _BLOCK // len(matrix))
     for start in range(0, len(queries), block):
         part = queries[start : start + block]
         scores = (matrix @ part[0])[None] if len(part) == 1 else part @ matrix.T
         results += [
-            select(matrix, query, row_scores, min(k, count), rows)
+            select(matrix, query, row_scores, k, rows)
             for query, row_scores in zip(part, scores, strict=True)
         ]
     return results
+
+
+def _scan_codes(
+    matrix: Vectors | DescriptorSource,
+    queries: Vectors,
+    k: int,
+    rows: Rows | None,
+    codes: Codes,
+) -> list[tuple[Rows, Vectors]]:
+    """Score the rows whose upper bound reaches the k-th best of those with the best estimates."""
+    results = []
+    block = max(1, _BLOCK // len(codes))
+    for start in range(0, len(queries), block):
+        part = queries[start : start + block]
+        coded = Codes.of(part)
+        estimates = codes.estimate(coded, rows)
+        for query, error, estimate in zip(part, coded.errors.tolist(), estimates, strict=True):
+            best = _best(estimate, k)
+            found = best if rows is None else rows[best]
+            similarity = _score(matrix, found, query)
+            estimate[best] = -np.inf  # they are scored
+            reach = float(similarity.min())
+            reach = reach if reach > -1.0 else -2.0  # what is below is cut to it, and ties
+            near = np.flatnonzero(estimate >= reach - float(margin(codes.worst, error)))
+            errors = codes.errors[near if rows is None else rows[near]]
+            near = near[estimate[near] + margin(errors, error) >= reach]
+            others = near if rows is None else rows[near]
+            found = np.concatenate([found, others])
+            similarity = np.concatenate([similarity, _score(matrix, others, query)])
+            order = np.lexsort((found, -similarity))[:k]
+            results.append((found[order], similarity[order]))
+    return results
+
+
+def _best(estimate: Vectors, k: int) -> Rows:
+    """K rows of the best estimates, in any order.
+
+    The k-th best of the maxima of groups is no better than the k-th best row, so the rows that
+    reach it hold the k best. Neighbours, which look alike, are in different groups.
+    """
+    near = np.arange(len(estimate))
+    groups = len(estimate) // _GROUP
+    if groups >= k:
+        maxima = estimate[: groups * _GROUP].reshape(_GROUP, groups).max(axis=0)
+        near = np.flatnonzero(estimate >= np.partition(maxima, groups - k)[groups - k])
+    if len(near) > k:
+        near = near[np.argpartition(estimate[near], len(near) - k)[len(near) - k :]]
+    return near
+
+
+def _score(matrix: Vectors | DescriptorSource, rows: Rows, query: Vectors) -> Vectors:
+    parts = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)]
+    scores = [similarity_of(_gather(matrix, part), query) for part in parts]
+    return np.concatenate([np.empty(0, np.float32), *scores])
+
+
+def _gather(matrix: Vectors | DescriptorSource, rows: Rows | None) -> Vectors:
+    if isinstance(matrix, np.ndarray):
+        return matrix if rows is None else matrix[rows]
+    return matrix.gather(np.arange(len(matrix)) if rows is None else rows)
 
 
 def select(

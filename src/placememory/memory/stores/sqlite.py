@@ -5,10 +5,11 @@ The file has two tables, and every value in them carries a checksum:
 - ``columns`` holds what is searched and filtered, as packed records of up to 512 places of one
   session with neighbouring indices. They are all read when the memory is opened.
 - ``chunks`` holds the manifest, the encoder card, the names of sessions and floors, and, in chunks
-  of a few rows, places as JSON, descriptors and sequence descriptors. A chunk of rows is written
-  once and never changed; a record says in which chunk and where in it each part of a place lies.
-  So they can be read when they are first used, long after the memory was opened, and a reader
-  notices when another process has replaced or removed them meanwhile.
+  of a few rows, places as JSON, descriptors, their 8-bit codes and sequence descriptors. A chunk of
+  rows is written once and never changed; a record says in which chunk and where in it each part of
+  a place lies. So they can be read when they are first used, long after the memory was opened, and
+  a reader notices when another process has replaced or removed them meanwhile. Codes are derived
+  from the descriptors of the same number, and made anew where they are missing or damaged.
 
 The journal is a rollback journal (``office.memory-journal``), which exists only while a write is
 under way: what is committed is always in the one file, and readers need no other file. A write
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import glob
 import json
+import logging
 import os
 import sqlite3
 import struct
@@ -41,9 +43,12 @@ from placememory.errors import (
     MemoryNotFoundError,
     MemoryStoreError,
 )
+from placememory.memory.codes import Codes
 from placememory.memory.place import Place
 from placememory.memory.rows import NO_STAMP, Columns, PlaceRows, revision_of, row_checksums
 from placememory.memory.stores.port import FORMAT, Manifest, Store, reading_places
+
+_log = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x706C6163  # "plac"
 _SCHEMA = """
@@ -83,7 +88,7 @@ _RECORD = np.dtype(
 _PART_BITS = 9  # places whose index agrees but for its last 9 bits share a value of `columns`
 _SLOT_BITS = 8  # rows of a chunk: at most 256
 _KIND_SHIFT = 56
-_MANIFEST, _CARD, _NAMES, _PLACES, _DESCRIPTORS, _SEQUENCES = range(6)
+_MANIFEST, _CARD, _NAMES, _PLACES, _DESCRIPTORS, _SEQUENCES, _CODES = range(7)
 _NOT_ROWS = (_MANIFEST, _CARD, _NAMES)
 _CHUNK_BYTES = 1 << 15  # as a page of the file
 _PLACES_A_CHUNK = 64
@@ -243,6 +248,34 @@ class SqliteStore(Store):
                 found[_slice(rows)] = chunk.reshape(-1, dim)[_slice(slots)]
         return found
 
+    def codes(self, refs: NDArray[np.int64], dim: int, dtype: str, generation: int) -> Codes:
+        """Read the codes of descriptors by where those lie; errors as for :meth:`vectors`."""
+        values = np.empty((len(refs), dim), np.int8)
+        scales, errors = np.empty((2, len(refs)), np.float32)
+        with self._reading():
+            for key, rows, slots in _runs(_CODES, refs):
+                assert key is not None
+                part = self._codes_chunk(key, dim)
+                if part is None:
+                    _log.info("%s: codes %x are made anew", self.uri, key)
+                    part = Codes.of(self.vectors(_DESCRIPTORS, refs[rows], dim, dtype, generation))
+                    slots = np.arange(len(rows))
+                at, there = _slice(rows), _slice(slots)
+                values[at], scales[at] = part.values[there], part.scales[there]
+                errors[at] = part.errors[there]
+        return Codes(values, scales, errors)
+
+    def _codes_chunk(self, key: int, dim: int) -> Codes | None:
+        try:
+            data = self._chunk(key)
+        except MemoryDamagedError:
+            return None
+        count = len(data) // (dim + 8)
+        scales, errors = np.frombuffer(data, "<f4", 2 * count).reshape(2, count)
+        return Codes(
+            np.frombuffer(data, np.int8, offset=8 * count).reshape(-1, dim), scales, errors
+        )
+
     def texts(self, refs: NDArray[np.int64], generation: int) -> list[str]:
         """Read places as JSON by where they lie; errors as for :meth:`vectors`."""
         found = [""] * len(refs)
@@ -332,6 +365,11 @@ class SqliteStore(Store):
             part = at[start : start + step]
             data = vectors[part].astype(stored).tobytes()
             refs[part] = self._append(state, kind, data, len(part))
+            if kind == _DESCRIPTORS:
+                codes = Codes.of(vectors[part])
+                columns = np.concatenate([codes.scales, codes.errors]).astype("<f4")
+                data = columns.tobytes() + codes.values.tobytes()
+                self._put(_key(_CODES, state.manifest.chunks), data)
         return refs
 
     def _append(self, state: _State, kind: int, data: bytes, rows: int) -> NDArray[np.int64]:
@@ -352,6 +390,9 @@ class SqliteStore(Store):
                 )
             else:
                 self._connection.execute("DELETE FROM chunks WHERE key = ?", (key,))
+                if kind == _DESCRIPTORS:
+                    codes = _key(_CODES, number)
+                    self._connection.execute("DELETE FROM chunks WHERE key = ?", (codes,))
 
     def _check_size(self) -> None:
         pages, size = (
@@ -430,7 +471,10 @@ class SqliteStore(Store):
             numbers, counts = np.unique(refs[refs >= 0] >> _SLOT_BITS, return_counts=True)
             keys = [_key(kind, number) for number in numbers.tolist()]
             used.update(zip(keys, counts.tolist(), strict=True))
-        there = {key for (key,) in self._connection.execute("SELECT key FROM chunks").fetchall()}
+        found = self._connection.execute(
+            "SELECT key FROM chunks WHERE key < ?", (_key(_CODES, 0),)
+        ).fetchall()
+        there = {key for (key,) in found}
         if there != set(used) or any(self._live(key) != n for key, n in used.items()):
             raise MemoryDamagedError(f"{self.uri}: the file is damaged (its use of chunks)")
 
@@ -540,9 +584,20 @@ class _StoredRows(PlaceRows):
         """See :class:`PlaceRows`."""
         return self._manifest.sequence_dim
 
+    @property
+    def is_resident(self) -> bool:
+        """See :class:`PlaceRows`."""
+        return "descriptors" in self.__dict__
+
+    @cached_property
+    def codes(self) -> Codes:
+        """See :class:`PlaceRows`; read when they are first asked for, and kept."""
+        manifest, refs = self._manifest, self.records["descriptor"]
+        return self._store.codes(refs, manifest.dim, manifest.dtype, manifest.generation)
+
     def gather(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """See :class:`PlaceRows`."""
-        if "descriptors" in self.__dict__:
+        if self.is_resident:
             return self.descriptors[rows]
         return self._vectors(_DESCRIPTORS, "descriptor", self._manifest.dim, rows)
 
@@ -610,7 +665,15 @@ class _StoredRows(PlaceRows):
 
 _CHECKED_AT_ONCE = 4096
 _FIELDS = (("place", _PLACES), ("descriptor", _DESCRIPTORS), ("sequence", _SEQUENCES))
-_WHAT = ("manifest", "encoder card", "names", "places", "descriptors", "sequence descriptors")
+_WHAT = (
+    "manifest",
+    "encoder card",
+    "names",
+    "places",
+    "descriptors",
+    "sequence descriptors",
+    "codes",
+)
 _PAIR = struct.Struct("<qq")
 _KEY = struct.Struct("<q")
 

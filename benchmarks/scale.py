@@ -1,0 +1,200 @@
+"""What changes with the size of a map; all in ratios within one run, on one thread.
+
+python benchmarks/scale.py search      # exact search: 100,000 x 3584 and 1,000,000 x 512
+python benchmarks/scale.py search --rounds 20 --size 100000x3584
+
+The rows are descriptors of the default encoder of the real frames of ie-tower beside the checkout,
+scaled: between consecutive frames more are interpolated, with 0.3 of a random frame-to-frame
+difference and 0.15 of noise. Shorter rows are the same after a PCA. Queries are the real frames of
+another walk. Where the frames are absent, walks on random directions take their place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from _real import DATA, tower
+from _tables import machine, markdown
+
+import placememory
+from placememory._types import Rows, Vectors
+from placememory.frames import Frame
+from placememory.memory.codes import Codes
+from placememory.memory.search import products, top_k
+
+SIZES = ("100000x3584", "1000000x512")
+SEED, K, BATCH, DIM = 0, 10, 16, 3584
+STORED = Path(__file__).parent / "output" / "scale.npz"
+
+
+def main() -> None:
+    """Run the parts that are named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", help=", ".join(PARTS))
+    parser.add_argument("--rounds", type=int, default=41, help="queries of each comparison")
+    parser.add_argument("--size", action="append", help="ROWSxDIM; may be given several times")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"there is no part {unknown.pop()!r}; there are: {', '.join(PARTS)}")
+    if os.environ.get("OMP_NUM_THREADS") != "1":  # read when NumPy is imported
+        one = {**os.environ, "OMP_NUM_THREADS": "1"}
+        os.execve(sys.executable, [sys.executable, *sys.argv], one)
+    print(f"{machine()}\n")
+    for part in options.parts or PARTS:
+        PARTS[part](options)
+
+
+def search(options: argparse.Namespace) -> None:
+    """Exact search through 8-bit codes against the product of the same float32 rows."""
+    rows = []
+    for size in options.size or SIZES:
+        count, dim = (int(number) for number in size.split("x"))
+        rows += search_one(count, dim, options.rounds)
+    print("\nTimes faster than the float32 product of all rows, medians; reading is max(codes).\n")
+    columns = ("places x dim", "what", "product ms", "float32 search", "search by codes")
+    columns += ("codes against float32", "reading the codes", "same answer")
+    print(markdown(columns, rows))
+
+
+def search_one(count: int, dim: int, rounds: int) -> list[list[object]]:
+    """Rows of the table for one size."""
+    matrix, queries = make_map(count, dim)
+    begin = time.perf_counter()
+    codes = Codes.of(matrix)
+    print(f"{count} x {dim}: coded in {time.perf_counter() - begin:.1f} s", flush=True)
+    rng = np.random.default_rng(SEED)
+    asked = queries[rng.permutation(len(queries))[: rounds * BATCH]]
+    for query in asked[:3]:
+        check(matrix, query, top_k(matrix, query[None], K, codes=codes)[0])
+    share = count // 40
+    filters: dict[str, Rows | None] = {
+        "one query": None,
+        "one of 40 sessions": np.arange(7 * share, 8 * share),
+        "a tenth, scattered": np.flatnonzero(rng.random(count) < 0.1),
+        "half, scattered": np.flatnonzero(rng.random(count) < 0.5),
+        f"{BATCH} at once": None,
+    }
+    table = []
+    for name, rows in filters.items():
+        many = BATCH if "at once" in name else 1
+        times, equal = [], 0
+        for i in range(min(rounds, len(asked) // many)):
+            part = asked[i * many : (i + 1) * many]
+            seconds, answers = race(
+                {
+                    "product": lambda part=part: (
+                        matrix @ part[0] if len(part) == 1 else part @ matrix.T
+                    ),
+                    "reading": lambda: codes.values.max(),
+                    "float32": lambda part=part, rows=rows: top_k(matrix, part, K, rows),
+                    "codes": lambda part=part, rows=rows: top_k(matrix, part, K, rows, codes),
+                }
+            )
+            times.append(seconds)
+            equal += all(
+                np.array_equal(a, b)
+                for one, other in zip(answers["float32"], answers["codes"], strict=True)
+                for a, b in zip(one, other, strict=True)
+            )
+        middle = {
+            name: statistics.median(t["product"] / t[name] for t in times) for name in seconds
+        }
+        table.append(
+            [
+                f"{count:,} x {dim}",
+                name,
+                f"{1e3 * statistics.median(t['product'] for t in times):.1f}",
+                f"{middle['float32']:.2f}",
+                f"{middle['codes']:.2f}",
+                f"{statistics.median(t['float32'] / t['codes'] for t in times):.2f}",
+                f"{middle['reading']:.2f}",
+                f"{equal}/{len(times)}",
+            ]
+        )
+    return table
+
+
+def race(calls: Mapping[str, Callable[[], object]]) -> tuple[dict[str, float], dict[str, object]]:
+    """Seconds of this thread, which other processes do not lengthen, and answers of calls."""
+    seconds, answers = {}, {}
+    for name, call in calls.items():
+        begin = time.thread_time()
+        answers[name] = call()
+        seconds[name] = time.thread_time() - begin
+    return seconds, answers
+
+
+def check(matrix: Vectors, query: Vectors, answer: tuple[Rows, Vectors]) -> None:
+    """Compare an answer with all products in float64."""
+    exact = np.clip(products(matrix, query), -1, 1).astype(np.float32)
+    order = np.lexsort((np.arange(len(exact)), -exact))[: len(answer[0])]
+    if not (np.array_equal(order, answer[0]) and np.array_equal(exact[order], answer[1])):
+        raise AssertionError(f"{answer} is not {order}")
+
+
+def make_map(count: int, dim: int) -> tuple[Vectors, Vectors]:
+    """Rows (count, dim) of a scaled map, and real queries (Q, dim)."""
+    gallery, walks, queries = descriptors()
+    if dim < gallery.shape[1]:
+        _, axes = np.linalg.eigh(gallery @ gallery.T)
+        basis, _ = np.linalg.qr(gallery.T @ axes[:, -dim:])
+        gallery, queries = unit(gallery @ basis), unit(queries @ basis)
+    starts = np.flatnonzero(walks[1:] == walks[:-1])
+    steps = unit(gallery[starts + 1] - gallery[starts])
+    rng = np.random.default_rng(SEED)
+    matrix = np.empty((count, dim), np.float32)
+    place = np.arange(count) * len(starts) / count
+    for start in range(0, count, 10_000):
+        at = place[start : start + 10_000]
+        first, along = starts[at.astype(int)], (at % 1.0).astype(np.float32)[:, None]
+        rows = unit((1 - along) * gallery[first] + along * gallery[first + 1])
+        rows += 0.3 * steps[rng.integers(len(steps), size=len(at))]
+        rows += 0.15 * unit(rng.standard_normal(rows.shape, dtype=np.float32))
+        matrix[start : start + 10_000] = unit(rows)
+    return matrix, queries
+
+
+def descriptors() -> tuple[Vectors, Rows, Vectors]:
+    """Descriptors of the map's frames, the numbers of their walks, and those of the queries."""
+    if not (DATA / "ie-tower").is_dir():
+        print("no real frames beside the checkout: random directions", flush=True)
+        rng = np.random.default_rng(SEED)
+        corners = unit(rng.standard_normal((1200, DIM), dtype=np.float32))
+        noise = rng.standard_normal((500, DIM), dtype=np.float32)
+        return corners, np.arange(1200) // 20, unit(corners[:500] + 0.05 * noise)
+    if not STORED.exists():
+        sequence = tower(1)
+        frames = [
+            Frame(frame.name, frame.name.partition("_frame_")[0], i, read=frame.read)
+            for i, frame in enumerate(sequence.reference)
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            memory = placememory.build(Path(folder) / "memory", frames)
+            asked = memory.encoder().encode([frame.image() for frame in sequence.query])
+            names = [place.session for place in memory.places]
+            walks = np.unique(names, return_inverse=True)[1]
+            STORED.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(STORED, gallery=memory.descriptors, walks=walks, queries=asked)
+            memory.close()
+    stored = np.load(STORED)
+    return stored["gallery"], stored["walks"], stored["queries"]
+
+
+def unit(rows: Vectors) -> Vectors:
+    """Rows brought to unit norm, in place where they may be."""
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32, copy=False)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], None]] = {"search": search}
+
+
+if __name__ == "__main__":
+    main()
