@@ -90,7 +90,7 @@ _SLOT_BITS = 8  # rows of a chunk: at most 256
 _KIND_SHIFT = 56
 _MANIFEST, _CARD, _NAMES, _PLACES, _DESCRIPTORS, _SEQUENCES, _CODES = range(7)
 _NOT_ROWS = (_MANIFEST, _CARD, _NAMES)
-_CHUNK_BYTES = 1 << 15  # as a page of the file
+_CHUNK_BYTES = 32_000  # fits a page of the file
 _PLACES_A_CHUNK = 64
 _NONE = -1
 
