@@ -456,10 +456,11 @@ class Localizer:
             rows = rows.take(chosen.tolist())
         fusion: Fusion | None = None
         calibration: Calibration | None = None
-        plane = MapPlane.of(rows.places, self._plane)
+        places = list(rows.places)
+        plane = MapPlane.of(places, self._plane)
         spread, spots = None, np.zeros((0, 3))
         if self._method is not None:
-            level = [plane.lower_place(place) for place in rows.places]
+            level = [plane.lower_place(place) for place in places]
             spread, table = MapSpread(level), PlaceTable.from_places(level)
             spots = np.column_stack([table.positions[:, :2], table.yaw])
             profile = _profile(rows, table, self.memory)
@@ -472,8 +473,8 @@ class Localizer:
             if before is not None and isinstance(fusion, Resumable):
                 assert isinstance(self._fusion, Resumable)
                 fusion.restore(self._fusion.state())
-        refinement = None if self._poser is None else Refinement(self._poser, rows.places)
-        made = self._make_map(rows.places, rows.descriptors, rows.sequences)
+        refinement = None if self._poser is None else Refinement(self._poser, places)
+        made = self._make_map(places, rows.descriptors, rows.sequences)
         if before is not None:
             made.take_window(before)
         self._map, self._fusion, self._refinement = made, fusion, refinement

@@ -679,10 +679,11 @@ _KEY = struct.Struct("<q")
 
 
 class _StoredPlaces(Sequence[Place]):
-    """Places that are read when they are asked for."""
+    """Places that are read when they are asked for; kept once all were."""
 
     def __init__(self, read: Callable[[NDArray[np.int64]], list[Place]], count: int) -> None:
         self._read, self._count = read, count
+        self._all: list[Place] | None = None
 
     def __len__(self) -> int:
         return self._count
@@ -692,6 +693,8 @@ class _StoredPlaces(Sequence[Place]):
     @overload
     def __getitem__(self, at: slice) -> Sequence[Place]: ...
     def __getitem__(self, at: int | slice) -> Place | Sequence[Place]:
+        if self._all is not None:
+            return self._all[at]
         if isinstance(at, slice):
             return self._read(np.arange(self._count)[at])
         if not -self._count <= at < self._count:
@@ -700,8 +703,9 @@ class _StoredPlaces(Sequence[Place]):
         return place
 
     def __iter__(self) -> Iterator[Place]:
-        for start in range(0, self._count, _CHECKED_AT_ONCE):
-            yield from self._read(np.arange(start, min(start + _CHECKED_AT_ONCE, self._count)))
+        if self._all is None:
+            self._all = self._read(np.arange(self._count))
+        return iter(self._all)
 
 
 def open_file(path: Path, version: int, *, readonly: bool) -> sqlite3.Connection:
