@@ -11,11 +11,12 @@ TORCH_INDEX ?=
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 SOURCES := src tests benchmarks
 
-.PHONY: help demo test check unit install install-dev milvus benchmark format clean
+.PHONY: help demo test check unit install install-dev milvus crash benchmark format clean
 
 help:
 	@echo "make demo      render a building, build a memory of it, localise a second run, draw it all"
 	@echo "make test      lint, types, layers and every test"
+	@echo "make crash     kill every command anywhere, flip every byte, fill every disk (an hour)"
 	@echo "make benchmark the numbers of docs/results.md (needs ../shared/data)"
 	@echo "make format    format the code"
 	@echo "make clean     remove environments and caches"
@@ -34,6 +35,10 @@ check: install-dev
 unit: install-dev milvus
 	PLACEMEMORY_MILVUS_PYTHON=$(abspath $(SERVER_VENV))/bin/python \
 	  $(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+# Hours of kills, flipped bits and full disks; every test run does a part of it.
+crash: install-dev
+	PLACEMEMORY_CRASH=full $(VENV)/bin/python -m pytest -n 2 tests/crash
 
 install: $(VENV)/.installed-$(EXTRAS)
 

@@ -374,3 +374,14 @@ def test_an_interrupted_extraction_of_another_encoder_is_not_mixed_in(tmp_path: 
     (tmp_path / "g.h5.part").write_bytes(b"garbage" * 1000)
     with pytest.raises(MemoryStoreError, match=r"g\.h5\.part"):
         FeatureWriter(tmp_path / "g.h5", make_card())
+
+
+def test_a_small_file_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "feats.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset(
+            "a.jpg/global_descriptor", (400_000_000,), "f4", compression="gzip", chunks=(1 << 20,)
+        )[0] = 1.0
+    assert path.stat().st_size < 1_000_000
+    with pytest.raises(InputError, match=r"shape \(400000000,\).*at most"):
+        FeatureReader(path)

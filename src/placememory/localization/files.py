@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -144,11 +145,14 @@ class RunWriter(Closing):
         return f"{comment}{whole}.{part:09d} {numbers} {turns}\n"
 
     def _append(self, name: str, text: str) -> None:
-        rest = memoryview(text.encode("utf-8", errors="surrogateescape"))
+        rest, file = memoryview(text.encode("utf-8", errors="surrogateescape")), self._files[name]
+        start = file.tell()
         try:
             while rest:
-                rest = rest[self._files[name].write(rest) :]
+                rest = rest[file.write(rest) :]
         except OSError as error:
+            with contextlib.suppress(OSError):  # whole lines, also where the disk is full
+                file.truncate(start)
             raise self._error(error) from error
 
     def _error(self, error: OSError) -> PlaceMemoryError:

@@ -40,7 +40,7 @@ from placememory.memory.place_memory import UNKNOWN_ENCODER, PlaceMemory
 from placememory.memory.report import BuildReport
 
 _log = logging.getLogger(__name__)
-_FEATURE_BATCH = 512
+_FEATURE_BYTES = 1 << 25  # read at a time
 _CHECKED = 3
 _SAME = 0.9
 """Least mean similarity of an image to itself, encoded at another time or in another precision."""
@@ -206,8 +206,9 @@ def build_from_features(
             moved = job.update_known(memory)
             missing = job.missing()
             _check_same_images(memory, frames, lambda some: _read_descriptors(reader, some))
-            for start in range(0, len(missing), _FEATURE_BATCH):
-                part = missing[start : start + _FEATURE_BATCH]
+            batch = max(1, min(512, _FEATURE_BYTES // (4 * reader.dim)))
+            for start in range(0, len(missing), batch):
+                part = missing[start : start + batch]
                 job.add(memory, part, reader.read([frame.name for frame in part]))
             memory.report = job.report(moved, fitted_on=0, started=started)
     return memory

@@ -37,6 +37,7 @@ Paths = Path | str | Sequence[Path | str]
 DESCRIPTOR, IMAGE_SIZE = "global_descriptor", "image_size"
 CARD, CARD_HASH = "placememory_encoder_card", "placememory_encoder_hash"
 _SHOWN = 3
+_LONGEST = 1 << 18
 _TAIL = f"/{DESCRIPTOR}".encode()
 
 
@@ -231,7 +232,12 @@ class FeatureReader(Closing):
                 )
             shape = h5py.h5d.open(file.id, links[0]).shape
             card = _read_card(path, file)
-        self._check_alike(path, int(np.prod(shape)), card)
+        if len(shape) != 1 or not 0 < shape[0] <= _LONGEST:
+            raise InputError(
+                f"{path}: the descriptor of {_name_of(links[0])!r} has the shape {shape}; a global "
+                f"descriptor is a row of at most {_LONGEST:,} numbers"
+            )
+        self._check_alike(path, shape[0], card)
         for link in links:
             name = _name_of(link)
             if name in self._files:
