@@ -116,8 +116,13 @@ def choose_device(device: str, precision: str) -> Device:
     torch = require("torch", extra="torch", purpose="Encoders")
     if precision not in PRECISIONS:
         raise SettingError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    if device in ("onnxruntime", "openvino"):
+        raise SettingError(
+            f"{device} runs exported encoders, and the default one with its published weights; "
+            "export this one (placememory export), or use another device"
+        )
     try:
-        chosen = torch.device(device)
+        chosen = torch.device("cpu" if device == "torch" else device)
     except RuntimeError as error:
         raise SettingError(f"unknown device {device!r}; use cpu, cuda, cuda:1 or mps") from error
     if chosen.type not in ("cpu", "cuda", "mps"):
