@@ -3,7 +3,10 @@
 The plain recipe is what one writes first: Pillow, the whole EfficientNet-Lite0 of timm in float32,
 one image at a time. Images: the rendered sample building, 320x240 PNG. Run:
 
-    python benchmarks/build_speed.py
+    python benchmarks/build_speed.py [ROUNDS]
+
+On a machine with other work, GOMP_SPINCOUNT=0 keeps torch's threads from waiting in a loop, which
+costs torch most there.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from placememory.encoders import from_card
 from placememory.memory.build import build
 from placememory.samples import render_building
 
-ROUNDS = 5
+ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 WAYS = {
     "ONNX Runtime (the default)": ("cpu", "float32"),
     "OpenVINO": ("openvino", "float32"),
