@@ -269,7 +269,7 @@ def is_exact(kernel: Kernel) -> bool:
     Example:
         >>> is_exact(multiply_numpy)
         True
-        >>> is_exact(lambda queries: lambda rows: (rows @ queries.T).astype(np.float32))  # overflows
+        >>> is_exact(lambda queries: lambda rows: np.float32(rows @ queries.T))  # overflows
         False
     """
     rng = np.random.default_rng(0)
