@@ -60,10 +60,6 @@ class VladEncoder(FittableEncoder):
         return f"{type(self).__name__}({self.card.name!r}, {self.card.dim} numbers, {self.engine})"
 
     @abstractmethod
-    def find_features(self, images: Iterable[Image]) -> Iterator[_Floats]:
-        """Local features (L, 112) float32 of each image, unit rows, in the order of the images."""
-
-    @abstractmethod
     def with_card(self, card: EncoderCard) -> Self:
         """The same network with another card."""
 
@@ -96,9 +92,8 @@ class VladEncoder(FittableEncoder):
         words = self.words
         return self._stack([vlad(features, words) for features in self.find_features(images)])
 
-    def fit_encode(self, images: Iterable[Image]) -> tuple[Self, Descriptors]:
-        """See :meth:`FittableEncoder.fit_encode`."""
-        features = list(self.find_features(images))
+    def fit_features(self, features: Sequence[_Floats]) -> tuple[Self, Descriptors]:
+        """See :meth:`FittableEncoder.fit_features`."""
         if not features:
             raise EncoderError("a vocabulary cannot be fitted on no images")
         options = self.card.options
