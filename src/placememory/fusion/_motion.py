@@ -271,8 +271,8 @@ class OrderMotion:
 
     The places are those of the table in the order of its chain. A step goes -max_step to max_step
     rows on within a run and beyond its ends (see :class:`Runs`); mass that goes farther leaves
-    the map. On maps of over 20,000 places the mass is moved where it is more than four times an even
-    share, as long as that is less than a sixteenth of the places: what is lighter is flat, and
+    the map. On maps of over 20,000 places the mass is moved where it is more than four times an
+    even share, as long as that is less than a sixteenth of the places: what is lighter is flat, and
     stays. The distribution of steps starts as a broad one that prefers going forward and is
     learned while the robot moves (expected counts, forgotten over ``memory`` frames), so twice
     the speed, a stop and the way back are all found.

@@ -293,10 +293,6 @@ class OnMap:
         self._alike, self._begin = alike, start
         self.reset()
 
-    def _ordered(self, values: Floats) -> Floats:
-        """Values of the map's rows in the order of the chain."""
-        return values if self._in_order else values[self._chain]
-
     def reset(self) -> None:
         """Forget all views."""
         self.odds = self._begin
