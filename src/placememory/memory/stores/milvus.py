@@ -117,7 +117,7 @@ class MilvusStore(Store):
     def update(self, **fields: Any) -> None:
         """See :class:`Store`."""
         state = self._prepare_write()
-        self._save(state.model_copy(update={"manifest": state.manifest.model_copy(update=fields)}))
+        self._save(state.model_copy(update={"manifest": state.manifest.change(**fields)}))
 
     def read(self) -> PlaceRows:
         """See :class:`Store`."""
