@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from placememory._types import Floats, Rows
-from placememory.fusion._evidence import Evidence, normalise_rows
+from placememory.fusion._evidence import Evidence, in_parts, measure_rows, normalise_rows
 from placememory.fusion._profile import MapProfile
 from placememory.likeness import centre
 
@@ -104,15 +104,16 @@ class RunViews:
             last = self._views[-1].column if self._views else None
             new = last is None or not np.array_equal(last, view.column)
             return Look(evidence.normalise(view.column), float(new), new, None)
-        mean = self._mean(recent=False)
-        centred = self._centre([view], mean)
+        centred = np.empty((1, len(self._chain)))
+        for part in in_parts(len(self._chain)):
+            centred[:, part] = self._centre([view], part, recent=False)
         z, middle, spread = normalise_rows(centred)
         likeness = None
         background = self._profile.background
         if background is not None and spread[0] > 0:
             best = float(centred.max()) - float(middle[0])
             likeness = (best - background.location) / background.scale
-        newness = self._newness(view, mean)
+        newness = self._newness(view)
         share = max(0.0, newness - self._given)
         return Look(z[0], share, newness >= 1.0, likeness)
 
@@ -200,41 +201,47 @@ class RunViews:
             self._columns = keep * self._columns + view.column
         self._count = keep * self._count + 1.0
 
-    def _mean(self, *, recent: bool) -> tuple[Floats, Floats]:
-        """The run's mean (D,), and the similarities (N,) of the places to it."""
+    def _mean(self, *, recent: bool) -> Floats:
+        """The run's mean (D,)."""
         assert self._profile is not None
-        centring = self._profile.centring
-        total, columns = _PRIOR * centring.mean, _PRIOR * self._shared
-        count = _PRIOR + self._count
-        if self._sum is not None and self._columns is not None:
-            total, columns = total + self._sum, columns + self._columns
+        total, count = _PRIOR * self._profile.centring.mean, _PRIOR + self._count
+        if self._sum is not None:
+            total = total + self._sum
         for view in self._recent if recent else ():
             assert view.descriptor is not None
-            total, columns, count = total + view.descriptor, columns + view.column, count + 1.0
-        return total / count, columns / count
+            total, count = total + view.descriptor, count + 1.0
+        result: Floats = total / count
+        return result
 
-    def _centre(
-        self, views: list[_View], mean: tuple[Floats, Floats], rows: Rows | None = None
-    ) -> Floats:
-        """(T, N) centred similarities, of some rows of the chain."""
+    def _shared_with_mean(self, rows: Rows | slice, *, recent: bool) -> Floats:
+        """Similarities (K,) of rows of the chain to the run's mean."""
+        columns, count = _PRIOR * self._shared[rows], _PRIOR + self._count
+        if self._columns is not None:
+            columns += self._columns[rows]
+        for view in self._recent if recent else ():
+            columns += view.column[rows]
+            count += 1.0
+        columns /= count
+        return columns
+
+    def _centre(self, views: list[_View], rows: Rows | slice, *, recent: bool) -> Floats:
+        """(T, K) centred similarities to rows of the chain."""
         assert self._profile is not None
         centring = self._profile.centring
-        columns, shared, lengths = [view.column for view in views], mean[1], self._lengths
-        if rows is not None:
-            columns = [column[rows] for column in columns]
-            shared, lengths = shared[rows], lengths[rows]
         along = np.stack([v.descriptor for v in views if v.descriptor is not None]) @ centring.mean
-        mean_along = float(mean[0] @ centring.mean)
-        wide = columns[0][None] if len(columns) == 1 else np.stack(columns)
-        return centre(wide, shared, along[:, None], mean_along, lengths)
+        mean_along = float(self._mean(recent=recent) @ centring.mean)
+        shared = self._shared_with_mean(rows, recent=recent)
+        columns = np.stack([view.column[rows] for view in views])
+        return centre(columns, shared, along[:, None], mean_along, self._lengths[rows])
 
-    def _newness(self, view: _View, mean: tuple[Floats, Floats]) -> float:
+    def _newness(self, view: _View) -> float:
         """0 to 1, how new a view is beside the nearest key view at hand; 1 is a key view."""
         known = self.descriptors
         if not known or view.descriptor is None:
             return 1.0
         assert self._profile is not None
-        others, one = np.stack(known) - mean[0], view.descriptor - mean[0]
+        mean = self._mean(recent=False)
+        others, one = np.stack(known) - mean, view.descriptor - mean
         lengths = np.linalg.norm(others, axis=1) * float(np.linalg.norm(one))
         alike = (others @ one) / np.maximum(lengths, 1e-12)
         change = (1.0 - float(alike.max())) / self._profile.step
@@ -242,12 +249,11 @@ class RunViews:
 
     def _keyed_z(self, views: list[_View]) -> Floats:
         """(T, K) z of the views at the key rows, all centred with the newest mean."""
-        mean = self._mean(recent=True)
-        every = max(1, len(self._chain) // _SPARSE)
-        sample = np.arange(0, len(self._chain), every)
-        _, middle, spread = normalise_rows(self._centre(views, mean, sample))
-        centred = self._centre(views, mean, self._keys)
-        found: Floats = (centred - middle[:, None]) / np.maximum(spread, 1e-9)[:, None]
+        sample = slice(None, None, max(1, len(self._chain) // _SPARSE))
+        middle, spread = measure_rows(self._centre(views, sample, recent=True))
+        found = self._centre(views, self._keys, recent=True)
+        found -= middle[:, None]
+        found /= np.maximum(spread, 1e-9)[:, None]
         return found
 
     def _best_path(self, z: Floats) -> float:
