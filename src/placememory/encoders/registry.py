@@ -210,6 +210,10 @@ def from_card(
         EncoderMismatchError: What this installation makes is not what the card says.
         EncoderError: This installation does not know the method.
     """
+    if (parts := components_of(card)) is not None:
+        before, mean, axes = parts
+        encoder = from_card(before, weights, device=device, precision=precision)
+        return CompressedEncoder(encoder, mean, axes)
     known = info(card.name).options
     options = {name: value for name, value in card.options.items() if name in known}
     encoder = create(card.name, weights, device=device, precision=precision, **options)
