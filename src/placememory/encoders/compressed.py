@@ -1,4 +1,4 @@
-"""An encoder whose descriptors are shortened by principal components that a memory was fitted on."""
+"""Descriptors of another encoder on the principal components of a memory."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from placememory._registry import Registry
 from placememory.encoders.base import Encoder, check_encoder
 from placememory.encoders.card import EncoderCard, EncoderInfo, Option, Options
 from placememory.encoders.catalogue import FAMILIES
+from placememory.encoders.compressed import CompressedEncoder, components_of
 from placememory.encoders.lite_vlad import LiteVladMethod
 from placememory.encoders.network import NetworkMethod, Recipe
 from placememory.encoders.onnx import SUFFIX, open_onnx

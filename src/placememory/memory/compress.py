@@ -9,9 +9,10 @@ import numpy as np
 
 from placememory._checks import check_choice, check_positive, check_whole
 from placememory._types import Progress, Vectors
-from placememory.encoders import compress_card, components_of, fit_components, shorten
+from placememory.encoders import components_of, compress_card, fit_components, shorten
 from placememory.errors import SettingError
 from placememory.frames import sample_evenly
+from placememory.memory.background import measure_background
 from placememory.memory.place_memory import PlaceMemory
 from placememory.memory.rows import PlaceRows
 from placememory.memory.search import top_k
@@ -69,9 +70,8 @@ def compress(
 
     The components are fitted on at most 20,000 places and become part of the encoder's card, so
     images are encoded, and later sessions added, as before. Sequence descriptors stay as they are.
-    What the map knows of views of other places is of the longer descriptors, and is measured anew
-    by the next build into it; until then likeness alone says nothing of being on the map. A
-    calibration is left out.
+    How alike other places are is measured anew. A calibration is left out. An interrupted
+    compression goes on where it stopped.
 
     Args:
         source: Address of the memory.
@@ -110,6 +110,8 @@ def compress(
                 made.add(part.places, short, part.sequences)
                 if progress is not None:
                     progress(len(rows) - len(missing) + start + len(part), len(rows))
+            if memory.manifest.background is not None:
+                measure_background(made, made.encoder())
         with made:
             return _report(memory.rows, made.rows, sample, mean, axes, radius)
 
@@ -136,8 +138,8 @@ def _report(
         queries += 1
         for i, matrix in enumerate(matrices):
             found = top_k(matrix, matrix[row : row + 1], 2)[0][0]
-            first = next((int(r) for r in found if r != row), row)
-            right[i] += int(near[first])
-    shares = [count / max(1, queries) for count in right]
-    dims = (before.descriptors.shape[1], after.descriptors.shape[1])
-    return CompressReport(len(after), *dims, energy, radius, *shares, queries)
+            right[i] += int(near[next((int(r) for r in found if r != row), row)])
+    first, then = (count / max(1, queries) for count in right)
+    return CompressReport(
+        len(after), axes.shape[1], len(axes), energy, radius, first, then, queries
+    )
