@@ -166,6 +166,10 @@ class SqliteStore(Store):
             raise MemoryStoreError(
                 f"{self.uri}: the memory cannot be written: it was opened for reading only"
             )
+        if not _may_write(self._path.resolve()):
+            raise MemoryStoreError(
+                f"{self.uri}: the memory cannot be written: the file or its folder may not be"
+            )
         with self._errors():
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute("ROLLBACK")
@@ -890,9 +894,8 @@ def _connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
     Readers connect for writing where they may, and then forbid it, so that they can undo a write
     that was cut off.
     """
-    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
     connection = sqlite3.connect(
-        f"{path.as_uri()}?mode={'rw' if writable else 'ro'}",
+        f"{path.as_uri()}?mode={'rw' if _may_write(path) else 'ro'}",
         uri=True,
         timeout=_WAIT_SECONDS,
         isolation_level=None,
@@ -903,6 +906,10 @@ def _connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
     if readonly:
         connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
 
 def _operational(uri: str, error: sqlite3.OperationalError) -> MemoryStoreError:
