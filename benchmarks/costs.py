@@ -17,14 +17,16 @@ PLACE_BYTES, COLUMN_BYTES = 260, 84  # a place as JSON, and what opening reads o
 
 
 def main() -> None:
-    """Print the tables."""
+    """Print the tables; prices are of a month."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dim", type=int, default=512, help="numbers of a descriptor")
     parser.add_argument("--scan", type=float, default=10.0, help="GB/s that one core scans")
     parser.add_argument("--add", type=float, default=110.0, help="microseconds to add a place")
     parser.add_argument("--encode", type=float, default=6.0, help="milliseconds to encode an image")
-    parser.add_argument("--gigabyte", type=float, default=3.5, help="price of 1 GB of memory a month")
-    parser.add_argument("--disk", type=float, default=0.08, help="price of 1 GB of disk a month")
+    parser.add_argument(
+        "--gigabyte", type=float, default=3.5, help="price of 1 GB of memory a month"
+    )
+    parser.add_argument("--disk", type=float, default=0.08, help="price of 1 GB of disk")
     parser.add_argument("--cores", type=int, default=16, help="cores of a machine")
     parser.add_argument("--machine", type=int, default=64, help="GB of memory of a machine")
     options = parser.parse_args()

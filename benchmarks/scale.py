@@ -34,7 +34,7 @@ import placememory
 from placememory._types import Rows, Vectors
 from placememory.encoders import EncoderCard
 from placememory.frames import Frame, Pose
-from placememory.fusion import Evidence, MapProfile, PlaceTable, create
+from placememory.fusion import Evidence, MapProfile, Odometry, PlaceTable, create
 from placememory.memory import Place, PlaceMemory
 from placememory.memory.codes import Codes
 from placememory.memory.search import products, top_k
@@ -316,35 +316,39 @@ def filtering(options: argparse.Namespace) -> None:
         )
         begin = time.process_time()
         profile = MapProfile(matrix, table)
-        fusion = create("bayes", table, profile)
         made = time.process_time() - begin
-        rng, updates, products_ = np.random.default_rng(SEED), [], []
-        for i in range(options.rounds):
-            noise = unit(rng.standard_normal((1, dim), dtype=np.float32))[0]
-            view = unit((matrix[count // 2 + 2 * i] + 0.2 * noise)[None])[0]
-            evidence = Evidence.from_column(matrix @ view, stamp=float(i))
-            evidence = replace(evidence, descriptor=view)
-            seconds, _ = race(
-                {
-                    "product": partial(np.matmul, matrix, view),
-                    "update": partial(fusion.update, evidence),
-                }
+        for motion in (None, Odometry(1.0, 0.0, 0.0)):
+            begin = time.process_time()
+            fusion = create("bayes", table, profile)
+            ready = made + time.process_time() - begin
+            rng, updates, products_ = np.random.default_rng(SEED), [], []
+            for i in range(options.rounds):
+                noise = unit(rng.standard_normal((1, dim), dtype=np.float32))[0]
+                view = unit((matrix[count // 2 + 2 * i] + 0.2 * noise)[None])[0]
+                evidence = Evidence.from_column(matrix @ view, stamp=float(i))
+                evidence = replace(evidence, descriptor=view)
+                seconds, _ = race(
+                    {
+                        "product": partial(np.matmul, matrix, view),
+                        "update": partial(fusion.update, evidence, motion if i else None),
+                    }
+                )
+                updates.append(seconds["update"])
+                products_.append(seconds["product"])
+            settled = updates[10:]
+            rows.append(
+                [
+                    f"{count:,}",
+                    "no" if motion is None else "yes",
+                    f"{ready:.1f}",
+                    f"{1e3 * statistics.median(updates[:5]):.1f}",
+                    f"{1e3 * statistics.median(settled):.1f}",
+                    f"{1e3 * min(settled):.1f}",
+                    f"{1e3 * statistics.median(products_) * 512 / dim:.0f}",
+                ]
             )
-            updates.append(seconds["update"])
-            products_.append(seconds["product"])
-        settled = updates[10:]
-        rows.append(
-            [
-                f"{count:,}",
-                f"{made:.1f}",
-                f"{1e3 * statistics.median(updates[:5]):.1f}",
-                f"{1e3 * statistics.median(settled):.1f}",
-                f"{1e3 * min(settled):.1f}",
-                f"{1e3 * statistics.median(products_) * 512 / dim:.0f}",
-            ]
-        )
-    print("\nAn update of `bayes` without odometry, processor time.\n")
-    columns = ("places", "made in s", "first five ms", "later ms", "least ms")
+    print("\nAn update of `bayes`, the similarities given, processor time.\n")
+    columns = ("places", "odometry", "made in s", "first five ms", "later ms", "least ms")
     columns += ("float32 product of 512 columns, ms",)
     print(markdown(columns, rows))
 
