@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,6 +179,10 @@ class PlaceRows:
         """What is searched and filtered, an array each."""
         return Columns.of(self.places)
 
+    def counts(self) -> dict[str, int]:
+        """Count of places per session."""
+        return self.columns.counts()
+
     @property
     def positions(self) -> NDArray[np.float64]:
         """(N, 3) float64 metres, map frame; NaN where a place has no pose."""
@@ -193,6 +198,41 @@ class PlaceRows:
     def revision(self) -> str:
         """Names this content: the same for the same places and descriptors, in every store."""
         return revision_of(len(self), int(self.checksums.sum()))
+
+
+class StoredPlaces(Sequence[Place]):
+    """Places that are read when they are asked for; kept once all were.
+
+    Args:
+        read: Reads places by their rows (M,).
+        count: Of all.
+    """
+
+    def __init__(self, read: Callable[[NDArray[np.int64]], list[Place]], count: int) -> None:
+        self._read, self._count = read, count
+        self._all: list[Place] | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, at: int) -> Place: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Place]: ...
+    def __getitem__(self, at: int | slice) -> Place | Sequence[Place]:
+        if self._all is not None:
+            return self._all[at]
+        if isinstance(at, slice):
+            return self._read(np.arange(self._count)[at])
+        if not -self._count <= at < self._count:
+            raise IndexError(f"place {at} of {self._count}")
+        [place] = self._read(np.array([int(at) % self._count]))
+        return place
+
+    def __iter__(self) -> Iterator[Place]:
+        if self._all is None:
+            self._all = self._read(np.arange(self._count))
+        return iter(self._all)
 
 
 def row_checksums(
