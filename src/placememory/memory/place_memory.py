@@ -84,7 +84,7 @@ class PlaceMemory(Closing):
             if self.card.hash != store.manifest.card_hash:
                 raise MemoryDamagedError(f"{store.uri}: the encoder card is damaged")
             self._rows: PlaceRows | None = None
-            self.refresh()
+            _ = self.rows
         except BaseException:
             store.close()
             raise
@@ -250,6 +250,7 @@ class PlaceMemory(Closing):
         """
         with self._lock:
             self._rows = None
+            self._store.refresh()
             _ = self.rows
 
     def check(self) -> None:

@@ -79,7 +79,7 @@ class MilvusStore(Store):
             raise MemoryNotFoundError(f"{uri}: there is no such memory; make it with build")
         self._lock = threading.RLock()
         self._readonly = readonly
-        self._unflushed = False
+        self._unflushed = 0
         self._strong_until = 0.0
         self._connection: Connection | None = connect(uri, create=False)
         try:
@@ -154,10 +154,15 @@ class MilvusStore(Store):
             state = self._prepare_write()
             self._save(state, manifest=state.manifest.change(**fields))
 
+    def refresh(self) -> None:
+        """See :class:`Store`."""
+        with self._reading():
+            self._state()
+
     def read(self) -> PlaceRows:
         """See :class:`Store`."""
         with self._reading():
-            state = self._state()
+            state = self._known
             if self._open.lite and not state.pending:
                 self._check_count(state)
         return ServedRows(self, state)
@@ -230,7 +235,7 @@ class MilvusStore(Store):
             if self._connection is None:
                 return
             try:
-                if self._unflushed:
+                if self._unflushed >= _ROWS_A_WRITE:  # fewer are left to Milvus
                     self._flush()
             finally:
                 self._connection.close()
@@ -268,24 +273,33 @@ class MilvusStore(Store):
                 with self._reading():
                     yield self._rows_of(state, page)
 
-    def fetch(self, state: State, keys: Sequence[str], *, all_there: bool = True) -> PlaceRows:
+    def fetch(self, state: State, keys: Sequence[str], *, found: bool = False) -> PlaceRows:
         """Places by their keys, in that order; checked.
+
+        Args:
+            state: Which are confirmed.
+            keys: Of the places.
+            found: Whether Milvus has just found them, so that it need not wait for the newest
+                state again; those that are gone since are left out.
 
         Raises:
             MemoryChangedError: Another process has replaced or removed some since.
             MemoryDamagedError: One is missing, or its checksum is wrong.
         """
         fields = ("key", *schema.PLACE, "descriptor")
-        found: dict[str, dict[str, Any]] = {}
+        there: dict[str, dict[str, Any]] = {}
         step = self._fitting(state.manifest, _MOST_KEYS)
         with self._reading():
-            for start in range(0, len(keys), step):
-                wanted = schema.with_keys(keys[start : start + step])
-                entities = self._query("", f"{wanted} and {_confirmed(state)}", fields, step)
-                found.update({entity["key"]: entity for entity in entities})
-            if all_there and len(found) < len(set(keys)):
-                raise self._disagree(state, f"{len(found)} of {len(set(keys))} places were found")
-            return self._rows_of(state, [found[key] for key in keys if key in found])
+            for level in dict.fromkeys(("Bounded", self._level())) if found else (self._level(),):
+                missing = [key for key in keys if key not in there]
+                for start in range(0, len(missing), step):
+                    wanted = schema.with_keys(missing[start : start + step])
+                    condition = f"{wanted} and {_confirmed(state)}"
+                    entities = self._query("", condition, fields, step, level)
+                    there.update({entity["key"]: entity for entity in entities})
+            if not found and len(there) < len(set(keys)):
+                raise self._disagree(state, f"{len(there)} of {len(set(keys))} places were found")
+            return self._rows_of(state, [there[key] for key in keys if key in there])
 
     @property
     def _open(self) -> Connection:
@@ -448,18 +462,19 @@ class MilvusStore(Store):
         return found
 
     def _send(self, collection: str, entities: list[dict[str, Any]], dim: int) -> None:
-        """Upsert within Milvus's limit on messages; its log is durable, the flush comes later."""
+        """Upsert within Milvus's limit on messages; its log is durable without a flush."""
         step = max(1, min(_ROWS_A_WRITE, _MESSAGE_BYTES // (4 * dim)))
         for start in range(0, len(entities), step):
-            self._client.upsert(collection, entities[start : start + step])
-            self._unflushed = True
+            part = entities[start : start + step]
+            self._client.upsert(collection, part)
+            self._unflushed += len(part)
 
     def _flush(self) -> None:
-        """Let Milvus seal the rows written in this session: one flush, not one a batch."""
+        """Let Milvus seal the rows written here: one flush, not one a batch."""
         with milvus_errors(self.uri):
             for part in _vector_parts(self.manifest):
                 self._client.flush(self._name(part))
-        self._unflushed = False
+        self._unflushed = 0
 
     def _finish_removal(self, state: State) -> int:
         session = state.removing
@@ -577,7 +592,7 @@ class MilvusStore(Store):
                 if more and hits[-1][1] >= least:
                     again.append(i)
             todo, limit = again, min(_MOST_RESULTS, count, 4 * limit)
-        rows = self.fetch(state, sorted({key for ks in keys for key in ks}), all_there=False)
+        rows = self.fetch(state, sorted({key for ks in keys for key in ks}), found=True)
         row_of = {schema.key_of(place.id): row for row, place in enumerate(rows.places)}
         found = []
         for query, mine in zip(queries, keys, strict=True):

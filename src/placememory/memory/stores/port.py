@@ -123,11 +123,15 @@ class Store(ABC):
             SettingError: A value cannot be stored, such as NaN.
         """
 
+    def refresh(self) -> None:  # noqa: B027 - a store that has it all in a file asks that
+        """Ask what other processes have written; :meth:`read` gives it then."""
+
     @abstractmethod
     def read(self) -> PlaceRows:
         """All rows in the order of their place ids, checked against count and checksum.
 
-        Places and descriptors may be read when they are first used, and checked then.
+        Places and descriptors, or all there is, may be read when they are first used, and checked
+        then.
 
         Raises:
             MemoryDamagedError: They disagree.
