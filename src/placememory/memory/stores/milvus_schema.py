@@ -155,9 +155,12 @@ def _entity(place: Place, frame_id: str) -> dict[str, Any]:
         "floor": _fit(place.floor or ""),
         **{name: float(value) for name, value in zip(_POSE, numbers, strict=True)},
     }
-    values, shown = json.loads(place.to_json()), _place_values(entity, frame_id)
-    extra = {name: v for name, v in values.items() if repr(v) != repr(shown[name])}
-    entity["extra"] = json.dumps(extra, sort_keys=True) if extra else ""
+    values, shown = place.to_dict(), _place_values(entity, frame_id)
+    entity["extra"] = ""
+    if repr(values) != repr(shown):
+        values = json.loads(place.to_json())  # which may have had NumPy's numbers
+        extra = {name: v for name, v in values.items() if repr(v) != repr(shown[name])}
+        entity["extra"] = json.dumps(extra, sort_keys=True) if extra else ""
     return entity
 
 
