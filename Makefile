@@ -9,7 +9,7 @@ EXTRAS ?= demo
 # smaller on Linux) or .../cu128. Empty: what PyPI has for this machine.
 TORCH_INDEX ?=
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
-SOURCES := src tests benchmarks
+SOURCES := src tests benchmarks tools
 
 .PHONY: help demo test check unit install install-dev milvus crash benchmark format clean
 

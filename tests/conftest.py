@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from placememory.cli import main
 from placememory.encoders import EncoderCard, Preprocess
@@ -17,6 +18,8 @@ from placememory.frames import Frame, Pose
 from placememory.samples import Building, render_building
 
 collect_ignore = ["memory/start_milvus.py"]  # a program for another environment
+settings.register_profile("any machine", deadline=None)  # a loaded one takes its time
+settings.load_profile("any machine")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from placememory._types import Floats, Rows, Vectors
+from placememory._types import Floats, Vectors
 
 _EULER = 0.5772156649015329
 
@@ -64,25 +64,10 @@ class Centring:
         return found
 
     def apply(
-        self,
-        similarities: Floats,
-        shared: Floats,
-        along: Floats | float,
-        mean_along: float,
-        rows: Rows | None = None,
+        self, similarities: Floats, shared: Floats, along: Floats | float, mean_along: float
     ) -> Floats:
-        """Centred similarities of one view or of several.
-
-        Args:
-            similarities: (N,) or (T, N) cosines to the places, or to some of them.
-            shared: (N,) similarities of the run's mean to the same places.
-            along: Product of each view with the map's mean, a number or (T, 1).
-            mean_along: Product of the run's mean with the map's mean.
-            rows: (N,) which places these are; all by default.
-        """
-        lengths = self.lengths if rows is None else self.lengths[rows]
-        found: Floats = (similarities - shared - (along - mean_along)) / lengths
-        return found
+        """Centred similarities to all places; see :func:`centre`."""
+        return centre(similarities, shared, along, mean_along, self.lengths)
 
     def apply_to_run(self, views: Vectors, prior: float = 5.0) -> Floats:
         """(T, N) centred similarities of the views (T, D) of a run that is known as a whole.
@@ -96,6 +81,28 @@ class Centring:
         cosines = (views.astype(np.float32) @ self.descriptors.T).astype(np.float64)
         along = (rows @ self.mean)[:, None]
         return self.apply(cosines, self.similarities(mean), along, float(mean @ self.mean))
+
+
+def centre(
+    similarities: Floats,
+    shared: Floats,
+    along: Floats | float,
+    mean_along: float,
+    lengths: Floats,
+) -> Floats:
+    """Centred similarities of one view or of several to places of a map; see :class:`Centring`.
+
+    Args:
+        similarities: (N,) or (T, N) cosines to the places.
+        shared: (N,) similarities of the run's mean to them.
+        along: Product of each view with the map's mean, a number or (T, 1).
+        mean_along: Product of the run's mean with the map's mean.
+        lengths: (N,) of the centred places.
+    """
+    found: Floats = similarities - shared
+    found -= along - mean_along
+    found /= lengths
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from placememory.encoders import Preprocess
 from placememory.errors import (
     EncoderError,
     EncoderMismatchError,
-    MissingExtraError,
     SettingError,
     WeightsError,
 )
@@ -35,7 +34,7 @@ IMAGES = [
 @pytest.fixture(scope="module")
 def lite(tmp_path_factory):
     """The default encoder, fitted, and its export."""
-    encoder = encoders.create("lite-vlad", precision="float32").fit(IMAGES)
+    encoder = encoders.create("lite-vlad", device="torch", precision="float32").fit(IMAGES)
     path = tmp_path_factory.mktemp("onnx") / "lite.onnx"
     report = exporting.export_onnx(encoder, path, image_size=IMAGES[0].shape[:2])
     assert report.input_size == (240, 320)
@@ -126,12 +125,6 @@ def test_what_computes_something_else_is_not_kept(lite, tmp_path: Path, monkeypa
 def test_what_cannot_be_exported() -> None:
     with pytest.raises(EncoderError, match="jist cannot be exported"):
         exporting.export_onnx(encoders.create("jist", "random"), "x.onnx")
-
-
-def test_a_missing_runtime_names_the_extra(lite, monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(MissingExtraError, match=r"placememory\[onnx\]"):
-        encoders.create("lite-vlad", lite[1])
 
 
 @pytest.mark.parametrize("resize_on", ["image", "tensor", "normalised"])

@@ -17,13 +17,15 @@ import pytest
 from PIL import Image as PillowImage
 
 from placememory.encoders import Encoder
-from placememory.errors import EncoderMismatchError, ImageError, InputError
-from placememory.frames import Pose, list_frames
+from placememory.errors import EncoderMismatchError, ImageError, InputError, MemoryLockedError
+from placememory.frames import Frame, Pose, list_frames
 from placememory.memory import PlaceMemory, list_background
 from placememory.memory.build import build, build_from_features, feature_frames
 from placememory.memory.features_h5 import FeatureWriter
 from placememory.memory.report import BuildReport
+from placememory.memory.sample import SampleFile, sample_path
 from tests.conftest import make_card, make_descriptors
+from tests.crash.commands import Words, coloured_frames
 
 
 def build_report(uri, frames, encoder, **how) -> BuildReport:
@@ -180,3 +182,53 @@ def _wait_for_places(process: subprocess.Popen[bytes], path: Path, store: str) -
             return
         time.sleep(0.02)
     raise AssertionError(process.stderr.read() if process.stderr else "no output")
+
+
+def test_a_first_build_that_was_cut_off_keeps_what_its_fit_has_found(tmp_path: Path) -> None:
+    read: list[str] = []
+
+    def counted(frame: Frame, stop_at: int) -> Frame:
+        def image() -> np.ndarray:
+            if len(read) == stop_at:
+                raise RuntimeError("cut off")
+            read.append(frame.name)
+            return frame.image()
+
+        return replace(frame, read=image)
+
+    frames = coloured_frames(150)
+    with pytest.raises(RuntimeError, match="cut off"):
+        build(tmp_path / "m", [counted(f, 90) for f in frames], encoder=Words())
+    assert not PlaceMemory.exists(tmp_path / "m")
+    read.clear()
+    build(tmp_path / "m", [counted(f, 1000) for f in frames], encoder=Words()).close()
+    assert len(read) < 150 - 80 + 10  # three of the kept ones were looked at again
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+    with (
+        build(tmp_path / "again", frames, encoder=Words()) as again,
+        PlaceMemory.open(tmp_path / "m") as memory,
+    ):
+        assert again.revision == memory.revision
+
+
+def test_kept_features_of_other_images_are_not_used(tmp_path: Path) -> None:
+    frames, others = coloured_frames(150), coloured_frames(300)[150:]
+    renamed = [replace(f, read=o.read) for f, o in zip(frames, others, strict=True)]
+    with SampleFile(sample_path(tmp_path / "m"), Words().card) as kept:
+        for frame in frames[:100]:
+            [features] = Words().find_features([frame.image()])
+            kept.add(frame, features)
+    with (
+        build(tmp_path / "m", renamed, encoder=Words()) as memory,
+        build(tmp_path / "again", renamed, encoder=Words()) as again,
+    ):
+        assert again.revision == memory.revision
+
+
+def test_two_builders_of_one_new_memory(tmp_path: Path) -> None:
+    with (
+        SampleFile(sample_path(tmp_path / "m"), Words().card),
+        pytest.raises(MemoryLockedError, match="another process is building this memory"),
+    ):
+        build(tmp_path / "m", coloured_frames(20), encoder=Words())
+    build(tmp_path / "m", coloured_frames(20), encoder=Words()).close()

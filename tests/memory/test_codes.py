@@ -104,7 +104,7 @@ def test_a_long_scan_is_made_in_parts(monkeypatch) -> None:
     codes, coded = Codes.of(make_descriptors(500)), Codes.of(make_descriptors(3, seed=1))
     rows = np.flatnonzero(np.arange(500) % 7 < 2)
     whole = codes.estimate(coded), codes.estimate(coded, rows)
-    monkeypatch.setattr(module, "_BYTES", 100)
+    monkeypatch.setattr(module, "_SUMS", 100)
     monkeypatch.setattr(module, "_COPIED", 100)
     np.testing.assert_array_equal(codes.estimate(coded), whole[0])
     np.testing.assert_array_equal(codes.estimate(coded, rows), whole[1])
@@ -176,7 +176,7 @@ def test_the_installed_kernel_is_exact_at_every_length() -> None:
         rows = rng.integers(-127, 128, (40, dim), dtype=np.int8)
         rows[:4] = 127
         for queries in (rows[:1], rows[:5], rows[3:20]):
-            exact = rows[4:].astype(int) @ queries.T.astype(int)
+            exact = (rows[4:].astype(int) @ queries.T.astype(int)).astype(np.float32)
             for kernel in (load_kernel(), multiply_numpy):
                 np.testing.assert_array_equal(kernel(queries)(rows[4:]), exact)
                 np.testing.assert_array_equal(kernel(queries)(rows[5:6]), exact[1:2])
@@ -191,8 +191,8 @@ def test_numpy_serves_where_numkong_is_absent(monkeypatch, fresh_kernel) -> None
 def test_a_kernel_that_errs_is_not_used(monkeypatch, fresh_kernel, caplog) -> None:
     class Saturating:
         @staticmethod
-        def cdist(queries, rows, metric):
-            return (queries.astype(int) @ rows.T.astype(int)).clip(-32768, 32767)
+        def cdist(queries, rows, metric, out_dtype):
+            return (queries.astype(np.float32) @ rows.T.astype(np.float32)).clip(-32768, 32767)
 
         dots_pack = staticmethod(lambda queries: queries)
         dots_packed = staticmethod(lambda rows, packed: rows.astype(int) @ packed.T.astype(int))

@@ -91,11 +91,13 @@ def test_covariance_and_a_position_without_heading_are_kept(uri: str) -> None:
 
 
 def test_a_pose_in_another_frame_is_refused(uri: str) -> None:
+    odom = [replace(f, pose=replace(f.pose, frame_id="odom")) for f in make_frames(3)]
     with PlaceMemory.create(uri, encoder=make_card(), frame_id="site") as memory:
-        with pytest.raises(InputError, match=r"'site'.*'run1/0000.png' is in 'map'"):
-            memory.add(make_frames(3), make_descriptors(3))
+        with pytest.raises(InputError, match=r"'site'.*'run1/0000.png' is in 'odom'"):
+            memory.add(odom, make_descriptors(3))
+        memory.add(make_frames(3, "run2"), make_descriptors(3))  # they name no frame
         memory.add([Frame("a", "s", 0)], make_descriptors(1))  # without a pose
-        assert len(memory) == 1
+        assert len(memory) == 4
 
 
 def test_masked_descriptors_are_refused(uri: str) -> None:

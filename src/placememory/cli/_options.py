@@ -53,7 +53,13 @@ Radius = Annotated[
 Heading = Annotated[
     float | None, typer.Option(help="And it must be this many degrees off at the most.")
 ]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps.", rich_help_panel=_RUN)]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="cpu, cuda, cuda:1 or mps; on the processor also openvino or torch.",
+        rich_help_panel=_RUN,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 IndexKind = Annotated[
     str | None,

@@ -21,6 +21,6 @@ def run(
     Example: [b]placememory copy office.memory http://localhost:19530/office --index hnsw[/b]
     """
     with progress("Copying") as advance, copy(source, target, progress=advance) as copied:
-        say(f"{target}: {len(copied)} places")
+        say(f"{copied.uri}: {len(copied)} places")
     if index is not None:
         options.say_index(target, index)

@@ -55,11 +55,11 @@ def _source(what: str, weights: str | None, settings: list[str]) -> Encoder:
     """The encoder of a name, or of a memory with the vocabulary it holds."""
     if what in names():
         named: dict[str, Any] = options_of(settings)
-        return create(what, weights, precision=_PRECISION, **named)
+        return create(what, weights, device="torch", precision=_PRECISION, **named)
     if settings:
         raise SettingError("the options of a memory's encoder are its own; leave out --set")
     with PlaceMemory.open(what, readonly=True) as opened:
-        return opened.encoder(weights, precision=_PRECISION)
+        return opened.encoder(weights, device="torch", precision=_PRECISION)
 
 
 def _encoder(encoder: Encoder, out: Path, image_size: str | None) -> None:

@@ -235,6 +235,11 @@ def _geometry(
     verifier = Verifier(images_of_memory(memory), camera=camera) if verify else None
     if verify is None:
         verifier = Verifier.of_memory(memory, camera=camera)
+        if not Verifier.is_installed():
+            say(
+                "images are not compared where the belief is in doubt; that needs: pip install "
+                "'placememory[verify]' (--no-verify to be content without)"
+            )
     if colmap is None:
         return verifier, None
     if camera is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -65,16 +65,36 @@ class FittableEncoder(ABC):
         """How many images a fit wants; more are not used."""
 
     @abstractmethod
-    def fit_encode(self, images: Iterable[Image]) -> tuple[FittableEncoder, Descriptors]:
-        """Fit on images, and encode the same images with one pass of the network.
+    def find_features(self, images: Iterable[Image]) -> Iterator[NDArray[np.float32]]:
+        """Features (F, C) float32 of each image, in the order of the images.
+
+        A fit learns from them, and they become the image's descriptor: no more of the network is
+        needed for either.
 
         Args:
-            images: As for :meth:`encode`, at least one; taken one after another, not stored.
+            images: As for :meth:`encode`; taken one after another, not stored.
+        """
+
+    @abstractmethod
+    def fit_features(
+        self, features: Sequence[NDArray[np.float32]]
+    ) -> tuple[FittableEncoder, Descriptors]:
+        """Fit on the features of images, and make the descriptors of the same images.
+
+        Args:
+            features: From :meth:`find_features`, of at least one image.
 
         Returns:
             A fitted encoder with a new card (this one stays as it is), and the images'
             descriptors (N, D) float32.
+
+        Raises:
+            EncoderError: There are too few.
         """
+
+    def fit_encode(self, images: Iterable[Image]) -> tuple[FittableEncoder, Descriptors]:
+        """Fit on images, and encode the same images; see :meth:`fit_features`."""
+        return self.fit_features(list(self.find_features(images)))
 
     def fit(self, images: Iterable[Image]) -> FittableEncoder:
         """Fit on images; see :meth:`fit_encode`."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
+from typing import Protocol
+
+import numpy as np
 
 from placememory._types import Progress
 from placememory.encoders.base import Descriptors, Encoder, FittableEncoder
@@ -13,6 +16,8 @@ from placememory.errors import ImageError, InputError
 from placememory.frames import Frame, Image, read_ahead, sample_evenly
 
 BATCH = 32
+_COMPARED = 3
+_SAME = 1e-4  # the same image on another engine
 
 
 @dataclass
@@ -107,11 +112,28 @@ def encode_windows(
             yield i, found
 
 
+class KeptFeatures(Protocol):
+    """Where the features of a sample are stored as they come; see :func:`fit_on_sample`."""
+
+    def get(self, frame: Frame) -> Descriptors | None:
+        """Those (F, C) of a frame; ``None`` if they are not there."""
+        ...
+
+    def add(self, frame: Frame, features: Descriptors) -> None:
+        """Store those of a frame."""
+        ...
+
+    def clear(self) -> None:
+        """Drop all."""
+        ...
+
+
 def fit_on_sample(
     encoder: Encoder,
     frames: Sequence[Frame],
     bad: BadFrames,
     progress: Progress | None = None,
+    kept: KeptFeatures | None = None,
 ) -> tuple[Encoder, list[Frame], Descriptors | None]:
     """Fit an encoder that needs it; the sample's descriptors come along, at no further cost.
 
@@ -120,6 +142,8 @@ def fit_on_sample(
         frames: Some of them, evenly spaced, are the sample.
         bad: Collects, or refuses, unreadable images.
         progress: Called with frames encoded and frames in all.
+        kept: Where the features of each image are stored as they come, so that a fit that was cut
+            off goes on.
 
     Returns:
         The fitted encoder, the frames it was fitted on and their descriptors (N, D); the encoder
@@ -131,18 +155,42 @@ def fit_on_sample(
     if not isinstance(encoder, FittableEncoder) or encoder.is_fitted:
         return encoder, [], None
     chosen = [frames[int(i)] for i in sample_evenly(len(frames), encoder.fit_sample)]
-    pairs = read_ahead(chosen, on_bad=bad.note)
-    first = next(pairs, None)
-    if first is None:
-        raise InputError("none of the images can be read, so there is nothing to build from")
-    sample: list[Frame] = []
+    found = {} if kept is None else _features_kept(encoder, chosen, kept)
+    taken: list[Frame] = []
 
     def images() -> Iterator[Image]:
-        for frame, image in chain([first], pairs):
-            sample.append(frame)
+        missing = [frame for i, frame in enumerate(chosen) if i not in found]
+        for frame, image in read_ahead(missing, on_bad=bad.note):
+            taken.append(frame)
             yield image
-            if progress is not None:
-                progress(len(sample) + len(bad.names), len(frames))
 
-    fitted, descriptors = encoder.fit_encode(images())
-    return fitted, sample, descriptors
+    number = {id(frame): i for i, frame in enumerate(chosen)}
+    for done, features in enumerate(encoder.find_features(images())):
+        found[number[id(taken[done])]] = features
+        if kept is not None:
+            kept.add(taken[done], features)
+        if progress is not None:
+            progress(len(found) + len(bad.names), len(frames))
+    if not found:
+        raise InputError("none of the images can be read, so there is nothing to build from")
+    order = sorted(found)
+    fitted, descriptors = encoder.fit_features([found[i] for i in order])
+    return fitted, [chosen[i] for i in order], descriptors
+
+
+def _features_kept(
+    encoder: FittableEncoder, frames: Sequence[Frame], kept: KeptFeatures
+) -> dict[int, Descriptors]:
+    """Features that are stored, by number of the frame; none if the images are others now."""
+    found = {i: known for i, frame in enumerate(frames) if (known := kept.get(frame)) is not None}
+    numbers = list(found)
+    for i in (numbers[int(n)] for n in sample_evenly(len(numbers), _COMPARED)):
+        try:
+            [now] = encoder.find_features([frames[i].image()])
+            same = now.shape == found[i].shape and np.allclose(now, found[i], atol=_SAME)
+        except ImageError:
+            same = False
+        if not same:
+            kept.clear()
+            return {}
+    return found

@@ -85,6 +85,29 @@ class EncoderCard(BaseModel):
     origin: str = ""
     fitted: dict[str, NDArray[Any]] = Field(default_factory=dict, exclude=True, repr=False)
 
+    @classmethod
+    def of(
+        cls,
+        info: EncoderInfo,
+        options: Options,
+        *,
+        dim: int,
+        weights_sha256: str | None,
+        preprocess: Preprocess,
+        batch_invariant: bool = True,
+    ) -> EncoderCard:
+        """The card of a method with all its options."""
+        return cls(
+            name=info.name,
+            dim=dim,
+            weights_sha256=weights_sha256,
+            preprocess=preprocess,
+            options=options,
+            batch_invariant=batch_invariant,
+            licence=info.licence,
+            origin=info.origin,
+        )
+
     @cached_property
     def hash(self) -> str:
         """SHA-256 (64 hex digits) over everything that changes descriptors."""

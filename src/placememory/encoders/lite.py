@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 with VLAD: ``lite-vlad``, ``lite-vlad-learned``, ``lite-net``, ``lite-seq``.
 
-All share the trunk and its local features. ``lite-vlad``, the default encoder, needs no download
-and no GPU: its words are fitted on the map's own images. ``lite-net`` has a learned head and needs
+All share the trunk and its local features. ``lite-vlad``, whose words are fitted on the map's own
+images, is in ``lite_vlad``; here is its network on torch. ``lite-net`` has a learned head and needs
 no fit; ``lite-seq`` adds its residual sums over a window; ``lite-vlad-learned`` fits words on the
 learned local features. What was tried is in ``docs/lite-vlad.md`` and ``docs/lite-net.md``.
 
@@ -12,10 +12,10 @@ Berton, Masone, Caputo, RA-L 2022), so one set of weights describes frames and w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import linear, normalize
 
-from placememory.encoders.base import Descriptors, FittableEncoder
 from placememory.encoders.card import EncoderCard, EncoderInfo, Options
 from placememory.encoders.catalogue import (
     LITE0_WEIGHTS,
@@ -36,24 +35,15 @@ from placememory.encoders.device import Device
 from placememory.encoders.kmeans import kmeans
 from placememory.encoders.layers import SequenceNet
 from placememory.encoders.lite0 import FoldedTrunk, Trunk, load_trunk
+from placememory.encoders.lite_vlad import PREPROCESS, VladEncoder, read_dim
 from placememory.encoders.network import Recipe, TorchEncoder, read_whole
 from placememory.encoders.pca import principal_components
-from placememory.encoders.preprocessing import Preprocess
 from placememory.encoders.sequence import SequenceEncoder
 from placememory.encoders.vlad import residual_sums, vlad, vlad_descriptor
 from placememory.encoders.weights import find_weights
-from placememory.errors import EncoderError, WeightsError
-from placememory.frames import Image, sample_evenly
+from placememory.errors import WeightsError
+from placememory.frames import Image
 
-PREPROCESS = Preprocess(
-    pixels=320 * 240,
-    multiple=16,
-    interpolation="bilinear",
-    mean=(127 / 255, 127 / 255, 127 / 255),
-    std=(128 / 255, 128 / 255, 128 / 255),
-)
-FIT_IMAGES = 400
-FIT_FEATURES = 30_000
 _SHARPNESS = 30.0  # of the first soft assignment: exp(-30 d^2) of a word at distance d
 _WHITENING = 0.5  # of the first projection: 0 is PCA alone, 1 is whitening
 _SMALLEST_VARIANCE = 1e-6
@@ -65,19 +55,17 @@ def recipe(info: EncoderInfo, options: Options) -> Recipe:
     """How the encoder of a name is made; see :class:`Recipe`."""
     if info.sequence:
         read_whole(options, "length", 1)
-    words = read_whole(options, "words", 2)
     make = partial(Recipe, preprocess=PREPROCESS)
     if info.needs_fit:
-        read_whole(options, "seed", 0)
         learned = info.name == "lite-vlad-learned"
         return make(
             network=_learned_features if learned else load_trunk,
-            dim=words * LITE_CHANNELS,
-            published=info.weights,
-            kind=_vlad_of_features if learned else LiteVlad,
+            dim=read_dim(options),
+            published=LITE_NET_WEIGHTS if learned else LITE0_WEIGHTS,
+            kind=_vlad_of_features if learned else TorchLiteVlad,
             fast_precision=True,
         )
-    dim = read_whole(options, "dim", 0)
+    words, dim = read_whole(options, "words", 2), read_whole(options, "dim", 0)
     return make(
         network=lambda path: load_lite_net(path, words, dim),
         dim=dim or words * LITE_CHANNELS,
@@ -90,8 +78,8 @@ def _learned_features(path: Path | None) -> LiteNet:
     return load_lite_net(None, LITE_WORDS, 0) if path is None else read_lite_net(path)
 
 
-def _vlad_of_features(net: LiteNet, device: Device, card: EncoderCard) -> LiteVlad:
-    return LiteVlad(cast(Trunk, net.trunk), device, card, net.head.local)
+def _vlad_of_features(net: LiteNet, device: Device, card: EncoderCard) -> TorchLiteVlad:
+    return TorchLiteVlad(cast(Trunk, net.trunk), device, card, net.head.local)
 
 
 def _frame_encoder(net: LiteNet, device: Device, card: EncoderCard) -> TorchEncoder:
@@ -102,8 +90,8 @@ def _sequence_encoder(net: LiteNet, device: Device, card: EncoderCard) -> Sequen
     return SequenceEncoder(net, device, card, net.fold().eval())
 
 
-class LiteVlad(TorchEncoder, FittableEncoder):
-    """EfficientNet-Lite0 with VLAD over words that are fitted on the map's images.
+class TorchLiteVlad(VladEncoder, TorchEncoder):
+    """The same on torch: other weights, other devices and precisions, learned local features.
 
     Images go through the network one by one on a processor, which is as fast there as in batches
     and makes a descriptor depend on nothing but its image.
@@ -116,6 +104,8 @@ class LiteVlad(TorchEncoder, FittableEncoder):
         fast: The trunk folded, if it is there already.
     """
 
+    engine = "torch"
+
     def __init__(
         self,
         trunk: Trunk,
@@ -124,23 +114,19 @@ class LiteVlad(TorchEncoder, FittableEncoder):
         local: nn.Linear | None = None,
         fast: nn.Module | None = None,
     ) -> None:
-        super().__init__(trunk, device, card, fast or FoldedTrunk(trunk))
+        VladEncoder.__init__(self, card)
+        TorchEncoder.__init__(self, trunk, device, card, fast or FoldedTrunk(trunk))
         self._local = None if local is None else local.to(device.torch)
-        self._words: Tensor | None = None
-        if card.fitted:
-            self._words = torch.as_tensor(
-                card.fitted["words"], dtype=torch.float32, device=device.torch
-            )
 
-    @property
-    def is_fitted(self) -> bool:
-        """Whether there is a vocabulary."""
-        return self._words is not None
+    def with_card(self, card: EncoderCard) -> TorchLiteVlad:
+        """See :meth:`VladEncoder.with_card`."""
+        trunk = cast(Trunk, self._module)
+        return TorchLiteVlad(trunk, self._device, card, self._local, self._fast)
 
-    @property
-    def fit_sample(self) -> int:
-        """Images that a vocabulary is fitted on, at most."""
-        return FIT_IMAGES
+    def find_features(self, images: Iterable[Image]) -> Iterator[NDArray[np.float32]]:
+        """See :meth:`VladEncoder.find_features`."""
+        for x in self._inputs(images):
+            yield from self._features(x).cpu().numpy()
 
     def graph(self) -> nn.Module:
         """See :meth:`TorchEncoder.graph`.
@@ -158,55 +144,11 @@ class LiteVlad(TorchEncoder, FittableEncoder):
         """
         return vlad(self._features(x), self._vocabulary())
 
-    def fit_encode(self, images: Iterable[Image]) -> tuple[LiteVlad, Descriptors]:
-        """See :meth:`FittableEncoder.fit_encode`."""
-        batches = [self._features(x) for x in self._inputs(images)]
-        if not batches:
-            raise EncoderError("a vocabulary cannot be fitted on no images")
-        words = _fit_words(
-            [row.cpu().numpy() for batch in batches for row in batch],
-            k=int(self.card.options["words"]),
-            seed=int(self.card.options["seed"]),
-        )
-        fitted = self.with_fitted({"words": words})
-        vocabulary = fitted._vocabulary()
-        rows = [vlad(features, vocabulary) for features in batches]
-        return fitted, self._device.to_numpy(rows, self.card.dim)
-
-    def with_fitted(self, fitted: Mapping[str, NDArray[Any]]) -> LiteVlad:
-        """The same encoder with a vocabulary ``words`` (K, 112) float32.
-
-        Raises:
-            EncoderError: The vocabulary is missing or of another shape.
-        """
-        shape = (int(self.card.options["words"]), LITE_CHANNELS)
-        words = fitted.get("words")
-        if words is None or words.shape != shape:
-            found = None if words is None else words.shape
-            raise EncoderError(f"{self.card.name} wants a vocabulary 'words' {shape}, not {found}")
-        card = self.card.replace(fitted={"words": np.asarray(words, np.float32)})
-        return LiteVlad(cast(Trunk, self._module), self._device, card, self._local, self._fast)
-
     def _vocabulary(self) -> Tensor:
-        if self._words is None:
-            raise EncoderError(
-                f"{self.card.name} has no vocabulary yet: fit it on the map's images "
-                "(encoder.fit(images)), or take the encoder from a memory"
-            )
-        return self._words
+        return torch.as_tensor(self.words, device=self._device.torch)
 
     def _features(self, x: Tensor) -> Tensor:
         return local_features(self._device.run(self._fast, x), self._local)
-
-
-def _fit_words(features: list[NDArray[np.float32]], *, k: int, seed: int) -> NDArray[np.float32]:
-    """Words of the local features of at most 400 images, out of 30,000 features in all."""
-    chosen = [features[i] for i in sample_evenly(len(features), FIT_IMAGES)]
-    points = np.concatenate(chosen)
-    if len(points) > FIT_FEATURES:
-        rng = np.random.default_rng(1000 + seed)
-        points = points[np.sort(rng.choice(len(points), FIT_FEATURES, replace=False))]
-    return kmeans(points, k, seed=seed)
 
 
 def local_features(maps: Tensor, local: nn.Linear | None = None) -> Tensor:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from numpy.typing import NDArray
 
 from placememory._registry import require
-from placememory.encoders.base import Descriptors
+from placememory.encoders.base import Descriptors, Encoder
 from placememory.encoders.card import EncoderCard, EncoderInfo, Options
 from placememory.encoders.device import Device, choose_device
 from placememory.encoders.preprocessing import Preprocess
@@ -128,7 +128,7 @@ class NetworkMethod:
 
     def create(
         self, weights: str | Path | None, *, device: str, precision: str, options: Options
-    ) -> TorchEncoder:
+    ) -> Encoder:
         """Make the encoder; see :func:`placememory.encoders.create`.
 
         Raises:
@@ -147,15 +147,13 @@ class NetworkMethod:
         with seed_weights():
             module = recipe.network(path).eval().requires_grad_(requires_grad=False)
         preprocess = recipe.preprocess
-        card = EncoderCard(
-            name=self.info.name,
+        card = EncoderCard.of(
+            self.info,
+            options,
             dim=recipe.dim,
             weights_sha256=sha256_of(path) if path is not None else RANDOM,
             preprocess=preprocess if isinstance(preprocess, Preprocess) else preprocess(module),
-            options=options,
             batch_invariant=recipe.batch_invariant,
-            licence=self.info.licence,
-            origin=self.info.origin,
         )
         return recipe.kind(module, chosen, card)
 

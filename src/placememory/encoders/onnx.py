@@ -1,4 +1,4 @@
-"""Exported encoders: one ONNX file with the card inside, run by ONNX Runtime, without torch.
+"""Exported encoders: one ONNX file with the card inside, run without torch.
 
 An export is checked against torch before the file appears.
 """
@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from placememory._io import replacing
 from placememory._registry import require
 from placememory.encoders.base import Descriptors, Encoder
 from placememory.encoders.card import EncoderCard, Option
+from placememory.encoders.graph import Graph
 from placememory.encoders.network import TorchEncoder
 from placememory.errors import EncoderError, SettingError, WeightsError
 from placememory.frames import Image, as_rgb
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 SUFFIX = ".onnx"
 CARD_KEY = "placememory_encoder_card"
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 def card_text(card: EncoderCard) -> str:
@@ -44,23 +44,22 @@ class OnnxEncoder:
 
     Args:
         path: The ``.onnx`` file.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu``, ``cuda`` or ``openvino``; see :class:`Graph`.
 
     Raises:
         WeightsError: The file is missing, damaged, or was not exported by placememory.
-        MissingExtraError: ONNX Runtime is not installed.
-        SettingError: The device is unknown, or ONNX Runtime was built without it.
+        MissingExtraError: What runs it is not installed.
+        SettingError: The device is unknown, or not there.
     """
 
     def __init__(self, path: Path, device: str = "cpu") -> None:
         self._path = path
-        self._session = _session(path, device)
-        stored = self._session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
+        self._graph = Graph(path, device)
+        stored = self._graph.metadata.get(CARD_KEY)
         if stored is None:
             raise WeightsError(f"{path}: this file has no encoder card; make it with export")
         self.card = EncoderCard.from_bytes(base64.b64decode(stored))
-        self._input = self._session.get_inputs()[0].name
-        self.input_size = tuple(int(n) for n in self._session.get_inputs()[0].shape[2:])
+        self.input_size = tuple(int(n) for n in self._graph.shape[2:])
 
     def encode(self, images: Sequence[Image]) -> Descriptors:
         """See :meth:`Encoder.encode`.
@@ -86,8 +85,7 @@ class OnnxEncoder:
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Normalised input (1, 3, H, W), of the fixed size, to (1, D)."""
-        descriptors: NDArray[np.float32] = self._session.run(None, {self._input: x})[0]
-        return descriptors
+        return self._graph.run(x)
 
 
 def open_onnx(
@@ -111,20 +109,6 @@ def open_onnx(
                 f"{path} was exported with {key}={encoder.card.options.get(key)!r}, not {value!r}"
             )
     return encoder
-
-
-def _session(path: Path, device: str) -> Any:
-    runtime = require("onnxruntime", extra="onnx", purpose="Exported encoders")
-    provider = _PROVIDERS.get(device)
-    if provider is None or provider not in runtime.get_available_providers():
-        known = [d for d, p in _PROVIDERS.items() if p in runtime.get_available_providers()]
-        raise SettingError(f"exported encoders run on {', '.join(known)} here, not on {device!r}")
-    if not path.is_file():
-        raise WeightsError(f"{path}: there is no such file of weights")
-    try:
-        return runtime.InferenceSession(str(path), providers=[provider])
-    except Exception as error:
-        raise WeightsError(f"{path}: ONNX Runtime cannot read it ({error})") from error
 
 
 OPSET = 20
@@ -158,7 +142,7 @@ def export_onnx(
     """Export an image encoder; the file appears once it has been found to compute the same.
 
     Args:
-        encoder: Fitted where it needs it; in float32, on the processor.
+        encoder: A torch network (``device="torch"``), fitted where it needs it, in float32.
         path: Of the ``.onnx`` file.
         image_size: Height and width of the images it will be given; needed where the input size
             follows from them.

@@ -12,6 +12,7 @@ from placememory._registry import Registry
 from placememory.encoders.base import Encoder, check_encoder
 from placememory.encoders.card import EncoderCard, EncoderInfo, Option, Options
 from placememory.encoders.catalogue import FAMILIES
+from placememory.encoders.lite_vlad import LiteVladMethod
 from placememory.encoders.network import NetworkMethod, Recipe
 from placememory.encoders.onnx import SUFFIX, open_onnx
 from placememory.errors import EncoderError, EncoderMismatchError
@@ -84,11 +85,12 @@ def _recipe_of(family: str) -> Callable[[EncoderInfo, Options], Recipe]:
     return recipe
 
 
+_KINDS: dict[str, type[NetworkMethod]] = {DEFAULT_ENCODER: LiteVladMethod}
 ENCODERS = Registry(
     "placememory.encoders",
     "encoder",
     builtin={
-        info.name: NetworkMethod(info, _recipe_of(family))
+        info.name: _KINDS.get(info.name, NetworkMethod)(info, _recipe_of(family))
         for family, infos in FAMILIES.items()
         for info in infos
     },
@@ -167,9 +169,13 @@ def create(
         name: One of :func:`names`.
         weights: ``None`` for the published weights (checked by SHA-256), a path, or ``"random"``.
             The path may be that of an exported encoder (``.onnx``), which needs no torch.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; or what shall run it on the processor:
+            ``torch``, or ``onnxruntime`` or ``openvino``, which run ``lite-vlad`` with its
+            published weights, and exported encoders. ``cpu`` takes ONNX Runtime where it can,
+            else torch.
         precision: ``float32``, ``bfloat16`` or ``float16`` of the network, never of descriptors;
-            ``auto`` takes bfloat16 on a processor that computes in it, else float32.
+            ``auto`` is float32 but where a method on torch may take bfloat16, on a processor that
+            computes in it.
         options: Options of the method (see :func:`info`).
 
     Raises:

@@ -9,7 +9,7 @@ from placememory.frames.bags import (
     stream_bag,
 )
 from placememory.frames.frame import Frame, FrameImages, Image
-from placememory.frames.images import as_frame, as_rgb, read_ahead, read_image
+from placememory.frames.images import as_frame, as_rgb, map_ahead, read_ahead, read_image
 from placememory.frames.keyframes import sample_evenly, select_keyframes
 from placememory.frames.pose import Pose, read_transform
 from placememory.frames.poses import JoinReport, PoseRecord, PoseTable, read_poses
@@ -35,6 +35,7 @@ __all__ = [
     "list_bag",
     "list_frames",
     "log_join",
+    "map_ahead",
     "read_ahead",
     "read_bag_info",
     "read_bag_poses",

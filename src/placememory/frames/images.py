@@ -7,7 +7,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -15,6 +17,8 @@ from PIL import Image as PillowImage
 from placememory.errors import ImageError
 from placememory.frames.frame import Frame, Image
 
+T = TypeVar("T")
+R = TypeVar("R")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
 _ORIENTATION = 0x0112  # the EXIF tag
 _TURNS = {
@@ -169,24 +173,42 @@ def read_ahead(
     Raises:
         ImageError: An image is unreadable and ``on_bad`` is not given.
     """
-    waiting: deque[tuple[Frame, Future[Image]]] = deque()
-    source = iter(frames)
-    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="read-image") as pool:
+    for frame, future in map_ahead(Frame.image, frames, workers=workers, depth=depth):
+        try:
+            image = future.result()
+        except ImageError as error:
+            if on_bad is None:
+                raise
+            on_bad(frame, error)
+            continue
+        yield frame, image
+
+
+def map_ahead(
+    work: Callable[[T], R], items: Iterable[T], *, workers: int, depth: int
+) -> Iterator[tuple[T, Future[R]]]:
+    """Yield items in their order, each with the future of the work on it; threads work ahead.
+
+    Args:
+        work: Called with an item, in a thread.
+        items: Taken one after another, by the caller's thread.
+        workers: Threads.
+        depth: How many items may be under way, at least 1.
+
+    Example:
+        >>> [future.result() for _, future in map_ahead(abs, [-3, 2], workers=2, depth=4)]
+        [3, 2]
+    """
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    source = iter(items)
+    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="work-ahead") as pool:
         try:
             while True:
-                while len(waiting) < max(depth, 1) and (frame := next(source, None)) is not None:
-                    waiting.append((frame, pool.submit(frame.image)))
+                for item in islice(source, max(depth, 1) - len(waiting)):
+                    waiting.append((item, pool.submit(work, item)))
                 if not waiting:
                     return
-                frame, future = waiting.popleft()
-                try:
-                    image = future.result()
-                except ImageError as error:
-                    if on_bad is None:
-                        raise
-                    on_bad(frame, error)
-                    continue
-                yield frame, image
+                yield waiting.popleft()
         finally:
             for _, future in waiting:
                 future.cancel()

@@ -210,6 +210,10 @@ class Runs:
         goal = np.arange(len(self._start)) + step
         return np.flatnonzero((goal < self._start) | (goal > self._stop))
 
+    def edges(self, rows: Rows) -> tuple[Rows, Rows]:
+        """First and last row of the run of each row, in the order of the runs."""
+        return self._start[rows], self._stop[rows]
+
     def join(self, mass: Floats, beyond: Floats) -> Floats:
         """Mass of places (N,) and beyond ends (B,) in the order of the runs."""
         result = np.zeros(len(self._start))

@@ -12,6 +12,7 @@ import numpy as np
 from placememory._types import Floats, Rows
 from placememory.fusion._evidence import Evidence, normalise_rows
 from placememory.fusion._profile import MapProfile
+from placememory.likeness import centre
 
 _REPEAT = 0.05  # of a step: the same view again
 _NEW = 0.3  # of a step: a key view
@@ -71,6 +72,10 @@ class RunViews:
         self, profile: MapProfile | None, *, window: int, starts: Rows, chain: Rows
     ) -> None:
         self._profile, self._chain = profile, chain
+        self._in_order = bool((np.diff(chain) == 1).all())
+        if profile is not None:
+            self._shared = self._ordered(profile.centring.shared)
+            self._lengths = self._ordered(profile.centring.lengths)
         self._views: deque[_View] = deque(maxlen=window)
         keys = np.arange(len(chain)) if profile is None else profile.key_rows
         self._keys = keys
@@ -78,6 +83,10 @@ class RunViews:
         steps = np.arange(len(keys))
         self._barred = [np.flatnonzero(steps - step < first) for step in range(1, _BAND + 1)]
         self.reset()
+
+    def _ordered(self, values: Floats) -> Floats:
+        """Values of the map's rows in the order of the chain."""
+        return values if self._in_order else values[self._chain]
 
     def reset(self) -> None:
         """Forget all views."""
@@ -97,11 +106,11 @@ class RunViews:
             return Look(evidence.normalise(view.column), float(new), new, None)
         mean = self._mean(recent=False)
         centred = self._centre([view], mean)
-        z, centre, spread = normalise_rows(centred)
+        z, middle, spread = normalise_rows(centred)
         likeness = None
         background = self._profile.background
         if background is not None and spread[0] > 0:
-            best = float(centred.max()) - float(centre[0])
+            best = float(centred.max()) - float(middle[0])
             likeness = (best - background.location) / background.scale
         newness = self._newness(view, mean)
         share = max(0.0, newness - self._given)
@@ -167,17 +176,17 @@ class RunViews:
             return
         centring = self._profile.centring
         for row in descriptors:
-            view = _View(row, centring.similarities(row)[self._chain])
+            view = _View(row, self._ordered(centring.similarities(row)))
             self._views.append(view)
             self._recent.append(view)
         while len(self._recent) > _LAG:
             self._recent.popleft()
         if total is not None:
             self._sum, self._count = total.copy(), count
-            self._columns = centring.similarities(total)[self._chain]
+            self._columns = self._ordered(centring.similarities(total))
 
     def _view(self, evidence: Evidence) -> _View:
-        column = evidence.full_column(len(self._chain))[self._chain]
+        column = self._ordered(evidence.full_column(len(self._chain)))
         row = evidence.descriptor
         return _View(None if row is None else row.astype(np.float64), column)
 
@@ -195,7 +204,7 @@ class RunViews:
         """The run's mean (D,), and the similarities (N,) of the places to it."""
         assert self._profile is not None
         centring = self._profile.centring
-        total, columns = _PRIOR * centring.mean, _PRIOR * centring.shared[self._chain]
+        total, columns = _PRIOR * centring.mean, _PRIOR * self._shared
         count = _PRIOR + self._count
         if self._sum is not None and self._columns is not None:
             total, columns = total + self._sum, columns + self._columns
@@ -210,11 +219,14 @@ class RunViews:
         """(T, N) centred similarities, of some rows of the chain."""
         assert self._profile is not None
         centring = self._profile.centring
-        at = self._chain if rows is None else self._chain[rows]
-        columns = np.stack([v.column if rows is None else v.column[rows] for v in views])
-        shared = mean[1] if rows is None else mean[1][rows]
+        columns, shared, lengths = [view.column for view in views], mean[1], self._lengths
+        if rows is not None:
+            columns = [column[rows] for column in columns]
+            shared, lengths = shared[rows], lengths[rows]
         along = np.stack([v.descriptor for v in views if v.descriptor is not None]) @ centring.mean
-        return centring.apply(columns, shared, along[:, None], float(mean[0] @ centring.mean), at)
+        mean_along = float(mean[0] @ centring.mean)
+        wide = columns[0][None] if len(columns) == 1 else np.stack(columns)
+        return centre(wide, shared, along[:, None], mean_along, lengths)
 
     def _newness(self, view: _View, mean: tuple[Floats, Floats]) -> float:
         """0 to 1, how new a view is beside the nearest key view at hand; 1 is a key view."""
@@ -233,9 +245,9 @@ class RunViews:
         mean = self._mean(recent=True)
         every = max(1, len(self._chain) // _SPARSE)
         sample = np.arange(0, len(self._chain), every)
-        _, centre, spread = normalise_rows(self._centre(views, mean, sample))
+        _, middle, spread = normalise_rows(self._centre(views, mean, sample))
         centred = self._centre(views, mean, self._keys)
-        found: Floats = (centred - centre[:, None]) / np.maximum(spread, 1e-9)[:, None]
+        found: Floats = (centred - middle[:, None]) / np.maximum(spread, 1e-9)[:, None]
         return found
 
     def _best_path(self, z: Floats) -> float:

@@ -437,13 +437,13 @@ class Bayes:
         """Whether the newest view is clearly more like a place elsewhere than like the answer."""
         if self._z is None:
             return False
-        here = np.zeros(len(self._z), dtype=np.bool_)
-        here[members] = True
-        here[1:] |= here[:-1].copy()
-        here[:-1] |= here[1:].copy()
-        if here.all():
+        around = np.concatenate([members - 1, members, members + 1])
+        away = np.ones(len(self._z), dtype=np.bool_)
+        away[around.clip(0, len(away) - 1)] = False
+        if not away.any():
             return False
-        return float(self._z[~here].max() - self._z[here].max()) > self._contradiction
+        here = self._z[around.clip(0, len(away) - 1)].max()
+        return float(self._z.max(where=away, initial=-np.inf) - here) > self._contradiction
 
     def _pose(
         self, members: Rows, weight: Floats

@@ -17,6 +17,7 @@ from placememory.memory.place_memory import (
     open_memory,
 )
 from placememory.memory.search import Where
+from placememory.memory.stores import show_address
 from placememory.memory.transfer import PruneReport, copy, merge, prune, upgrade
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "open_memory",
     "prune",
     "read_image",
+    "show_address",
     "upgrade",
     "use_index",
 ]

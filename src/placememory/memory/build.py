@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -38,6 +38,7 @@ from placememory.memory.features_h5 import FeatureReader
 from placememory.memory.place import Place
 from placememory.memory.place_memory import UNKNOWN_ENCODER, PlaceMemory
 from placememory.memory.report import BuildReport
+from placememory.memory.sample import SampleFile, discard_sample, sample_path
 
 _log = logging.getLogger(__name__)
 _FEATURE_BYTES = 1 << 25  # read at a time
@@ -67,8 +68,8 @@ def build(
     A memory that does not exist is made. An encoder that needs a vocabulary has it fitted on the
     frames, at an even spacing; a memory that exists keeps its own, so runs added later fit in. A
     build that was interrupted goes on when the same call is made again, and has lost at most the
-    batch in flight. What a frame does not know (its pose, say, when the run is given again without
-    poses) stays as the memory has it.
+    batch in flight, also of the images that a vocabulary is fitted on. What a frame does not know
+    (its pose, say, when the run is given again without poses) stays as the memory has it.
 
     Args:
         uri: Address of the memory (see :meth:`PlaceMemory.create`).
@@ -98,6 +99,7 @@ def build(
         EncoderError: No encoder has this name, or it describes windows where single images are to
             be described, or the other way round.
         EncoderMismatchError: The memory was made by other encoders.
+        MemoryLockedError: Another process is making this memory.
 
     Example:
         >>> import tempfile
@@ -125,12 +127,20 @@ def build(
     job = _Build(frames, bad, progress)
     sample: list[Frame] = []
     descriptors = None
-    if not PlaceMemory.exists(uri):
-        made, sample, descriptors = fit_on_sample(made, frames, bad, progress)
-        job.encoded = len(sample)
-    memory = _open_or_create(
-        uri, made.card, frame_id, _check_map(map_yaml), dtype, sequence_encoder=sequences
-    )
+    with ExitStack() as stack:
+        kept: SampleFile | None = None
+        if PlaceMemory.exists(uri):
+            discard_sample(uri)
+        else:
+            kept = stack.enter_context(SampleFile(sample_path(uri), made.card))
+        if kept is not None and not PlaceMemory.exists(uri):  # nobody made it meanwhile
+            made, sample, descriptors = fit_on_sample(made, frames, bad, progress, kept)
+            job.encoded = len(sample)
+        memory = _open_or_create(
+            uri, made.card, frame_id, _check_map(map_yaml), dtype, sequence_encoder=sequences
+        )
+        if kept is not None:
+            kept.remove()
     with _closing_on_error(memory):
         made = _with_words_of(memory, made)
         memory.check_encoder(made.card)

@@ -13,9 +13,9 @@ the arithmetic:
   more than that and the rounding to float32 (2^-24).
 - The sums v.w are exact whole numbers below 2^31: there are 127 levels, fewer where D is above
   66,000, and a kernel is used only after it was found equal to whole-number arithmetic.
-- The estimate is v.w times t s in float32: two roundings, each by 2^-24 of it. Rounding to the
-  nearest level errs by no more than the number itself, so E <= |x|, no estimate is above (2 L)^2,
-  and this is below 5e-7. A threshold below 8, rounded to float32, moves by 5e-7 at most.
+- The estimate is v.w times t times s in float32: three roundings, each by 2^-24 of it. Rounding to
+  the nearest level errs by no more than the number itself, so E <= |x|, no estimate is above
+  (2 L)^2, and this is below 8e-7. A threshold below 8, rounded to float32, moves by 5e-7 at most.
 - The exact score is a sum in float64 (off by less than 1e-9), compared after it was rounded to
   float32 (2^-25 at most, as similarities end at 1).
 """
@@ -26,8 +26,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import Any
+from functools import cache, cached_property, partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,12 +45,13 @@ SLACK = 2e-6
 Integers = NDArray[np.int8]
 """Whole numbers of 8 bits, -127 to 127."""
 
-Kernel = Callable[[Integers], Callable[[Integers], NDArray[Any]]]
-"""Takes queries (Q, D); gives a function from rows (M, D) to their exact products (M, Q)."""
+Kernel = Callable[[Integers], Callable[[Integers], Vectors]]
+"""Takes queries (Q, D); gives a function from rows (M, D) to their products (M, Q), which are exact
+but for one rounding to float32."""
 
 _LEVELS = 127
 _TINY = 1e-30  # above what float32 loses near zero
-_BYTES, _COPIED = 1 << 26, 1 << 22
+_COPIED, _SUMS = 1 << 22, 1 << 17
 _EXACT = 1024  # so many products of 8-bit numbers add up below 2^24, exactly in float32
 _SPARSE = 2  # rows that are fewer than one in so many are copied together before they are scanned
 
@@ -168,23 +168,24 @@ class Codes:
         count = len(self) if rows is None else len(rows)
         estimates = np.empty((len(queries), count), np.float32)
         products = load_kernel()(queries.values)
-        part = max(1, (_BYTES if rows is None else _COPIED) // max(self.values.shape[1], 1))
+        part = count if len(queries) == 1 else _SUMS // max(len(queries), 1)
+        if rows is not None:
+            part = min(part, _COPIED // max(self.values.shape[1], 1))
+        part = max(1, part)
         for start in range(0, count, part):
             stop = min(start + part, count)
             sums, scales = self._sums(products, start, stop, rows)
-            for row, scale in enumerate(queries.scales):
-                np.multiply(
-                    sums[:, row], scales * scale, out=estimates[row, start:stop], casting="unsafe"
-                )
+            sums *= queries.scales
+            np.multiply(sums.T, scales, out=estimates[:, start:stop])
         return estimates
 
     def _sums(
         self,
-        products: Callable[[Integers], NDArray[Any]],
+        products: Callable[[Integers], Vectors],
         start: int,
         stop: int,
         rows: Rows | None,
-    ) -> tuple[NDArray[Any], Vectors]:
+    ) -> tuple[Vectors, Vectors]:
         if rows is None:
             return products(self.values[start:stop]), self.scales[start:stop]
         part = rows[start:stop]
@@ -221,11 +222,12 @@ def load_kernel() -> Kernel:
         _log.info("numkong is not installed: 8-bit codes are scanned by NumPy, which is slower")
         return multiply_numpy
 
-    def multiply_numkong(queries: Integers) -> Callable[[Integers], NDArray[Any]]:
+    def multiply_numkong(queries: Integers) -> Callable[[Integers], Vectors]:
         if len(queries) == 1:
-            return lambda rows: np.asarray(numkong.cdist(queries, rows, "dot")).reshape(-1, 1)
+            scan = partial(numkong.cdist, queries, metric="dot", out_dtype="float32")
+            return lambda rows: np.asarray(scan(rows)).reshape(-1, 1)
         packed = numkong.dots_pack(queries)
-        return lambda rows: np.asarray(numkong.dots_packed(rows, packed))
+        return lambda rows: np.asarray(numkong.dots_packed(rows, packed)).astype(np.float32)
 
     if is_exact(multiply_numkong):
         return multiply_numkong
@@ -238,25 +240,25 @@ def is_fast() -> bool:
     return load_kernel() is not multiply_numpy
 
 
-def multiply_numpy(queries: Integers) -> Callable[[Integers], NDArray[Any]]:
+def multiply_numpy(queries: Integers) -> Callable[[Integers], Vectors]:
     """The kernel that is always there: float32 products of so few columns that they are exact.
 
     Example:
         >>> rows = np.int8([[127, -127], [1, 2]])
         >>> multiply_numpy(rows[:1])(rows).tolist()
-        [[32258], [-127]]
+        [[32258.0], [-127.0]]
     """
     columns = range(0, queries.shape[1], _EXACT)
     wide = [queries[:, c : c + _EXACT].astype(np.float32).T for c in columns]
 
-    def multiply(rows: Integers) -> NDArray[Any]:
+    def multiply(rows: Integers) -> Vectors:
         sums = np.zeros((len(rows), len(queries)), np.int32)
         part = max(1, (1 << 20) // _EXACT)
         for start in range(0, len(rows), part):
             for column, query in zip(columns, wide, strict=True):
                 piece = rows[start : start + part, column : column + _EXACT]
                 sums[start : start + part] += (piece.astype(np.float32) @ query).astype(np.int32)
-        return sums
+        return sums.astype(np.float32)
 
     return multiply
 
@@ -267,7 +269,7 @@ def is_exact(kernel: Kernel) -> bool:
     Example:
         >>> is_exact(multiply_numpy)
         True
-        >>> is_exact(lambda queries: lambda rows: rows @ queries.T)  # overflows
+        >>> is_exact(lambda queries: lambda rows: np.float32(rows @ queries.T))  # overflows
         False
     """
     rng = np.random.default_rng(0)
@@ -275,7 +277,7 @@ def is_exact(kernel: Kernel) -> bool:
         rows = rng.integers(-_LEVELS, _LEVELS + 1, (37, dim), dtype=np.int8)
         rows[0], rows[1] = _LEVELS, -_LEVELS
         for queries in (rows[:1], rows[1:2], rows[2:3], rows[:19]):
-            exact = rows.astype(np.int64) @ queries.astype(np.int64).T
+            exact = (rows.astype(np.int64) @ queries.astype(np.int64).T).astype(np.float32)
             if not np.array_equal(kernel(queries)(rows), exact):
                 return False
     return True

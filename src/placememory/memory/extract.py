@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from placememory._types import Progress
-from placememory.encoders import Encoder, EncoderCard, create, from_card
+from placememory.encoders import Encoder, EncoderCard, FittableEncoder, create, from_card
 from placememory.encoders.batching import BadFrames, encode_frames, fit_on_sample
 from placememory.encoders.card import Option
 from placememory.errors import EncoderMismatchError
 from placememory.frames import Frame
 from placememory.memory import PlaceMemory
 from placememory.memory.features_h5 import FeatureReader, FeatureWriter
+from placememory.memory.sample import SampleFile, discard_sample, sample_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,11 @@ def extract(
         EncoderMismatchError: The file was made by another encoder.
     """
     bad = BadFrames(skip_bad)
-    encoder, sample, descriptors = fit_on_sample(encoder, frames, bad, progress)
+    with ExitStack() as stack:
+        kept = None
+        if isinstance(encoder, FittableEncoder) and not encoder.is_fitted:
+            kept = stack.enter_context(SampleFile(sample_path(path), encoder.card))
+        encoder, sample, descriptors = fit_on_sample(encoder, frames, bad, progress, kept)
     with FeatureWriter(path, encoder.card, dtype="float16" if half else "float32") as writer:
         known = {frame.name for frame in frames} & writer.names
         present = len(known)
@@ -69,6 +75,7 @@ def extract(
             done += len(part)
             if progress is not None:
                 progress(done, len(frames))
+    discard_sample(path)
     return ExtractReport(len(frames) - present - len(bad.names), present, tuple(bad.names))
 
 

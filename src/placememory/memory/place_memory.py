@@ -42,6 +42,9 @@ from placememory.memory.stores import (
 
 Search = Literal["exact", "store"]
 
+UNNAMED_FRAMES = ("", "map")
+"""What poses say that name no frame; they fit every memory."""
+
 UNKNOWN_ENCODER = "unknown (feature file)"
 """Name on the card of a memory made from feature files that do not say their encoder."""
 
@@ -545,8 +548,9 @@ class PlaceMemory(Closing):
         if len({place.id for place in places}) != len(places):
             raise DescriptorError("two frames of one call have the same session and index")
         manifest = self.manifest
+        fitting = (manifest.frame_id, *UNNAMED_FRAMES)
         for place in places:
-            if place.pose is not None and place.pose.frame_id != manifest.frame_id:
+            if place.pose is not None and place.pose.frame_id not in fitting:
                 raise InputError(
                     f"{self.uri} keeps poses in the frame {manifest.frame_id!r}, and that of "
                     f"{place.name!r} is in {place.pose.frame_id!r}: transform the poses, or build "

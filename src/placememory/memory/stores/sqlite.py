@@ -135,7 +135,6 @@ class SqliteStore(Store):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _discard_leftovers(path)
-            _discard(part)  # of a process that was killed and had the same number
             try:
                 _write_empty(part, manifest, card)
                 _publish(part, path)
@@ -171,7 +170,9 @@ class SqliteStore(Store):
     def check_writable(self) -> None:
         """See :class:`Store`."""
         if self._readonly:
-            raise MemoryStoreError(f"{self.uri}: the memory was opened for reading only")
+            raise MemoryStoreError(
+                f"{self.uri}: the memory cannot be written: it was opened for reading only"
+            )
         with self._errors():
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute("ROLLBACK")
@@ -833,12 +834,14 @@ def _discard(part: Path) -> None:
 def _discard_leftovers(path: Path) -> None:
     """Remove what processes that were killed while they made this memory left beside it."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part*"):
-        number = left.name.removeprefix(f".{path.name}.").split(".")[0]
-        if number.isdigit() and not _is_running(int(number)):
+        process, thread = left.name.removeprefix(f".{path.name}.").split(".")[:2]
+        if process.isdigit() and not _is_running(int(process), thread):
             left.unlink(missing_ok=True)
 
 
-def _is_running(process: int) -> bool:
+def _is_running(process: int, thread: str) -> bool:
+    if process == os.getpid():
+        return thread in {str(running.ident) for running in threading.enumerate()}
     try:
         os.kill(process, 0)
     except ProcessLookupError:
