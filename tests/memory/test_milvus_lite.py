@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +17,10 @@ from placememory.errors import (
     MemoryFormatError,
     MemoryLockedError,
     MemoryNotFoundError,
+    MemoryStoreError,
     SettingError,
 )
+from placememory.frames import Frame
 from placememory.memory import PlaceMemory, index_recall
 from placememory.memory.stores import milvus
 from placememory.memory.stores.milvus_client import State, connect
@@ -87,6 +91,90 @@ def test_a_missing_folder_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(MemoryNotFoundError):
         PlaceMemory.open(f"milvus-lite:{tmp_path / 'none'}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lost_file_is_noticed_or_not_needed(path: Path, tmp_path: Path) -> None:
+    query = make_descriptors(1, 16, seed=3)
+    with PlaceMemory.open(f"milvus-lite:{path}") as memory:
+        expected = memory.search(query)
+    noticed = []
+    for i, file in enumerate(sorted(p for p in path.rglob("*") if p.is_file())):
+        copied = tmp_path / f"copy{i}"
+        shutil.copytree(path, copied)
+        (copied / file.relative_to(path)).unlink()
+        try:
+            with PlaceMemory.open(f"milvus-lite:{copied}") as memory:
+                assert memory.search(query) == expected, file
+                memory.check()
+        except MemoryStoreError as error:
+            noticed.append(str(error))
+    assert len(noticed) >= 3
+    assert all(str(tmp_path / "copy") in message for message in noticed)
+
+
+def test_milvus_shows_and_filters_the_columns(path: Path) -> None:
+    connection = connect(f"milvus-lite:{path}", create=False)
+    client = connection.client
+    client.load_collection("places")
+    found = client.query(
+        "places",
+        filter='session == "run1" and floor == "first" and x > 4.5 and stamp < 5000000000',
+        output_fields=["name", "index", "vertex_id", "x", "y", "z", "qz", "qw", "yaw", "extra"],
+    )
+    connection.close()
+    rows = sorted((dict(row) for row in found), key=lambda row: row["index"])
+    assert [row["index"] for row in rows] == [5, 7]
+    yaw = pytest.approx(0.5)
+    assert rows[0] == {
+        **{"key": "run1/000000000005", "name": "run1/0005.png", "index": 5, "vertex_id": 105},
+        **{"x": 5.0, "y": 0.5, "z": 0.0, "yaw": yaw, "extra": ""},
+        **{"qz": pytest.approx(np.sin(0.25)), "qw": pytest.approx(np.cos(0.25))},
+    }
+
+
+def test_many_sessions_fit_the_manifest(tmp_path: Path) -> None:
+    frames = [Frame(f"{i}.png", f"a session with a long name, {i:04d}", i) for i in range(700)]
+    uri = f"milvus-lite:{tmp_path / 'm'}"
+    with PlaceMemory.create(uri, encoder=make_card()) as memory:
+        memory.add(frames, make_descriptors(700))
+        for_one = memory.search(make_descriptors(1), 1)
+    with PlaceMemory.open(uri) as memory:
+        assert memory.sessions() == {frame.session: 1 for frame in frames}
+        assert memory.search(make_descriptors(1), 1) == for_one
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("http://me:secret@host:port/office", "port"),
+        ("http://me:secret@host:99999/office", "port"),
+        ("http://me:sec/ret@host:19530/office", "port"),
+        ("http://me:secret@/office", "no host"),
+        ("http://me:secret@host:19530", "no collection"),
+        ("http://me:secret@host:19530/an office", "no collection"),
+    ],
+)
+def test_a_bad_address_is_refused_without_its_password(address: str, message: str) -> None:
+    with pytest.raises(SettingError, match=message) as error:
+        PlaceMemory.open(address)
+    assert not re.search("sec|ret", str(error.value))
+
+
+def test_a_password_goes_to_the_server_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pymilvus
+
+    given = {}
+
+    def refuse(**arguments: object) -> None:
+        given.update(arguments)
+        raise pymilvus.MilvusException(message="nobody is there")
+
+    monkeypatch.setattr(pymilvus, "MilvusClient", refuse)
+    with pytest.raises(MemoryStoreError, match=r"//\*\*\*@host:19530/office: no Milvus") as error:
+        PlaceMemory.open("http://me:p%40ss@host:19530/office")
+    assert (given["uri"], given["token"]) == ("http://host:19530", "me:p@ss")
+    assert "p@ss" not in str(error.value)
+    assert "p%40ss" not in str(error.value)
 
 
 def test_recall_of_an_index_is_measured(path: Path) -> None:

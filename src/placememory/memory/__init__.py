@@ -1,6 +1,7 @@
 """The place memory: places with descriptors, poses and the card of their encoder."""
 
 from placememory.memory.background import list_background
+from placememory.memory.collection import import_collection
 from placememory.memory.images import (
     ImageOf,
     images_folder,
@@ -35,6 +36,7 @@ __all__ = [
     "images_folder",
     "images_of",
     "images_of_memory",
+    "import_collection",
     "index_recall",
     "list_background",
     "merge",

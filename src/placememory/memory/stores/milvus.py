@@ -163,8 +163,8 @@ class MilvusStore(Store):
         """See :class:`Store`."""
         with self._reading():
             state = self._known
-            if self._open.lite and not state.pending:
-                self._check_count(state)
+            if self._open.lite and not state.pending:  # nobody else writes
+                self._check_count(state, "batch >= 0")
         return ServedRows(self, state)
 
     def check(self) -> None:
@@ -559,8 +559,9 @@ class MilvusStore(Store):
             "memory from a copy, or build it again"
         )
 
-    def _check_count(self, state: State) -> None:
-        [counted] = self._query("", _confirmed(state), ("count(*)",), 0, "Strong")
+    def _check_count(self, state: State, condition: str | None = None) -> None:
+        which = condition or _confirmed(state)
+        [counted] = self._query("", which, ("count(*)",), 0, "Strong")
         if counted["count(*)"] != state.manifest.count:
             raise self._disagree(state, f"{counted['count(*)']} places are there")
 

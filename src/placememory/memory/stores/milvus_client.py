@@ -9,7 +9,7 @@ import re
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from placememory.errors import (
     MemoryDamagedError,
     MemoryFormatError,
     MemoryLockedError,
+    MemoryNotFoundError,
     MemoryStoreError,
     PlaceMemoryError,
 )
@@ -161,6 +162,7 @@ _INDEX_SECONDS = 600.0
 _STATE = "state"
 _PACKED = "zlib:"
 _MOST_TEXT = 60_000
+_PAGE_ROWS = 1000
 _CARD = "card/"
 
 
@@ -353,6 +355,42 @@ def load(client: Any, names: Iterable[str]) -> None:
         client.load_collection(name, _async=True, timeout=_INDEX_SECONDS)
     for name in names:
         client.load_collection(name, timeout=_INDEX_SECONDS)
+
+
+def read_collection(uri: str, fields: Sequence[str]) -> tuple[str | None, list[dict[str, Any]]]:
+    """All entities of a collection that another program has made.
+
+    Args:
+        uri: Of the collection.
+        fields: Which to read, where they are there; beside the vector.
+
+    Returns:
+        Name of its one float vector field, ``None`` if there is not just one, and the entities.
+
+    Raises:
+        MemoryNotFoundError: There is no such collection.
+    """
+    connection = connect(uri, create=False)
+    client, name = connection.client, connection.collection
+    try:
+        with milvus_errors(uri):
+            if not client.has_collection(name):
+                raise MemoryNotFoundError(f"{show_address(uri)}: there is no such collection")
+            described = client.describe_collection(name)["fields"]
+            kinds = {field["name"]: getattr(field["type"], "name", "") for field in described}
+            vectors = [name for name, kind in kinds.items() if kind == "FLOAT_VECTOR"]
+            wanted = [field for field in fields if field in kinds] + vectors
+            if len(vectors) != 1:
+                return None, []
+            load(client, [name])
+            pages = client.query_iterator(name, batch_size=_PAGE_ROWS, output_fields=wanted)
+            found: list[dict[str, Any]] = []
+            while page := pages.next():
+                found += map(dict, page)
+            pages.close()
+            return vectors[0], found
+    finally:
+        connection.close()
 
 
 def _refuse_format(uri: str, text: str) -> None:
