@@ -391,6 +391,10 @@ def test_nobody_loads_a_memory_that_milvus_holds(
                 Where(session="run9"),
             ):
                 assert memory.search(queries, 5, where) == here.search(queries, 5, where)
+            where = Where(session=["run2", "run9"], near=(100.0, 0.5), radius=7.0, floor="ground")
+            chosen, expected = memory.rows.select(where), here.rows.select(where)
+            assert list(chosen.places) == list(expected.places)
+            np.testing.assert_array_equal(chosen.descriptors, expected.descriptors)
             memory.add(make_frames(2, "run3"), make_descriptors(2))
             assert memory.remove("run3") == 2
             assert memory.is_current() is False

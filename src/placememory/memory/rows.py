@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import overload
+from typing import Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +89,13 @@ class Columns:
 _ARRAYS = ("session", "index", "stamp", "floor", "positions", "yaw")
 
 
+class RowFilter(Protocol):
+    """Chooses rows; :class:`placememory.memory.Where` does."""
+
+    def rows(self, rows: PlaceRows) -> NDArray[np.int64]:
+        """Numbers of the chosen rows, increasing."""
+
+
 class PlaceRows:
     """Places with their descriptors, in this process; what a store reads on demand is a subclass.
 
@@ -147,6 +154,10 @@ class PlaceRows:
         chosen = np.array(indices, dtype=np.int64)
         sequences = None if self.sequences is None else self.sequences[chosen]
         return PlaceRows([self.places[i] for i in chosen], self.gather(chosen), sequences)
+
+    def select(self, where: RowFilter) -> PlaceRows:
+        """The rows that meet a filter; a store that can filter reads no others."""
+        return self.take(where.rows(self))
 
     def with_places(self, places: Sequence[Place]) -> PlaceRows:
         """The same descriptors at other places."""

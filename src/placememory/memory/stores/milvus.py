@@ -13,8 +13,9 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -29,7 +30,7 @@ from placememory.errors import (
     MemoryStoreError,
 )
 from placememory.memory.place import Candidate, Candidates, Place
-from placememory.memory.rows import Columns, PlaceRows, StoredPlaces, revision_of
+from placememory.memory.rows import Columns, PlaceRows, RowFilter, StoredPlaces, revision_of
 from placememory.memory.search import ROUNDING, Where, similarity_of
 from placememory.memory.stores import milvus_schema as schema
 from placememory.memory.stores.address import show_address
@@ -260,8 +261,15 @@ class MilvusStore(Store):
                 raise self._disagree(state, f"{len(crcs)} places were read")
         return columns, crcs
 
-    def parts(self, state: State, sessions: Sequence[str]) -> Iterator[PlaceRows]:
-        """All places of sessions of a state, some at a time, in the order of their indices.
+    def parts(
+        self, state: State, sessions: Sequence[str], condition: str = ""
+    ) -> Iterator[PlaceRows]:
+        """Places of sessions of a state, some at a time, in the order of their indices.
+
+        Args:
+            state: Which are confirmed.
+            sessions: Of these sessions.
+            condition: And of those, all that meet it.
 
         Raises:
             MemoryDamagedError: A checksum is wrong.
@@ -269,9 +277,37 @@ class MilvusStore(Store):
         fields = ("key", *schema.PLACE, "descriptor")
         for name in sessions:
             size = self._fitting(state.manifest, _MOST_RESULTS) // 2 or 1
-            for page in self._pages(state, name, fields, size):
+            for page in self._pages(state, name, fields, size, condition=condition):
                 with self._reading():
                     yield self._rows_of(state, page)
+
+    def read_all(self, state: State) -> PlaceRows:
+        """All places of a state, in the order of their ids.
+
+        Raises:
+            MemoryChangedError: Another process has replaced or removed places since.
+            MemoryDamagedError: Count or a checksum disagree.
+        """
+        parts = self.parts(state, sorted(state.sessions))
+        rows = _concatenate(parts, state.manifest, state.manifest.count)
+        if len(rows) != state.manifest.count:
+            with self._reading():
+                raise self._disagree(state, f"{len(rows)} places were read")
+        return rows
+
+    def select(self, state: State, where: Where) -> PlaceRows:
+        """The places of a state that meet a filter, in the order of their ids; others stay there.
+
+        Raises:
+            MemoryDamagedError: A checksum is wrong.
+            SettingError: There is no session of a name that is to be left out.
+        """
+        where.check_excluded(sorted(state.sessions))
+        wanted = state.sessions if where.sessions is None else where.sessions
+        sessions = [s for s in sorted(state.sessions) if s in wanted and s not in where.excluded]
+        parts = list(self.parts(state, sessions, schema.expression(where)))
+        rows = _concatenate(parts, state.manifest, sum(map(len, parts)))
+        return rows.take(replace(where, exclude_sessions=None).rows(rows))
 
     def fetch(self, state: State, keys: Sequence[str], *, found: bool = False) -> PlaceRows:
         """Places by their keys, in that order; checked.
@@ -503,16 +539,18 @@ class MilvusStore(Store):
         fields: Sequence[str],
         size: int,
         level: str | None = None,
+        condition: str = "",
     ) -> Iterator[list[dict[str, Any]]]:
         """Entities of a session in the order of their indices, about ``size`` a page."""
+        more = f" and {condition}" if condition else ""
         facts = state.sessions[session]
         step = max(1, (facts.last - facts.first + 1) * size // max(1, facts.count))
         starts = range(facts.first, facts.last + 1, step)
         spans = [(low, min(low + step - 1, facts.last)) for low in reversed(starts)]
         while spans:
             low, high = spans.pop()
-            condition = f"{schema.within((low, high), session)} and {_confirmed(state)}"
-            page = self._query("", condition, fields, 2 * size, level)
+            which = f"{schema.within((low, high), session)} and {_confirmed(state)}{more}"
+            page = self._query("", which, fields, 2 * size, level)
             if len(page) == 2 * size and high > low:  # there may be more: half at a time
                 middle = (low + high) // 2
                 spans += [(middle + 1, high), (low, middle)]
@@ -690,23 +728,7 @@ class ServedRows(PlaceRows):
     @cached_property
     def _all(self) -> PlaceRows:
         """All rows; read when all descriptors are first asked for, and kept."""
-        manifest, at = self._state.manifest, 0
-        places: list[Place] = []
-        descriptors = np.empty((len(self), manifest.dim), np.float32)
-        sequences = None
-        if manifest.sequence_dim is not None:
-            sequences = np.full((len(self), manifest.sequence_dim), np.nan, np.float32)
-        for part in self._store.parts(self._state, sorted(self._state.sessions)):
-            rows = slice(at, at + len(part))
-            if rows.stop > len(self):
-                break
-            descriptors[rows], at = part.descriptors, rows.stop
-            places += part.places
-            if sequences is not None:
-                sequences[rows] = part.sequences
-        if at != len(self):
-            raise MemoryDamagedError(f"{self._store.uri}: {at} of {len(self)} places were read")
-        return PlaceRows(places, descriptors, sequences)
+        return self._store.read_all(self._state)
 
     @property
     def descriptors(self) -> NDArray[np.float32]:
@@ -721,6 +743,12 @@ class ServedRows(PlaceRows):
     def gather(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """See :class:`PlaceRows`."""
         return self.take(rows).descriptors
+
+    def select(self, where: RowFilter) -> PlaceRows:
+        """See :class:`PlaceRows`; Milvus filters."""
+        if self.is_resident or not isinstance(where, Where):
+            return super().select(where)
+        return self._store.select(self._state, where)
 
     def take(self, indices: Sequence[int] | NDArray[np.int64]) -> PlaceRows:
         """See :class:`PlaceRows`."""
@@ -739,6 +767,23 @@ class ServedRows(PlaceRows):
             places = self._all.places
             return [places[row] for row in map(int, rows)]
         return list(self.take(rows).places)
+
+
+def _concatenate(parts: Iterable[PlaceRows], manifest: Manifest, count: int) -> PlaceRows:
+    """Parts of ``count`` rows as one; all places, and the vectors that there is room for."""
+    places: list[Place] = []
+    descriptors = np.empty((count, manifest.dim), np.float32)
+    sequences = None
+    if manifest.sequence_dim is not None:
+        sequences = np.empty((count, manifest.sequence_dim), np.float32)
+    for part in parts:
+        rows = slice(len(places), len(places) + len(part))
+        places += part.places
+        if rows.stop <= count:
+            descriptors[rows] = part.descriptors
+            if sequences is not None:
+                sequences[rows] = part.sequences
+    return PlaceRows(places, descriptors, sequences)
 
 
 def _confirmed(state: State) -> str:
