@@ -26,7 +26,7 @@ def run(
 ) -> None:
     """Copy a memory bit for bit, say from a file to a Milvus server; resumes if interrupted.
 
-    Example: [b]placememory copy office.memory http://localhost:19530/office --index hnsw[/b]
+    Example: [b]placememory copy office.memory http://localhost:19530/office[/b]
     """
     make = import_collection if collection else copy
     with progress("Copying") as advance, make(source, target, progress=advance) as copied:
