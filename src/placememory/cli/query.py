@@ -71,7 +71,7 @@ def run(
             times.append(time.perf_counter())
             descriptor = encoder.encode([image])
             times.append(time.perf_counter())
-            [found] = opened.search(descriptor, k, where, using=index and "store")
+            [found] = opened.search(descriptor, k, where, using=None if index is None else "store")
             times.append(time.perf_counter())
             answers.append(_Answer(path, descriptor[0], found, *(1e3 * np.diff(times)).tolist()))
         timing = _timing(answers, loaded - started, time.perf_counter() - started)
