@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=41, help="queries of each comparison")
     parser.add_argument("--size", action="append", help="ROWSxDIM; may be given several times")
     parser.add_argument("--server", help="a Milvus server; tests/memory/start_milvus.py runs one")
+    parser.add_argument("--written", help="name of what an earlier call has written there")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"there is no part {unknown.pop()!r}; there are: {', '.join(PARTS)}")
@@ -137,7 +138,8 @@ def milvus(options: argparse.Namespace) -> None:
     rows = []
     for size in options.size or ["1000000x128"]:
         count, dim = (int(number) for number in size.split("x"))
-        rows += served_one(options.server, count, dim, options.rounds)
+        name = options.written or f"scale_{count}_{dim}_{int(time.time())}"
+        rows += served_one(f"{options.server}/{name}", count, dim, options.rounds)
     print(
         markdown(
             ("places x dim", "what", "in the server", "exact search here", "same answer"), rows
@@ -145,20 +147,13 @@ def milvus(options: argparse.Namespace) -> None:
     )
 
 
-def served_one(server: str, count: int, dim: int, rounds: int) -> list[list[object]]:
+def served_one(uri: str, count: int, dim: int, rounds: int) -> list[list[object]]:
     """Rows of the table for one size; the memory is left in the server."""
     matrix, queries = make_map(count, dim)
     asked = queries[np.random.default_rng(SEED).permutation(len(queries))[:rounds]]
     places = walks(count)
-    uri = f"{server}/scale_{count}_{dim}_{int(time.time())}"
-    card = EncoderCard(name="scaled", dim=dim, preprocess=Preprocess(longest=8))
-    begin = time.perf_counter()
-    with placememory.PlaceMemory.create(uri, encoder=card) as memory:
-        for start in range(0, count, 50_000):
-            part = slice(start, start + 50_000)
-            memory.add(places[part], matrix[part])
-    written = time.perf_counter() - begin
-    print(f"{uri}: written in {written:.0f} s ({count / written:.0f} places a second)", flush=True)
+    if not placememory.PlaceMemory.exists(uri):
+        write_served(uri, places, matrix)
     middle = places[count // 2].pose
     assert middle is not None
     filters: dict[str, dict[str, Any]] = {
@@ -195,6 +190,18 @@ def served_one(server: str, count: int, dim: int, rounds: int) -> list[list[obje
     grown = f"{facts['peak']:.0f} MB, {facts['peak'] - facts['before']:.0f} MB above the imports"
     table.append(["memory of the client", grown, "", ""])
     return [[f"{count:,} x {dim}", *row] for row in table]
+
+
+def write_served(uri: str, places: Sequence[Place], matrix: Vectors) -> None:
+    """Write a memory, and say how long it took."""
+    card = EncoderCard(name="scaled", dim=matrix.shape[1], preprocess=Preprocess(longest=8))
+    begin = time.perf_counter()
+    with placememory.PlaceMemory.create(uri, encoder=card) as memory:
+        for start in range(0, len(places), 50_000):
+            part = slice(start, start + 50_000)
+            memory.add(places[part], matrix[part])
+    seconds = time.perf_counter() - begin
+    print(f"{uri}: {len(places):,} places written in {seconds:.0f} s", flush=True)
 
 
 def walks(count: int) -> list[Place]:
