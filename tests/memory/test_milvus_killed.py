@@ -41,10 +41,11 @@ def test_a_killed_server_loses_nothing_that_was_confirmed() -> None:
     (folder / "ready").unlink()
     port = os.environ["PLACEMEMORY_TEST_MILVUS_NEXT_PORT"]  # the old one is not free at once
     started = [os.environ["SERVER_PYTHON"], "tests/memory/start_milvus.py", FOLDER, port]
-    server = subprocess.Popen(started, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    log = (folder / "again").open("wb")
+    server = subprocess.Popen(started, stdout=log, stderr=subprocess.STDOUT)
     try:
         while not (folder / "ready").exists():
-            assert server.poll() is None, "the server did not start again"
+            assert server.poll() is None, (folder / "again").read_text()[-3000:]
             time.sleep(0.2)
         with _open(f"http://127.0.0.1:{port}/killed", server) as memory:
             count = len(memory)
@@ -58,6 +59,7 @@ def test_a_killed_server_loses_nothing_that_was_confirmed() -> None:
     finally:
         server.terminate()
         server.wait()
+        log.close()
 
 
 def _kill_both(server: int) -> int:

@@ -26,7 +26,7 @@ until [ -e "$DATA/ready" ]; do
 done
 export PLACEMEMORY_TEST_MILVUS="http://127.0.0.1:$PORT"
 "$PYTHON" -m pytest -q -p no:cacheprovider -n 6 tests/memory/test_stores.py
-export PLACEMEMORY_TEST_MILVUS_DATA="$DATA" PLACEMEMORY_TEST_MILVUS_NEXT_PORT=$((PORT + 1))
+export PLACEMEMORY_TEST_MILVUS_DATA="$DATA" PLACEMEMORY_TEST_MILVUS_NEXT_PORT=$((PORT + 100))
 "$PYTHON" -m pytest -q -p no:cacheprovider tests/memory/test_milvus_killed.py
 """
 
