@@ -20,8 +20,8 @@ from placememory.errors import (
     MemoryStoreError,
     SettingError,
 )
-from placememory.frames import Frame
-from placememory.memory import PlaceMemory, index_recall
+from placememory.frames import Frame, Pose
+from placememory.memory import PlaceMemory, import_collection, index_recall
 from placememory.memory.stores import milvus
 from placememory.memory.stores.milvus_client import State, connect
 from tests.conftest import make_card, make_descriptors, make_frames
@@ -130,6 +130,38 @@ def test_milvus_shows_and_filters_the_columns(path: Path) -> None:
         **{"x": 5.0, "y": 0.5, "z": 0.0, "yaw": yaw, "extra": ""},
         **{"qz": pytest.approx(np.sin(0.25)), "qw": pytest.approx(np.cos(0.25))},
     }
+
+
+def test_a_memory_is_made_of_a_collection_of_a_tutorial(tmp_path: Path) -> None:
+    import pymilvus
+
+    source, kind = f"milvus-lite:{tmp_path / 'tutorial'}", pymilvus.DataType
+    connection = connect(source, create=True)
+    schema = pymilvus.MilvusClient.create_schema(auto_id=True)
+    schema.add_field("image_id", kind.INT64, is_primary=True)
+    schema.add_field("image_name", kind.VARCHAR, max_length=512)
+    schema.add_field("vertex_id", kind.INT64)
+    schema.add_field("pose_x", kind.FLOAT)
+    schema.add_field("pose_y", kind.FLOAT)
+    schema.add_field("embedding", kind.FLOAT_VECTOR, dim=8)
+    index = pymilvus.MilvusClient.prepare_index_params()
+    index.add_index("embedding", index_type="FLAT", metric_type="IP")
+    connection.client.create_collection("places", schema=schema, index_params=index)
+    rows = [
+        {"image_name": f"{i}.png", "vertex_id": 9 - i, "pose_x": 0.5 * i, "pose_y": 2.0}
+        for i in range(9)
+    ]
+    vectors = make_descriptors(9)
+    entities = [{**row, "embedding": v} for row, v in zip(rows, vectors, strict=True)]
+    connection.client.insert("places", entities)
+    connection.close()
+    with pytest.raises(MemoryFormatError, match=r"image_name.*embedding.*copy --collection"):
+        PlaceMemory.open(source)
+    with import_collection(source, tmp_path / "m", session="tour") as memory:
+        assert [place.name for place in memory.places] == [f"{i}.png" for i in reversed(range(9))]
+        first = memory.places[0]
+        assert (first.id, first.vertex_id, first.pose) == (("tour", 0), 1, Pose(4.0, 2.0))
+        np.testing.assert_array_equal(memory.descriptors, vectors[::-1])
 
 
 def test_many_sessions_fit_the_manifest(tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ def test_places_come_back_as_they_were_written(uri: str) -> None:
                 frames[i].pose,
             )
             assert (place.vertex_id, place.floor) == (frames[i].vertex_id, frames[i].floor)
+        memory.check()
 
 
 def test_covariance_and_a_position_without_heading_are_kept(uri: str) -> None:
@@ -391,6 +392,8 @@ def test_nobody_loads_a_memory_that_milvus_holds(
                 Where(session="run9"),
             ):
                 assert memory.search(queries, 5, where) == here.search(queries, 5, where)
+            with pytest.raises(SettingError, match="no session 'run9' to leave out"):
+                memory.search(queries, 5, Where(exclude_sessions="run9"))
             where = Where(session=["run2", "run9"], near=(100.0, 0.5), radius=7.0, floor="ground")
             chosen, expected = memory.rows.select(where), here.rows.select(where)
             assert list(chosen.places) == list(expected.places)

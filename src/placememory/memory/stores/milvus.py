@@ -220,11 +220,11 @@ class MilvusStore(Store):
         similarities and ties are those of the exact search. Where its scores leave open which are
         the best, or too few lie within the radius, more are asked for, up to 16,384.
         """
+        state = self._known
+        if where is not None:
+            where.check_excluded(sorted(state.sessions))
+        found: list[Candidates] = []
         with self._reading():
-            state = self._known
-            if where is not None:
-                where.check_excluded(sorted(state.sessions))
-            found: list[Candidates] = []
             for start in range(0, len(queries), _QUERIES_AT_ONCE):
                 part = queries[start : start + _QUERIES_AT_ONCE]
                 found += self._search(state, part, k, where)
@@ -558,16 +558,22 @@ class MilvusStore(Store):
                 yield sorted(page, key=lambda entity: int(entity["index"]))
 
     def _query(
-        self, part: str, condition: str, fields: Sequence[str], limit: int, level: str | None = None
+        self,
+        part: str,
+        condition: str,
+        fields: Sequence[str],
+        limit: int | None,
+        level: str | None = None,
     ) -> list[dict[str, Any]]:
-        found = self._client.query(
-            self._name(part),
-            filter=condition,
-            output_fields=list(fields),
-            limit=limit,
-            consistency_level=level or self._level(),
-        )
-        return list(found)
+        with self._reading():
+            found = self._client.query(
+                self._name(part),
+                filter=condition,
+                output_fields=list(fields),
+                consistency_level=level or self._level(),
+                **({} if limit is None else {"limit": limit}),
+            )
+            return list(found)
 
     def _rows_of(self, state: State, entities: Sequence[Mapping[str, Any]]) -> PlaceRows:
         """Entities as rows, each compared with its checksum."""
@@ -599,7 +605,7 @@ class MilvusStore(Store):
 
     def _check_count(self, state: State, condition: str | None = None) -> None:
         which = condition or _confirmed(state)
-        [counted] = self._query("", which, ("count(*)",), 0, "Strong")
+        [counted] = self._query("", which, ("count(*)",), None, "Strong")
         if counted["count(*)"] != state.manifest.count:
             raise self._disagree(state, f"{counted['count(*)']} places are there")
 
