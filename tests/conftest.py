@@ -79,7 +79,6 @@ def building(tmp_path_factory: pytest.TempPathFactory) -> Building:
 @pytest.fixture(scope="session")
 def office(building: Building, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A memory of the building, made by the command line; do not change it."""
-    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
     path = tmp_path_factory.mktemp("memory") / "office.memory"
     run_command(
         "build",
@@ -95,7 +94,7 @@ def office(building: Building, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def run_command(*arguments: object, expect: int = 0) -> Output:
-    """Run ``placememory`` with its exit code checked, in this process to spare torch's import."""
+    """Run ``placememory`` with its exit code checked, in this process to spare the imports."""
     out, err, code = io.StringIO(), io.StringIO(), 0
     with (
         contextlib.redirect_stdout(out),

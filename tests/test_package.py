@@ -41,6 +41,18 @@ def test_import_is_cheap_and_brings_nothing_heavy() -> None:
     assert _python(code).strip() == "[]"
 
 
+def test_a_command_is_imported_when_it_is_called() -> None:
+    code = (
+        "import sys, placememory.cli.app as cli\n"
+        "heavy = {'numpy', 'h5py', 'PIL', 'placememory.memory', 'onnxruntime'} & set(sys.modules)\n"
+        "import typer\n"
+        "commands = typer.main.get_command(cli.app).commands\n"
+        "print(sorted(heavy), commands['query'].name, commands['encoders'].name)\n"
+        "print('placememory.evaluation' in sys.modules, 'placememory.cli.train' in sys.modules)\n"
+    )
+    assert _python(code).split() == ["[]", "query", "encoders", "False", "False"]
+
+
 def test_every_public_name_is_there() -> None:
     for name in placememory.__all__:
         assert getattr(placememory, name) is not None
@@ -108,6 +120,7 @@ def test_commands_from_a_build_to_a_report_need_no_torch(
     printed = _python(code)
     assert sorted(building.mapping.glob("*.png"))[7].name in printed
     assert "in a package" in printed
+    assert re.search(r"without torch +True", printed)
     for made in ("answers/estimates.csv", "report/index.html", "figures"):
         assert (tmp_path / made).exists()
     assert "of located" in (tmp_path / "report/index.html").read_text()

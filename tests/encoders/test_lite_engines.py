@@ -141,6 +141,15 @@ def test_threads_change_no_bit(ours, monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(np.concatenate([alone.encode([i]) for i in images]), together)
 
 
+@pytest.mark.parametrize("device", ["cpu", *ENGINES[1:]])
+def test_threads_that_come_and_go_share_an_engine(device: str) -> None:
+    encoder = _make(device)
+    images = smooth_images(6, 64, 64)
+    first = list(encoder.find_features(images))
+    for _ in range(25):
+        np.testing.assert_array_equal(list(encoder.find_features(images)), first)
+
+
 def test_what_reads_images_lazily_is_fitted_one_after_another() -> None:
     taken: list[int] = []
 

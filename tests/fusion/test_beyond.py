@@ -70,7 +70,7 @@ def test_a_gap_has_two_ends_and_short_runs_have_none() -> None:
 
 def test_beyond_an_end_a_frame_counts_between_the_end_and_off_the_map() -> None:
     runs = Runs(unposed(np.arange(12)))
-    nats = runs.nats(np.r_[4.0, np.full(10, -2.0), -2.0], 0.5)
+    nats = runs.nats(np.r_[4.0, np.full(10, -2.0), -2.0][runs.end], 0.5)
     first = nats[runs.end == 0]
     assert (np.diff(first) < 0).all()
     assert ((first > 0.5) & (first < 4.0)).all()

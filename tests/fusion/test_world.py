@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -188,3 +190,22 @@ def test_floors_above_each_other_are_different_places() -> None:
 
 def far(belief, pose) -> float:
     return float(np.linalg.norm(np.array(belief.position[:2]) - pose[:2]))
+
+
+def test_moving_heavy_places_alone_says_the_same(world: World, tour: Run, monkeypatch) -> None:
+    """As on maps of over 20,000 places, here made to count as large."""
+
+    def run() -> tuple[np.ndarray, list[str]]:
+        fusion = create("bayes", world.table, world.profile)
+        states, verdicts = [], []
+        for column, view in zip(tour.columns, tour.views, strict=True):
+            evidence = replace(Evidence.from_column(column), descriptor=view)
+            verdicts.append(fusion.update(evidence).verdict)
+            states.append(fusion.probabilities)
+        return np.array(states), verdicts
+
+    dense, verdicts = run()
+    monkeypatch.setattr("placememory.fusion._motion._LARGE", 10)
+    sparse, others = run()
+    assert 0 < np.abs(sparse - dense).max() < 1e-3
+    assert verdicts == others

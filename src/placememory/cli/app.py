@@ -4,37 +4,64 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Annotated
+from collections import UserDict
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from placememory._version import __version__
-from placememory.cli import (
-    build,
-    calibrate,
-    copying,
-    demo,
-    encoders,
-    evaluate,
-    evaluate_sequences,
-    export,
-    extract,
-    figures,
-    info,
-    localize,
-    merge,
-    pairs,
-    prune,
-    query,
-    remove,
-    results,
-    train,
-    upgrade,
-)
 from placememory.cli._console import LogHandler
+
+_MODULES = {
+    "demo": "demo",
+    "build": "build",
+    "query": "query",
+    "localize": "localize",
+    "calibrate": "calibrate",
+    "figures": "figures",
+    "info": "info",
+    "evaluate": "evaluate",
+    "evaluate-sequences": "evaluate_sequences",
+    "train": "train",
+    "results": "results",
+    "extract": "extract",
+    "pairs": "pairs",
+    "export": "export",
+    "copy": "copying",
+    "merge": "merge",
+    "prune": "prune",
+    "compress": "compress",
+    "upgrade": "upgrade",
+    "remove": "remove",
+    "encoders": "encoders",
+}
+
+
+class _Commands(UserDict[str, Any]):
+    """Commands by name; each is imported when it is asked for, so that a query starts at once."""
+
+    def __getitem__(self, name: str) -> Any:
+        module = import_module(f"placememory.cli.{self.data[name]}")
+        if not hasattr(module, "app"):
+            one = typer.Typer(add_completion=False, rich_markup_mode="rich")
+            one.command(name)(module.run)
+            return typer.main.get_command(one)
+        group = typer.main.get_command(module.app)
+        group.name = name
+        return group
+
+
+class _Group(TyperGroup):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Commands(_MODULES)
+
 
 app = typer.Typer(
     name="placememory",
+    cls=_Group,
     help="A sense of place for robots: images with poses become a memory that answers where a "
     "camera is.",
     no_args_is_help=True,
@@ -42,26 +69,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-app.command("demo")(demo.run)
-app.command("build")(build.run)
-app.command("query")(query.run)
-app.command("localize")(localize.run)
-app.command("calibrate")(calibrate.run)
-app.command("figures")(figures.run)
-app.command("info")(info.run)
-app.command("evaluate")(evaluate.run)
-app.command("evaluate-sequences")(evaluate_sequences.run)
-app.command("train")(train.run)
-app.command("results")(results.run)
-app.command("extract")(extract.run)
-app.command("pairs")(pairs.run)
-app.command("export")(export.run)
-app.command("copy")(copying.run)
-app.command("merge")(merge.run)
-app.command("prune")(prune.run)
-app.command("upgrade")(upgrade.run)
-app.command("remove")(remove.run)
-app.add_typer(encoders.app, name="encoders")
 
 
 def _version(value: bool) -> None:

@@ -14,7 +14,11 @@ from placememory.encoders.weights import find_weights, is_present
 from placememory.errors import SettingError
 from placememory.frames import FrameImages, list_frames
 
-app = typer.Typer(help="List encoders, show one, fetch its weights.", invoke_without_command=True)
+app = typer.Typer(
+    help="List encoders, show one, fetch its weights.",
+    invoke_without_command=True,
+    add_completion=False,
+)
 
 
 @app.callback()

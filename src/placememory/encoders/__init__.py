@@ -14,6 +14,13 @@ from placememory.encoders.batching import (
     fit_on_sample,
 )
 from placememory.encoders.card import EncoderCard, EncoderInfo, Option, Options
+from placememory.encoders.compressed import (
+    CompressedEncoder,
+    components_of,
+    compress_card,
+    fit_components,
+    shorten,
+)
 from placememory.encoders.network import NetworkMethod, Recipe, TorchEncoder, load_weights
 from placememory.encoders.preprocessing import Preprocess
 from placememory.encoders.registry import DEFAULT_ENCODER, create, from_card, info, infos, names
@@ -31,6 +38,7 @@ __all__ = [
     "BATCH",
     "DEFAULT_ENCODER",
     "BadFrames",
+    "CompressedEncoder",
     "Descriptors",
     "Encoder",
     "EncoderCard",
@@ -48,9 +56,12 @@ __all__ = [
     "WeightsFile",
     "WindowDescriptors",
     "check_encoder",
+    "components_of",
+    "compress_card",
     "create",
     "encode_frames",
     "encode_windows",
+    "fit_components",
     "fit_on_sample",
     "from_card",
     "info",
@@ -59,4 +70,5 @@ __all__ = [
     "names",
     "register_encoder",
     "resolve_encoder",
+    "shorten",
 ]

@@ -35,6 +35,7 @@ class EncoderInfo(BaseModel):
         weights: The published file; ``None`` where the method has no weights.
         needs_fit: Whether a vocabulary or projection is fitted on the memory's own images.
         sequence: Whether it describes windows of frames.
+        without_torch: Whether ONNX Runtime or OpenVINO can run it as it comes, without an export.
         options: Options with their defaults.
     """
 
@@ -49,6 +50,7 @@ class EncoderInfo(BaseModel):
     weights: WeightsFile | None = None
     needs_fit: bool = False
     sequence: bool = False
+    without_torch: bool = False
     options: dict[str, Option] = Field(default_factory=dict)
 
 

@@ -238,6 +238,7 @@ FAMILIES: dict[str, tuple[EncoderInfo, ...]] = {
             origin="EfficientNet-Lite (Google, 2020); VLAD (Jégou et al., CVPR 2010)",
             weights=LITE_TRUNK,
             needs_fit=True,
+            without_torch=True,
             options={"words": 32, "seed": 0},
         ),
         EncoderInfo(

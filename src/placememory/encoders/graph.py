@@ -120,13 +120,13 @@ class Graph:
                 "INFERENCE_NUM_THREADS": min(count_cores(), _MOST_THREADS),
             },
         )
-        own = threading.local()  # a request serves one thread at a time
+        # One request for all threads: with one each, OpenVINO 2026.4 was seen to lock up for good.
+        request, turn = compiled.create_infer_request(), threading.Lock()
 
         def run(x: NDArray[Any]) -> NDArray[np.float32]:
-            if not hasattr(own, "request"):
-                own.request = compiled.create_infer_request()
-            own.request.infer({0: x}, share_inputs=True)
-            found: NDArray[np.float32] = own.request.get_output_tensor(0).data.copy()
+            with turn:
+                request.infer({0: x}, share_inputs=True)
+                found: NDArray[np.float32] = request.get_output_tensor(0).data.copy()
             return found
 
         return run

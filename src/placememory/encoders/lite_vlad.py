@@ -203,7 +203,8 @@ def vlad(features: _Floats, words: _Floats) -> _Floats:
 
     Example:
         >>> words = np.float32([[0, 0], [9, 9]])
-        >>> vlad(np.float32([[1, 0], [3, 0], [9, 8]]), words).round(3).tolist()
+        >>> row = vlad(np.float32([[1, 0], [3, 0], [9, 8]]), words)
+        >>> [round(float(value), 3) for value in row]
         [0.707, 0.0, 0.0, -0.707]
     """
     nearness = features @ words.T - 0.5 * np.einsum("kc,kc->k", words, words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -116,6 +117,11 @@ class Evidence:
         return (values - centre) / spread if spread > _FLAT else np.zeros(len(values))
 
     @property
+    def has_support(self) -> bool:
+        """Whether geometry or a sequence matcher says something."""
+        return bool(len(self.match_rows) or len(self.checked_rows))
+
+    @property
     def is_empty(self) -> bool:
         """Whether there is neither a column nor a candidate."""
         return self.column is None and not len(self.rows)
@@ -148,6 +154,8 @@ class Evidence:
         beside it, by its score: the older frames of its window have been counted.
         """
         found = np.zeros(len(rows))
+        if not self.has_support:
+            return found
         touched = [self.match_rows + step for step in (-1, 0, 1)]
         touched += [self.checked_rows + step for step in (-2, -1, 0, 1, 2)]
         at = np.flatnonzero(np.isin(rows, np.concatenate(touched)))
@@ -183,7 +191,8 @@ class Evidence:
             raise InputError(f"the column has {len(self.column)} values, the map {count} places")
 
 
-_LEVEL_PLACES = 1 << 17  # of larger maps centre and spread are those of an even sample
+_LEVEL_PLACES = 1 << 17
+_CACHED = 1 << 15
 
 
 def normalise_rows(columns: Floats) -> tuple[Floats, Floats, Floats]:
@@ -192,14 +201,36 @@ def normalise_rows(columns: Floats) -> tuple[Floats, Floats, Floats]:
     Centre and spread are those of :meth:`Evidence.centre_and_spread`. A frame that is equally like
     everything has z = 0.
     """
+    centre, spread = measure_rows(columns)
+    z = columns.copy()
+    for part in in_parts(z.shape[1]):
+        z[:, part] -= centre[:, None]
+        z[:, part] /= np.where(spread > _FLAT, spread, np.inf)[:, None]
+    return z, centre, spread
+
+
+def measure_rows(columns: Floats) -> tuple[Floats, Floats]:
+    """Centre (T,) and spread (T,) of the bulk of similarities (T, N); see :func:`normalise_rows`.
+
+    Of more than 131,072 places they are those of an even sample.
+    """
     every = -(-columns.shape[1] // _LEVEL_PLACES)
     ordered = np.sort(columns[:, ::every], axis=1)  # so that no sum depends on the order of places
     centre = _middle(ordered)
     robust = _SIGMA * _middle_distance(ordered, centre)
     plain = ordered.std(axis=1)
-    spread = np.where(robust > _FLAT, np.sqrt(robust * plain), plain)
-    safe = np.where(spread > _FLAT, spread, np.inf)
-    return (columns - centre[:, None]) / safe[:, None], centre, spread
+    return centre, np.where(robust > _FLAT, np.sqrt(robust * plain), plain)
+
+
+def in_parts(count: int) -> Iterator[slice]:
+    """Slices over ``count`` numbers, of which a few arrays fit into a processor's cache.
+
+    Example:
+        >>> [part.stop for part in in_parts(40_000)]
+        [32768, 40000]
+    """
+    for start in range(0, count, _CACHED):
+        yield slice(start, min(start + _CACHED, count))
 
 
 def _middle(ordered: Floats) -> Floats:

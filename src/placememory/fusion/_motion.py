@@ -237,6 +237,9 @@ class OdometryMotion:
     def _active(self, mass: Floats) -> Rows:
         """Heaviest rows, as many as may be looked at."""
         active = np.flatnonzero(mass > _NEGLIGIBLE * float(mass.max()))
+        if len(active) > _ACTIVE:
+            least = np.partition(mass[active], -_ACTIVE)[-_ACTIVE]
+            active = active[mass[active] >= least]
         active = active[np.lexsort((active, -mass[active]))][:_ACTIVE]
         return active[np.cumsum(self._crowd[active]) <= max(_PAIRS, int(self._crowd.max()))]
 
@@ -261,7 +264,7 @@ class OdometryMotion:
 
 
 _LARGE = 20_000  # places from which on light ones are not moved one by one
-_FLAT = 4.0  # times an even share: what is lighter stays
+_FLAT = 0.05  # of an even share: what is lighter stays
 _FACING = math.radians(60.0)
 _NEIGHBOURS = 8
 
@@ -271,9 +274,9 @@ class OrderMotion:
 
     The places are those of the table in the order of its chain. A step goes -max_step to max_step
     rows on within a run and beyond its ends (see :class:`Runs`); mass that goes farther leaves
-    the map. On maps of over 20,000 places the mass is moved where it is more than four times an
-    even share, as long as that is less than a sixteenth of the places: what is lighter is flat, and
-    stays. The distribution of steps starts as a broad one that prefers going forward and is
+    the map. On maps of over 20,000 places the mass is moved where it is more than a twentieth of
+    an even share, as long as that is less than a sixteenth of the places: what is lighter is flat,
+    and stays. The distribution of steps starts as a broad one that prefers going forward and is
     learned while the robot moves (expected counts, forgotten over ``memory`` frames), so twice
     the speed, a stop and the way back are all found.
 
@@ -324,42 +327,37 @@ class OrderMotion:
 
     def predict(self, mass: Floats, beyond: Floats) -> tuple[Floats, Floats]:
         """Mass of places (N,) and beyond ends (B,) one usual step later; the rest left the map."""
-        whole = self.runs.join(mass, beyond)
-        heavy = np.flatnonzero(whole > _FLAT / len(whole)) if len(whole) > _LARGE else None
-        if heavy is None or len(heavy) > len(whole) // 16:
+        heavy = self._heavy(mass)
+        if heavy is not None:
+            result, past = self.runs.step(mass, beyond, heavy, self._steps, self.steps)
+        else:
+            whole = self.runs.join(mass, beyond)
             moved = np.zeros(len(whole))
             for step, share, leaving in zip(self._steps, self.steps, self._leaving, strict=True):
                 _shift(moved, share * whole, int(step), leaving)
-        else:
-            moved = self._move_heavy(whole, heavy)
-        result, past = self.runs.split(moved)
+            result, past = self.runs.split(moved)
         self._cross_over(result)
         return result, past
 
-    def _move_heavy(self, whole: Floats, heavy: Rows) -> Floats:
-        """Move the rows ``heavy`` alone: elsewhere the mass is flat, and a step changes nothing."""
-        moving = whole[heavy]
-        whole[heavy] = 0.0
-        first, last = self.runs.edges(heavy)
-        for step, share in zip(self._steps.tolist(), self.steps.tolist(), strict=True):
-            goal = heavy + step
-            stays = (goal >= first) & (goal <= last)
-            np.add.at(whole, goal[stays], share * moving[stays])
-        return whole
+    def _heavy(self, mass: Floats) -> Rows | None:
+        """Rows that are moved on a large map; ``None`` where all are."""
+        if len(mass) <= _LARGE:
+            return None
+        heavy = np.flatnonzero(mass > _FLAT / len(mass))
+        return heavy if len(heavy) <= len(mass) // 16 else None
 
     def _cross_over(self, mass: Floats) -> None:
         """Let mass go over to near places that no step reaches."""
         source, target, share = self._links
         if not len(source):
             return
-        if len(mass) > _LARGE:
-            heavy = np.flatnonzero(mass > _FLAT / len(mass))
-            if len(heavy) <= len(mass) // 16:
-                first, last = np.searchsorted(source, heavy), np.searchsorted(source, heavy + 1)
-                counts = last - first
-                links = np.repeat(first - np.cumsum(counts) + counts, counts)
-                links += np.arange(len(links))
-                source, target, share = source[links], target[links], share[links]
+        heavy = self._heavy(mass)
+        if heavy is not None:
+            first, last = np.searchsorted(source, heavy), np.searchsorted(source, heavy + 1)
+            counts = last - first
+            links = np.repeat(first - np.cumsum(counts) + counts, counts)
+            links += np.arange(len(links))
+            source, target, share = source[links], target[links], share[links]
         over = self._cross * mass[source] * share
         np.subtract.at(mass, source, over)
         np.add.at(mass, target, over)
@@ -373,7 +371,7 @@ class OrderMotion:
             likelihood: (N,) of the newest frame.
         """
         found = np.zeros(len(self._steps))
-        heavy = np.flatnonzero(before > _FLAT / len(before)) if len(before) > _LARGE else None
+        heavy = self._heavy(before)
         for i, step in enumerate(self._steps.tolist()):
             if abs(step) >= len(before):
                 continue

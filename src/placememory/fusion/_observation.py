@@ -51,10 +51,17 @@ class ObservationModel:
                 "give scale > 0, -50 <= floor <= 0 < ceiling <= 50"
             )
 
-    def log_ratio(self, z: Floats) -> Floats:
-        """Nats for the normalised similarities z (N,) of one frame."""
-        nats: Floats = np.maximum(self.floor, self.scale * (z - self.offset))
-        top = float(nats.max(initial=0.0))
+    def log_ratio(self, z: Floats, highest: float | None = None) -> Floats:
+        """Nats for the normalised similarities z (N,) of one frame.
+
+        Args:
+            z: Of all places, or of some.
+            highest: The largest of all places, where z is that of some.
+        """
+        nats: Floats = self.scale * (z - self.offset)
+        np.maximum(nats, self.floor, out=nats)
+        peak = float(z.max(initial=self.offset)) if highest is None else highest
+        top = self.scale * (peak - self.offset)
         return np.where(nats > 0, nats * (self.ceiling / top), nats) if top > self.ceiling else nats
 
     def fit(self, right: ArrayLike, wrong: ArrayLike) -> ObservationModel:

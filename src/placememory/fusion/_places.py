@@ -203,6 +203,9 @@ class Runs:
         self.depth = np.tile(steps, 2 * len(ends))
         before, behind = self._place[first[ends], None], self._place[last[ends], None]
         self._beyond = np.concatenate(((before - steps).ravel(), (behind + steps).ravel()))
+        self._row = np.empty(int((length + 2 * extra).sum()), np.int64)  # -1 - b beyond ends
+        self._row[self._place] = np.arange(len(table))
+        self._row[self._beyond] = -1 - np.arange(len(self._beyond))
         self._start, self._stop = (np.repeat(edge, length + 2 * extra) for edge in (start, stop))
 
     def find_leaving(self, step: int) -> Rows:
@@ -210,9 +213,31 @@ class Runs:
         goal = np.arange(len(self._start)) + step
         return np.flatnonzero((goal < self._start) | (goal > self._stop))
 
-    def edges(self, rows: Rows) -> tuple[Rows, Rows]:
-        """First and last row of the run of each row, in the order of the runs."""
-        return self._start[rows], self._stop[rows]
+    def step(
+        self, mass: Floats, beyond: Floats, heavy: Rows, steps: Rows, shares: Floats
+    ) -> tuple[Floats, Floats]:
+        """Move the mass of some rows and of all ends by several steps; the rest stays.
+
+        Args:
+            mass: (N,) of places.
+            beyond: (B,) beyond ends.
+            heavy: Rows of the places to move.
+            steps: (S,) rows on, along the runs.
+            shares: (S,) of the mass for each.
+        """
+        moving = np.concatenate([mass[heavy], beyond])
+        at = np.concatenate([self._place[heavy], self._beyond])
+        first, last = self._start[at], self._stop[at]
+        result, past = mass.copy(), np.zeros(len(beyond))
+        result[heavy] = 0.0
+        for step, share in zip(steps.tolist(), shares.tolist(), strict=True):
+            goal = at + step
+            stays = (goal >= first) & (goal <= last)
+            row, given = self._row[goal[stays]], share * moving[stays]
+            on = row >= 0
+            np.add.at(result, row[on], given[on])
+            np.add.at(past, -1 - row[~on], given[~on])
+        return result, past
 
     def join(self, mass: Floats, beyond: Floats) -> Floats:
         """Mass of places (N,) and beyond ends (B,) in the order of the runs."""
@@ -224,9 +249,15 @@ class Runs:
         """The inverse of :meth:`join`."""
         return combined[self._place], combined[self._beyond]
 
-    def nats(self, places: Floats, off_map: float) -> Floats:
-        """(B,) of a frame beyond ends: from those of the end to those off the map, by the depth."""
-        result: Floats = off_map + _ALIKE**self.depth * np.maximum(0.0, places[self.end] - off_map)
+    def nats(self, ends: Floats, off_map: float) -> Floats:
+        """(B,) of a frame beyond ends: from those of the end to those off the map, by the depth.
+
+        Args:
+            ends: (B,) nats of the rows :attr:`end`.
+            off_map: Nats of a frame off the map.
+        """
+        above: Floats = np.maximum(0.0, ends - off_map)
+        result: Floats = off_map + _ALIKE**self.depth * above
         return result
 
 

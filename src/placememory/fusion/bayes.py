@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from placememory._checks import check_positive, check_share, check_whole
 from placememory._types import Floats, Rows
 from placememory.fusion._belief import Belief, Hypothesis, Verdict
-from placememory.fusion._evidence import Evidence, Odometry
+from placememory.fusion._evidence import Evidence, Odometry, in_parts
 from placememory.fusion._modes import Modes
 from placememory.fusion._motion import Clock, OdometryMotion, OrderMotion, move_poses, pose_of
 from placememory.fusion._observation import ObservationModel
@@ -309,8 +309,10 @@ class Bayes:
         if odometry is None:
             for _ in range(steps if share > 0.0 else 0):
                 mass, beyond = self._order.predict(self._mass, self._beyond)
-                self._mass = (1.0 - share) * self._mass + share * mass
-                self._beyond = (1.0 - share) * self._beyond + share * beyond
+                if share < 1.0:
+                    mass = (1.0 - share) * self._mass + share * mass
+                    beyond = (1.0 - share) * self._beyond + share * beyond
+                self._mass, self._beyond = mass, beyond
                 lost = 1.0 - (1.0 - lost) * self._spread_lost()
                 self._pass(share)
             self._pending = _STILL
@@ -336,14 +338,19 @@ class Bayes:
     def _spread_lost(self) -> float:
         """Mass that left the map may be anywhere when it is back; returns what stayed."""
         stayed = float(self._mass.sum()) + float(self._beyond.sum())
-        self._mass = self._mass + max(0.0, 1.0 - stayed) * self._anywhere
+        if stayed < 1.0:
+            self._mass = self._mass + (1.0 - stayed) * self._anywhere
         return min(1.0, stayed)
 
     def _pass(self, share: float) -> None:
         """Be carried elsewhere, leave the map or enter it, in a part of a step."""
         leave, enter, kidnap = self._rates
-        on = float(self._mass.sum())
-        self._mass = (1.0 - kidnap * share) * self._mass + kidnap * share * on * self._anywhere
+        anywhere = kidnap * share * float(self._mass.sum())
+        mass = np.empty_like(self._mass)
+        for part in in_parts(len(mass)):
+            np.multiply(self._mass[part], 1.0 - kidnap * share, out=mass[part])
+            mass[part] += anywhere * self._anywhere[part]
+        self._mass = mass
         self._on_map.move(leave * share, enter * share, 0.0)
 
     def _weigh(self, evidence: Evidence, look: Look, share: float, before: Floats | None) -> None:
@@ -351,13 +358,23 @@ class Bayes:
 
         The speed is learned from the mass ``before`` one whole step, where it was one.
         """
-        nats = self.observation.log_ratio(look.z) + evidence.support(self._chain)
-        likelihood = np.exp(share * nats)
-        least = self.observation.floor
-        self._mass = self._mass * likelihood
-        self._beyond = self._beyond * np.exp(share * self._order.runs.nats(nats, 0.5 * least))
-        total = float(self._mass.sum()) + float(self._beyond.sum())
-        self._mass, self._beyond = self._mass / total, self._beyond / total
+        highest = float(look.z.max())
+        support = evidence.support(self._chain) if evidence.has_support else None
+
+        def find_nats(rows: Rows | slice) -> Floats:
+            nats = self.observation.log_ratio(look.z[rows], highest)
+            return nats if support is None else nats + support[rows]
+
+        likelihood, mass, total = np.empty_like(self._mass), np.empty_like(self._mass), 0.0
+        for part in in_parts(len(mass)):
+            np.exp(share * find_nats(part), out=likelihood[part])
+            np.multiply(self._mass[part], likelihood[part], out=mass[part])
+            total += float(mass[part].sum())
+        ends = self._order.runs.nats(find_nats(self._order.runs.end), 0.5 * self.observation.floor)
+        self._beyond = self._beyond * np.exp(share * ends)
+        total += float(self._beyond.sum())
+        mass /= total
+        self._mass, self._beyond = mass, self._beyond / total
         if before is not None:
             self._order.learn(before, likelihood)
         self._frames += 1
@@ -382,14 +399,14 @@ class Bayes:
 
     def _with_ends(self) -> Floats:
         """Mass of the places, each end with the mass close beyond it; the rest is lost."""
-        close = np.where(self._close, self._beyond, 0.0)
-        mass: Floats = self._mass + np.bincount(self._order.runs.end, close, len(self._mass))
+        mass: Floats = self._mass.copy()
+        np.add.at(mass, self._order.runs.end, np.where(self._close, self._beyond, 0.0))
         return mass
 
     def _shares(self) -> tuple[Floats, float]:
         """Probability of each place and of being off the map."""
-        on = self._on_map.probability
-        mass = on * self._with_ends()
+        mass = self._with_ends()
+        mass *= self._on_map.probability
         return mass, max(0.0, 1.0 - float(mass.sum()))
 
     def _belief(self) -> Belief:
@@ -399,7 +416,6 @@ class Bayes:
         second = modes[1][1] if len(modes) > 1 else 0.0
         ambiguity = second / probability if probability > 0 else 0.0
         poses = [self._pose(mode[2], mass[mode[2]]) for mode in modes]
-        states = np.maximum(np.append(mass, off_map), 1e-300)
         verdict, reason = self._verdict(probability, ambiguity, modes, off_map)
         return Belief(
             verdict,
@@ -412,7 +428,7 @@ class Bayes:
             min(1.0, off_map),
             self._frames,
             poses[0][2] if poses else None,
-            entropy=max(0.0, float(-(states @ np.log(states)))),
+            entropy=max(0.0, _information(mass) + _information(np.array([off_map]))),
             reason=reason,
         )
 
@@ -461,6 +477,14 @@ class Bayes:
         there, heading = move_poses(mean[None], np.array([yaw]), self._pending)
         now = float(heading[0]) if math.isfinite(yaw) else None
         return tuple(there[0].tolist()), now, covariance
+
+
+def _information(mass: Floats) -> float:
+    """Sum of -p log p, nats."""
+    found = 0.0
+    for part in in_parts(len(mass)):
+        found -= float(mass[part] @ np.log(np.maximum(mass[part], 1e-300)))
+    return found
 
 
 create = Bayes

@@ -2,6 +2,7 @@
 
 from placememory.memory.background import list_background
 from placememory.memory.collection import import_collection
+from placememory.memory.compress import CompressReport, compress
 from placememory.memory.images import (
     ImageOf,
     images_folder,
@@ -25,6 +26,7 @@ __all__ = [
     "UNKNOWN_ENCODER",
     "Candidate",
     "Candidates",
+    "CompressReport",
     "ImageOf",
     "IndexRecall",
     "Place",
@@ -32,6 +34,7 @@ __all__ = [
     "PlaceMemory",
     "PruneReport",
     "Where",
+    "compress",
     "copy",
     "images_folder",
     "images_of",
