@@ -25,6 +25,7 @@ from placememory.encoders.sequence import (
     StreamDescriptors,
     WindowDescriptors,
 )
+from placememory.encoders.shards import Workers, encode_shards
 from placememory.encoders.weights import WeightsFile
 
 __all__ = [
@@ -47,9 +48,11 @@ __all__ = [
     "TorchEncoder",
     "WeightsFile",
     "WindowDescriptors",
+    "Workers",
     "check_encoder",
     "create",
     "encode_frames",
+    "encode_shards",
     "encode_windows",
     "fit_on_sample",
     "from_card",
