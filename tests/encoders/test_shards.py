@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from placememory.encoders import BadFrames, Workers, encode_frames, encode_shards
-from placememory.errors import ImageError, InputError, PlaceMemoryError, SettingError
+from placememory.errors import EncoderError, ImageError, InputError, PlaceMemoryError, SettingError
 from placememory.frames import Frame, list_frames
 from tests.encoders.shard_toy import CARD, AlwaysKilled, ShardToy
 
@@ -59,7 +59,8 @@ def _one_process(images: Path, bad: BadFrames | None = None) -> tuple[list[str],
 
 
 def _by_shards(images: Path, workers: Workers, bad: BadFrames | None = None):
-    return encode_shards(CARD, list_frames(images), images.with_name("shards"), workers, bad)
+    toy = ShardToy(CARD, images.with_name("here.log"))
+    return encode_shards(toy, list_frames(images), images.with_name("shards"), workers, bad)
 
 
 def test_a_killed_worker_loses_its_shard_and_nothing_else(images, tmp_path, started_by) -> None:
@@ -137,21 +138,27 @@ def test_workers_of_a_scheduler(images, tmp_path) -> None:
         workers = Workers(scheduler=cluster.scheduler_address, make=make, size=SIZE)
         _, rows = _rows(_by_shards(images, workers))
     assert rows.tobytes() == _one_process(images)[1].tobytes()
+    nobody = Workers(scheduler="nothing here", make=make)
+    (tmp_path / "shards").rename(tmp_path / "others")
     with pytest.raises(SettingError, match=r"nothing here: no Dask scheduler with 1 workers"):
-        list(
-            encode_shards(
-                CARD,
-                list_frames(images),
-                tmp_path / "others",
-                Workers(scheduler="nothing here", make=make),
-            )
-        )
+        list(_by_shards(images, nobody))
+
+
+def test_a_single_shard_starts_no_process(images, tmp_path) -> None:
+    make = partial(ShardToy, log=tmp_path / "log")
+    names, _ = _rows(_by_shards(images, Workers(2, make=make, size=COUNT)))
+    assert len(names) == COUNT
+    assert not (tmp_path / "log").exists()
+    assert not (tmp_path / "shards").exists()
 
 
 def test_what_cannot_be_is_refused(tmp_path) -> None:
     frame = Frame("run.mp4#000001", "run", 1, read=lambda: np.zeros((4, 6, 3), np.uint8))
+    toy = ShardToy(CARD, tmp_path / "log")
     with pytest.raises(InputError, match=r"'run\.mp4#000001' is no image file.*in one process"):
-        list(encode_shards(CARD, [frame], tmp_path, Workers(2)))
+        list(encode_shards(toy, [frame, frame], tmp_path, Workers(2, size=1)))
+    toy.card = CARD.replace(weights_sha256="random")
+    with pytest.raises(EncoderError, match="random weights of shard-toy differ in each worker"):
+        list(encode_shards(toy, [frame, frame], tmp_path, Workers(2, size=1)))
     with pytest.raises(SettingError, match="workers is 0"):
         Workers(0)
-    assert list(encode_shards(CARD, [], tmp_path, Workers(2))) == []

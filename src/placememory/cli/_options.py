@@ -12,7 +12,7 @@ from typing import Annotated, Any, cast, get_args, get_type_hints
 import typer
 
 from placememory.cli._console import say, warn
-from placememory.encoders import Encoder, SequenceEncoder, Workers, create, from_card
+from placememory.encoders import Encoder, SequenceEncoder, Workers, create, make_like
 from placememory.errors import EncoderError, SettingError
 from placememory.frames import FrameSelection
 from placememory.localization.odometry import DEFAULT_SPEED
@@ -356,12 +356,7 @@ class Processes:
         """The workers, which make the encoder as this process does; ``None`` for this one alone."""
         if self.workers == 1 and self.scheduler is None:
             return None
-        weights = running.weights
-        if weights is not None and Path(weights).exists():
-            weights = str(Path(weights).absolute())
-        make = functools.partial(
-            from_card, weights=weights, device=running.device, precision=running.precision
-        )
+        make = make_like(running.weights, device=running.device, precision=running.precision)
         return Workers(self.workers, self.scheduler, make)
 
 

@@ -25,7 +25,7 @@ from placememory.encoders.sequence import (
     StreamDescriptors,
     WindowDescriptors,
 )
-from placememory.encoders.shards import Workers, encode_shards
+from placememory.encoders.shards import Workers, encode_shards, make_like
 from placememory.encoders.weights import WeightsFile
 
 __all__ = [
@@ -59,6 +59,7 @@ __all__ = [
     "info",
     "infos",
     "load_weights",
+    "make_like",
     "names",
     "register_encoder",
     "resolve_encoder",

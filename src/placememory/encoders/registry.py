@@ -13,7 +13,7 @@ from placememory.encoders.base import Encoder, check_encoder
 from placememory.encoders.card import EncoderCard, EncoderInfo, Option, Options
 from placememory.encoders.catalogue import FAMILIES
 from placememory.encoders.lite_vlad import LiteVladMethod
-from placememory.encoders.network import NetworkMethod, Recipe
+from placememory.encoders.network import RANDOM, NetworkMethod, Recipe
 from placememory.encoders.onnx import SUFFIX, open_onnx
 from placememory.errors import EncoderError, EncoderMismatchError
 
@@ -233,6 +233,19 @@ def resolve(encoder: Encoder | str | None) -> Encoder:
     if encoder is None or isinstance(encoder, str):
         return create(encoder or DEFAULT_ENCODER)
     return check_encoder(encoder)
+
+
+def can_make_elsewhere(card: EncoderCard) -> bool:
+    """Whether another process can make the encoder of a card.
+
+    It cannot where the encoder was registered in this process, or has random weights.
+
+    Example:
+        >>> can_make_elsewhere(EncoderCard(name="made-up", dim=2))
+        False
+    """
+    known = card.name in ENCODERS.builtin or card.name in ENCODERS.plugins
+    return known and card.weights_sha256 != RANDOM
 
 
 def is_exported(weights: str | Path | None) -> bool:

@@ -13,15 +13,12 @@ import io
 import json
 import os
 import threading
-import uuid
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +30,15 @@ from placememory.encoders.base import Descriptors, Encoder
 from placememory.encoders.batching import BATCH, BadFrames, encode_frames
 from placememory.encoders.card import EncoderCard
 from placememory.encoders.graph import count_cores
+from placememory.encoders.network import RANDOM
 from placememory.encoders.registry import from_card
-from placememory.errors import InputError, MemoryDamagedError, PlaceMemoryError, SettingError
+from placememory.errors import (
+    EncoderError,
+    InputError,
+    MemoryDamagedError,
+    PlaceMemoryError,
+    SettingError,
+)
 from placememory.frames import Frame
 
 SHARD = 16 * BATCH
@@ -63,16 +67,16 @@ class Workers:
         count: Processes of this machine; of a scheduler, the workers to wait for.
         scheduler: Address of a Dask scheduler, ``tcp://host:8786``, whose workers are used. They
             see images and shards under the same paths as this process.
-        make: Makes the encoder of a card in a worker, which imports this function;
-            ``partial(from_card, device="cuda")`` sets where it runs. An encoder that was
-            registered in this process needs a function that registers it there.
+        make: Makes the encoder of a card in a worker, which imports this function; see
+            :func:`make_like`. An encoder that was registered in this process needs a function
+            that registers it there.
         size: Frames of a shard. A multiple of 32 has the batches of one process.
 
     Raises:
         SettingError: A number is below 1.
 
     Example:
-        >>> Workers(4, make=partial(from_card, precision="float32")).size
+        >>> Workers(4, make=make_like(precision="float32")).size
         512
     """
 
@@ -83,6 +87,26 @@ class Workers:
 
     def __post_init__(self) -> None:
         check_whole(workers=self.count, size=self.size)
+
+
+def make_like(
+    weights: str | Path | None = None, *, device: str = "cpu", precision: str = "auto"
+) -> Callable[[EncoderCard], Encoder]:
+    """What makes encoders in workers as :func:`from_card` does here, for :class:`Workers`.
+
+    Args:
+        weights: See :func:`placememory.encoders.create`; a file is found from any folder.
+        device: Of each worker.
+        precision: Of the network.
+
+    Example:
+        >>> from placememory.encoders import create
+        >>> make_like(precision="float32")(create("lite-vlad").card)
+        LiteVlad('lite-vlad', 3584 numbers, onnxruntime)
+    """
+    if weights is not None and Path(weights).exists():
+        weights = Path(weights).absolute()
+    return partial(from_card, weights=weights, device=device, precision=precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +131,10 @@ class Shard:
 
 
 def encode_shards(
-    card: EncoderCard,
+    encoder: Encoder,
     frames: Sequence[Frame],
     folder: Path,
-    workers: Workers,
+    workers: Workers | None,
     bad: BadFrames | None = None,
 ) -> Iterator[tuple[list[Frame], Descriptors]]:
     """Encode frames in their order, as :func:`encode_frames` does, by several processes.
@@ -121,26 +145,35 @@ def encode_shards(
     the time of its shard; when all ends early, finished shards stay for the next call.
 
     Args:
-        card: Of the encoder, vocabulary included.
+        encoder: Ready (fitted); the workers make theirs from its card, vocabulary included.
         frames: N frames whose images are files.
         folder: Of the shards, which all workers can write to; the caller removes it when what
             was yielded is stored.
-        workers: Which processes.
+        workers: Which processes. Without any, or where those of this machine had a single shard to
+            do, it is done here, without files.
         bad: Collects, or refuses, unreadable images; without it the first one raises.
 
     Yields:
-        Frames of a shard with their descriptors (n, D) float32.
+        Some frames with their descriptors (n, D) float32.
 
     Raises:
         InputError: A frame is no image file, but of a video or bag, so others cannot read it.
         ImageError: An image cannot be read and ``bad`` does not skip.
         SettingError: There is no scheduler at the address, or it has too few workers.
+        EncoderError: The encoder has random weights, or a worker cannot make it.
         MissingExtraError: A scheduler is given and Dask is not installed.
         MemoryDamagedError: A shard is not in the folder as its worker wrote it.
         PlaceMemoryError: Workers were killed again and again.
     """
+    if workers is None or (workers.scheduler is None and len(frames) <= workers.size):
+        yield from encode_frames(encoder, frames, bad)
+        return
+    if encoder.card.weights_sha256 == RANDOM:
+        raise EncoderError(
+            f"random weights of {encoder.card.name} differ in each worker; describe in one process"
+        )
     bad = BadFrames() if bad is None else bad
-    job = uuid.uuid4().hex
+    job, card = os.urandom(8).hex(), encoder.card
     parts = [frames[i : i + workers.size] for i in range(0, len(frames), workers.size)]
     shards = []
     for part in parts:
@@ -155,7 +188,7 @@ def encode_shards(
             futures = {shard.file: submit(shard) for shard in todo}
         for part, shard in zip(parts, shards, strict=True):
             if shard.file in futures:
-                _wait(futures.pop(shard.file), folder)
+                _wait(futures[shard.file], folder)
             found = _read(shard)
             if found is None:
                 raise MemoryDamagedError(
@@ -278,7 +311,7 @@ def _wait(future: Future[None], folder: Path) -> None:
         future.result()
     except PlaceMemoryError:
         raise
-    except (BrokenProcessPool, CancelledError, OSError) as error:
+    except (BrokenExecutor, CancelledError, OSError) as error:
         raise _lost(folder, error) from error
     except Exception as error:
         if type(error).__name__ != "KilledWorker":  # of Dask, which may not be installed
@@ -299,6 +332,9 @@ def _on_pools(count: int) -> Iterator[_Submit]:
 
     Each has a pool of its own: a pool ends all its processes when one is killed.
     """
+    from concurrent.futures import ProcessPoolExecutor  # slow to import, and seldom needed
+    from multiprocessing import get_context
+
     own, spawn = threading.local(), get_context("spawn")
     with _environment(_threads(count)), ExitStack() as pools, ThreadPoolExecutor(count) as threads:
 
@@ -309,7 +345,7 @@ def _on_pools(count: int) -> Iterator[_Submit]:
                 try:
                     own.pool.submit(describe_shard, shard).result()
                     return
-                except BrokenProcessPool:
+                except BrokenExecutor:
                     del own.pool
                     if tries == _TRIES:
                         raise

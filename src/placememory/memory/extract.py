@@ -18,7 +18,7 @@ from placememory.encoders import (
     encode_shards,
     from_card,
 )
-from placememory.encoders.batching import BadFrames, encode_frames, fit_on_sample
+from placememory.encoders.batching import BadFrames, fit_on_sample
 from placememory.encoders.card import Option
 from placememory.errors import EncoderMismatchError
 from placememory.frames import Frame
@@ -84,17 +84,14 @@ def extract(
         unread = {name for name, _ in bad.names}
         missing = [f for f in frames if f.name not in writer.names and f.name not in unread]
         done = len(frames) - len(missing)
-        if workers is None:
-            parts = encode_frames(encoder, missing, bad)
-        else:
-            parts = encode_shards(encoder.card, missing, shards_path(path), workers, bad)
-        for part, encoded in parts:
+        shards = shards_path(path)
+        for part, encoded in encode_shards(encoder, missing, shards, workers, bad):
             writer.add([frame.name for frame in part], encoded)
             done += len(part)
             if progress is not None:
                 progress(done, len(frames))
     discard_sample(path)
-    shutil.rmtree(shards_path(path), ignore_errors=True)
+    shutil.rmtree(shards, ignore_errors=True)
     return ExtractReport(len(frames) - present - len(bad.names), present, tuple(bad.names))
 
 
