@@ -1,6 +1,8 @@
 """What changes with the size of a map; all in ratios within one run, on one thread.
 
 python benchmarks/scale.py search      # exact search: 100,000 x 3584 and 1,000,000 x 512
+python benchmarks/scale.py opening     # a memory file of 100,000 and of 1,000,000 x 512
+python benchmarks/scale.py filtering   # an update of the Bayes filter at 100,000 and 1,000,000
 python benchmarks/scale.py search --rounds 20 --size 100000x3584
 
 The rows are descriptors of the default encoder of the real frames of ie-tower beside the checkout,
@@ -12,12 +14,16 @@ another walk. Where the frames are absent, walks on random directions take their
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +32,10 @@ from _tables import machine, markdown
 
 import placememory
 from placememory._types import Rows, Vectors
-from placememory.frames import Frame
+from placememory.encoders import EncoderCard
+from placememory.frames import Frame, Pose
+from placememory.fusion import Evidence, MapProfile, Odometry, PlaceTable, create
+from placememory.memory import Place, PlaceMemory
 from placememory.memory.codes import Codes
 from placememory.memory.search import products, top_k
 
@@ -193,7 +202,162 @@ def unit(rows: Vectors) -> Vectors:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32, copy=False)
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], None]] = {"search": search}
+OPENED = ("100000x512", "1000000x512")
+_OPEN = """
+import json, sys, time
+from pathlib import Path
+import numpy as np
+import placememory
+from placememory.memory import PlaceMemory
+queries = np.load(sys.argv[2])
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+before, begin = resident(), time.perf_counter()
+used = time.process_time()
+with PlaceMemory.open(sys.argv[1], readonly=True) as memory:
+    opened, worked = time.perf_counter() - begin, time.process_time() - used
+    rss = [resident() - before]
+    seconds = []
+    for query in queries:
+        begin = time.process_time()
+        memory.search(query, k=10)
+        seconds.append(time.process_time() - begin)
+    rss.append(resident() - before)
+    begin = time.process_time()
+    matrix = memory.descriptors
+    read = time.process_time() - begin
+    begin = time.process_time()
+    for query in queries:
+        matrix @ query
+    product = (time.process_time() - begin) / len(queries)
+print(json.dumps({"opened": opened, "worked": worked, "rss": rss, "searches": seconds,
+                  "read": read, "product": product}))
+"""
+
+
+def opening(options: argparse.Namespace) -> None:
+    """Opening a memory file and the first searches, each in a process of its own."""
+    rows = []
+    for size in options.size or OPENED:
+        count, dim = (int(number) for number in size.split("x"))
+        with tempfile.TemporaryDirectory(dir=STORED.parent) as folder:
+            path = Path(folder) / "map.memory"
+            queries, built, grown = write_memory(path, count, dim)
+            np.save(Path(folder) / "queries.npy", queries[:15])
+            command = [sys.executable, "-c", _OPEN, str(path), str(Path(folder) / "queries.npy")]
+            runs = [
+                json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+                for _ in range(3)
+            ]
+            found = min(runs, key=lambda run: run["opened"])
+            later = statistics.median(found["searches"][1:])
+            rows.append(
+                [
+                    f"{count:,} x {dim}",
+                    f"{path.stat().st_size / 1e6:,.0f}",
+                    f"{1e6 * built / count:.0f}",
+                    f"{grown:.0f}",
+                    f"{found['opened']:.3f}",
+                    f"{found['worked']:.3f}",
+                    f"{found['rss'][0]:.0f}",
+                    f"{found['searches'][0]:.2f}",
+                    f"{1e3 * later:.1f}",
+                    f"{found['product'] / later:.1f}",
+                    f"{found['rss'][1]:.0f}",
+                    f"{found['read']:.1f}",
+                ]
+            )
+    print("\nOpening and searching without reading the descriptors; 15 queries, best of 3.\n")
+    columns = ("places x dim", "file MB", "us a place to add", "MB more while adding", "open s")
+    columns += ("of it processor s", "MB then", "first search s", "later ms")
+    columns += ("against the product of all rows", "MB then", "reading all descriptors s")
+    print(markdown(columns, rows))
+
+
+def write_memory(path: Path, count: int, dim: int) -> tuple[Vectors, float, float]:
+    """Write a map; gives queries, the seconds it took and how much memory it took, MB."""
+    matrix, queries = make_map(count, dim)
+    card = EncoderCard(name="scaled", dim=dim)
+    before, begin = resident(), time.perf_counter()
+    with PlaceMemory.create(path, encoder=card) as memory:
+        for start in range(0, count, 1024):
+            numbers = range(start, min(start + 1024, count))
+            places = [
+                Place(f"run{i // 5000:04d}", i % 5000, f"{i:08d}.jpg", i * 10**8, pose=pose_at(i))
+                for i in numbers
+            ]
+            memory.add(places, matrix[start : start + 1024])
+        grown = resident() - before
+    return queries, time.perf_counter() - begin, grown
+
+
+def resident() -> float:
+    """Memory of this process, MB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+
+def pose_at(i: int) -> Pose:
+    """Poses along streets of 5,000 places, half a metre apart."""
+    return Pose.from_yaw(0.5 * (i % 5000), 3.0 * (i // 5000), 0.0)
+
+
+def filtering(options: argparse.Namespace) -> None:
+    """An update of the Bayes filter, with the similarities given."""
+    rows = []
+    for size in options.size or ("100000x64", "1000000x64"):
+        count, dim = (int(number) for number in size.split("x"))
+        matrix, _ = make_map(count, dim)
+        number = np.arange(count)
+        positions = np.column_stack([0.5 * (number % 5000), 3.0 * (number // 5000)])
+        table = PlaceTable.from_arrays(
+            positions, yaw=np.zeros(count), session=number // 5000, order=number % 5000
+        )
+        begin = time.process_time()
+        profile = MapProfile(matrix, table)
+        made = time.process_time() - begin
+        for motion in (None, Odometry(1.0, 0.0, 0.0)):
+            begin = time.process_time()
+            fusion = create("bayes", table, profile)
+            ready = made + time.process_time() - begin
+            rng, updates, products_ = np.random.default_rng(SEED), [], []
+            for i in range(options.rounds):
+                noise = unit(rng.standard_normal((1, dim), dtype=np.float32))[0]
+                view = unit((matrix[count // 2 + 2 * i] + 0.2 * noise)[None])[0]
+                evidence = Evidence.from_column(matrix @ view, stamp=float(i))
+                evidence = replace(evidence, descriptor=view)
+                seconds, _ = race(
+                    {
+                        "product": partial(np.matmul, matrix, view),
+                        "update": partial(fusion.update, evidence, motion if i else None),
+                    }
+                )
+                updates.append(seconds["update"])
+                products_.append(seconds["product"])
+            settled = updates[10:]
+            rows.append(
+                [
+                    f"{count:,}",
+                    "no" if motion is None else "yes",
+                    f"{ready:.1f}",
+                    f"{1e3 * statistics.median(updates[:5]):.1f}",
+                    f"{1e3 * statistics.median(settled):.1f}",
+                    f"{1e3 * min(settled):.1f}",
+                    f"{1e3 * statistics.median(products_) * 512 / dim:.0f}",
+                ]
+            )
+    print("\nAn update of `bayes`, the similarities given, processor time.\n")
+    columns = ("places", "odometry", "made in s", "first five ms", "later ms", "least ms")
+    columns += ("float32 product of 512 columns, ms",)
+    print(markdown(columns, rows))
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "search": search,
+    "opening": opening,
+    "filtering": filtering,
+}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A disk that fills up under every writing command, as a small file system in memory.
+"""Disks that fill up under every writing command or cannot be written, as small file systems.
 
 What was written stays readable and whole, the error says that the disk is full, and the command
 finishes once there is room.
@@ -71,6 +71,42 @@ except PlaceMemoryError as error:
 lines = (folder / "out" / "estimates.jsonl").read_text().splitlines(keepends=True)
 assert len(lines) > 100 and all(json.loads(line) and line.endswith("\\n") for line in lines)
 """
+_READ_ONLY = """
+import subprocess, sys
+from pathlib import Path
+import pytest
+from placememory.errors import MemoryStoreError
+from placememory.memory import PlaceMemory
+from tests.conftest import make_descriptors, make_frames
+from tests.crash.commands import DIM, make_source
+
+folder = Path(sys.argv[2])
+path = folder / "office.memory"
+make_source(path, count=50)
+
+def mount(how):
+    subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
+
+mount("ro")
+for readonly in (True, False):
+    with PlaceMemory.open(path, readonly=readonly) as reader:
+        assert len(reader) == 50 and len(reader.descriptors) == 50
+        with pytest.raises(MemoryStoreError, match="written"):
+            reader.check_writable()
+        mount("rw")
+        with PlaceMemory.open(path) as writer:
+            writer.add(make_frames(5, f"more {readonly}"), make_descriptors(5, DIM))
+        mount("ro")
+        assert not reader.is_current()
+        before = len(reader)
+        reader.refresh()
+        assert len(reader) == before + 5 and reader.is_current()
+    mount("rw")
+    with PlaceMemory.open(path) as writer:
+        writer.remove(f"more {readonly}")
+    mount("ro")
+assert [p.name for p in folder.iterdir()] == ["office.memory"]
+"""
 
 
 def _run(script: str, folder: Path, *arguments: str) -> None:
@@ -104,3 +140,7 @@ def test_a_command_finishes_when_there_is_room_again(name: str, room: int, tmp_p
 
 def test_results_end_with_a_whole_line(tmp_path: Path) -> None:
     _run(_LINES, tmp_path, "lines", str(tmp_path))
+
+
+def test_a_reader_on_a_read_only_medium_sees_changes(tmp_path: Path) -> None:
+    _run(_READ_ONLY, tmp_path, "reading", str(tmp_path))

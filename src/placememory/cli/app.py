@@ -32,6 +32,7 @@ _MODULES = {
     "copy": "copying",
     "merge": "merge",
     "prune": "prune",
+    "compress": "compress",
     "upgrade": "upgrade",
     "remove": "remove",
     "encoders": "encoders",

@@ -14,6 +14,13 @@ from placememory.encoders.batching import (
     fit_on_sample,
 )
 from placememory.encoders.card import EncoderCard, EncoderInfo, Option, Options
+from placememory.encoders.compressed import (
+    CompressedEncoder,
+    components_of,
+    compress_card,
+    fit_components,
+    shorten,
+)
 from placememory.encoders.network import NetworkMethod, Recipe, TorchEncoder, load_weights
 from placememory.encoders.preprocessing import Preprocess
 from placememory.encoders.registry import DEFAULT_ENCODER, create, from_card, info, infos, names
@@ -32,6 +39,7 @@ __all__ = [
     "BATCH",
     "DEFAULT_ENCODER",
     "BadFrames",
+    "CompressedEncoder",
     "Descriptors",
     "Encoder",
     "EncoderCard",
@@ -50,10 +58,13 @@ __all__ = [
     "WindowDescriptors",
     "Workers",
     "check_encoder",
+    "components_of",
+    "compress_card",
     "create",
     "encode_frames",
     "encode_shards",
     "encode_windows",
+    "fit_components",
     "fit_on_sample",
     "from_card",
     "info",
@@ -63,4 +74,5 @@ __all__ = [
     "names",
     "register_encoder",
     "resolve_encoder",
+    "shorten",
 ]

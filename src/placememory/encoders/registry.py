@@ -12,6 +12,7 @@ from placememory._registry import Registry
 from placememory.encoders.base import Encoder, check_encoder
 from placememory.encoders.card import EncoderCard, EncoderInfo, Option, Options
 from placememory.encoders.catalogue import FAMILIES
+from placememory.encoders.compressed import CompressedEncoder, components_of
 from placememory.encoders.lite_vlad import LiteVladMethod
 from placememory.encoders.network import RANDOM, NetworkMethod, Recipe
 from placememory.encoders.onnx import SUFFIX, open_onnx
@@ -210,6 +211,10 @@ def from_card(
         EncoderMismatchError: What this installation makes is not what the card says.
         EncoderError: This installation does not know the method.
     """
+    if (parts := components_of(card)) is not None:
+        before, mean, axes = parts
+        encoder = from_card(before, weights, device=device, precision=precision)
+        return CompressedEncoder(encoder, mean, axes)
     known = info(card.name).options
     options = {name: value for name, value in card.options.items() if name in known}
     encoder = create(card.name, weights, device=device, precision=precision, **options)

@@ -237,6 +237,9 @@ class OdometryMotion:
     def _active(self, mass: Floats) -> Rows:
         """Heaviest rows, as many as may be looked at."""
         active = np.flatnonzero(mass > _NEGLIGIBLE * float(mass.max()))
+        if len(active) > _ACTIVE:
+            least = np.partition(mass[active], -_ACTIVE)[-_ACTIVE]
+            active = active[mass[active] >= least]
         active = active[np.lexsort((active, -mass[active]))][:_ACTIVE]
         return active[np.cumsum(self._crowd[active]) <= max(_PAIRS, int(self._crowd.max()))]
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from placememory._types import Floats, Rows
+from placememory._types import Bools, Floats, Rows, Vectors
 from placememory.fusion._evidence import Evidence, in_parts, measure_rows, normalise_rows
 from placememory.fusion._profile import MapProfile
 from placememory.likeness import centre
@@ -21,6 +21,7 @@ _LAG = 5  # newest key views that are not in the mean a view is compared with
 _MEMORY = 200  # key views over which the mean forgets
 _FEWEST = 5  # key views that have an order
 _BAND = 3  # key rows that a view may move on
+_STRETCH = 64  # key rows whose paths are walked together
 _SPARSE = 1000  # places that centre and spread are taken from, about
 _MOST = 6.0  # log odds
 _KNOWN = 5  # located views from which the run's own likeness is known
@@ -76,12 +77,11 @@ class RunViews:
         if profile is not None:
             self._shared = self._ordered(profile.centring.shared)
             self._lengths = self._ordered(profile.centring.lengths)
+            self._key_scales = np.asarray(1.0 / self._lengths[profile.key_rows], np.float32)
         self._views: deque[_View] = deque(maxlen=window)
         keys = np.arange(len(chain)) if profile is None else profile.key_rows
         self._keys = keys
-        first = np.searchsorted(keys, starts[keys])
-        steps = np.arange(len(keys))
-        self._barred = [np.flatnonzero(steps - step < first) for step in range(1, _BAND + 1)]
+        self._paths = Paths(starts[keys])
         self.reset()
 
     def _ordered(self, values: Floats) -> Floats:
@@ -150,10 +150,12 @@ class RunViews:
             return None
         views = list(self._views)
         if self._profile is None or any(view.descriptor is None for view in views):
-            z = normalise_rows(np.stack([view.column for view in views]))[0][:, self._keys]
+            whole = normalise_rows(np.stack([view.column for view in views]))[0]
+            z = np.asarray(whole[:, self._keys], np.float32)
         else:
             z = self._keyed_z(views)
-        return abs(self._best_path(z) - self._best_path(z[::-1]))
+        forward, backward = self._paths.best(z)
+        return abs(forward - backward)
 
     @property
     def count(self) -> int:
@@ -247,29 +249,95 @@ class RunViews:
         change = (1.0 - float(alike.max())) / self._profile.step
         return 0.0 if change < _REPEAT else min(1.0, change / _NEW)
 
-    def _keyed_z(self, views: list[_View]) -> Floats:
+    def _keyed_z(self, views: list[_View]) -> Vectors:
         """(T, K) z of the views at the key rows, all centred with the newest mean."""
+        assert self._profile is not None
         sample = slice(None, None, max(1, len(self._chain) // _SPARSE))
         middle, spread = measure_rows(self._centre(views, sample, recent=True))
-        found = self._centre(views, self._keys, recent=True)
-        found -= middle[:, None]
-        found /= np.maximum(spread, 1e-9)[:, None]
+        scales = 1.0 / np.maximum(spread, 1e-9)
+        mean = self._profile.centring.mean
+        along = np.stack([v.descriptor for v in views if v.descriptor is not None]) @ mean
+        along -= float(self._mean(recent=True) @ mean)
+        found = np.empty((len(views), len(self._keys)), np.float32)
+        for part in in_parts(len(self._keys)):
+            rows = self._keys[part]
+            shared = self._shared_with_mean(rows, recent=True)
+            for view, z, shift, centre_, scale in zip(
+                views, found[:, part], along, middle, scales, strict=True
+            ):
+                z[:] = view.column[rows] - (shared + shift)
+                z *= self._key_scales[part]
+                z -= centre_
+                z *= scale
         return found
 
-    def _best_path(self, z: Floats) -> float:
-        """Largest mean of z (T, K) along a path that moves on by 0 to 3 rows a view."""
-        best = z[0]
-        for row in z[1:]:
-            reached = best.copy()
-            for step, barred in enumerate(self._barred, start=1):
-                if step >= len(best):
-                    break
-                moved = np.full(len(best), -np.inf)
-                moved[step:] = best[:-step]
-                moved[barred] = -np.inf
-                np.maximum(reached, moved, out=reached)
-            best = row + reached
-        return float(best.max()) / len(z)
+
+class Paths:
+    """Best paths of views through the key rows of a map, each moving on by 0 to 3 of them.
+
+    Only stretches of the map that could hold the best path are walked: the mean over the views of
+    their largest z within reach of a stretch is no less than that of any path that begins there.
+
+    Args:
+        runs: (K,) the run that each key row is of; no path leads from one to another.
+
+    Example:
+        >>> z = np.float32([[0, 3, 0, 0], [0, 0, 3, 0], [0, 0, 0, 3]])
+        >>> Paths(np.zeros(4, np.int64)).best(z)  # forward, and with the views in reverse
+        (3.0, 1.0)
+    """
+
+    def __init__(self, runs: Rows) -> None:
+        self._runs = runs
+
+    def best(self, z: Vectors) -> tuple[float, float]:
+        """Largest mean of z (T, K) along a path, and that of z with the views in reverse order."""
+        count, keys = z.shape
+        if keys <= _STRETCH * 8:
+            return self._walk(z, np.arange(keys)[None])
+        reach = _BAND * (count - 1)
+        stretches = -(-keys // _STRETCH)
+        padded = np.full((count, stretches * _STRETCH), -np.inf, z.dtype)
+        padded[:, :keys] = z
+        highest = padded.reshape(count, stretches, _STRETCH).max(axis=2)
+        bound = highest.copy()
+        for ahead in range(1, -(-reach // _STRETCH) + 1):
+            np.maximum(bound[:, :-ahead], highest[:, ahead:], out=bound[:, :-ahead])
+        bounds = bound.mean(axis=0, dtype=np.float64) + 1e-5  # more than float32 rounds
+        order = np.argsort(-bounds, kind="stable")
+        forward = backward = -math.inf
+        start, size = 0, 8
+        while start < stretches and bounds[order[start]] > min(forward, backward):
+            chosen = order[start : start + size]
+            chosen = chosen[bounds[chosen] > min(forward, backward)]
+            rows = chosen[:, None] * _STRETCH + np.arange(_STRETCH + reach)
+            found = self._walk(z, rows)
+            forward, backward = max(forward, found[0]), max(backward, found[1])
+            start, size = start + size, min(2 * size, 256)
+        return forward, backward
+
+    def _walk(self, z: Vectors, rows: Rows) -> tuple[float, float]:
+        """The best paths within stretches (S, L) of key rows; those past the end hold nothing."""
+        inside = rows < z.shape[1]
+        at = np.minimum(rows, z.shape[1] - 1)
+        values = np.where(inside, z[:, at], -np.inf)
+        runs = self._runs[at]
+        same = [runs[:, step:] == runs[:, :-step] for step in range(1, _BAND + 1)]
+        best = [_best_end(views, same) / len(z) for views in (values, values[::-1])]
+        return best[0], best[1]
+
+
+def _best_end(values: Vectors, same: list[Bools]) -> float:
+    """Largest sum of values (T, S, L) along a path that moves on by 0 to 3 columns a view."""
+    best = values[0]
+    for row in values[1:]:
+        reached = best.copy()
+        for step, allowed in enumerate(same, start=1):
+            if allowed.shape[1]:
+                moved = np.where(allowed, best[:, :-step], -np.inf)
+                np.maximum(reached[:, step:], moved, out=reached[:, step:])
+        best = row + reached
+    return float(best.max())
 
 
 class OnMap:

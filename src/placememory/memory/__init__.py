@@ -1,6 +1,7 @@
 """The place memory: places with descriptors, poses and the card of their encoder."""
 
 from placememory.memory.background import list_background
+from placememory.memory.compress import CompressReport, compress
 from placememory.memory.images import (
     ImageOf,
     images_folder,
@@ -23,6 +24,7 @@ __all__ = [
     "UNKNOWN_ENCODER",
     "Candidate",
     "Candidates",
+    "CompressReport",
     "ImageOf",
     "IndexRecall",
     "Place",
@@ -30,6 +32,7 @@ __all__ = [
     "PlaceMemory",
     "PruneReport",
     "Where",
+    "compress",
     "copy",
     "images_folder",
     "images_of",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -31,16 +30,14 @@ from placememory.encoders import (
 from placememory.errors import EncoderError, InputError
 from placememory.frames import Frame, PoseTable, resolve_frames, sample_evenly
 from placememory.frames.names import parse_name
-from placememory.likeness import Background
 from placememory.maps import read_map
-from placememory.memory.background import list_background
+from placememory.memory.background import measure_background
 from placememory.memory.features_h5 import FeatureReader
 from placememory.memory.place import Place
 from placememory.memory.place_memory import UNKNOWN_ENCODER, PlaceMemory
 from placememory.memory.report import BuildReport
 from placememory.memory.sample import SampleFile, discard_sample, sample_path
 
-_log = logging.getLogger(__name__)
 _FEATURE_BYTES = 1 << 25  # read at a time
 _CHECKED = 3
 _SAME = 0.9
@@ -155,27 +152,9 @@ def build(
         if sequences is not None:
             _add_sequences(memory, sequences, frames, batch, progress)
         if job.added or memory.manifest.background is None:
-            _measure_background(memory, made)
+            measure_background(memory, made)
         memory.report = job.report(moved, fitted_on=len(sample), started=started)
     return memory
-
-
-def _measure_background(memory: PlaceMemory, encoder: Encoder) -> None:
-    """Store how alike the map and the shipped views of other places are."""
-    if len(memory) < Background.FEWEST:
-        return
-    views = [frame.image() for frame in list_background()]
-    described = np.concatenate(
-        [encoder.encode(views[i : i + BATCH]) for i in range(0, len(views), BATCH)]
-    )
-    if described.shape[1] != memory.card.dim or not np.isfinite(described).all():
-        _log.warning(
-            "%s gives no descriptors of the shipped views, so that it is not known how alike other "
-            "places and this map are; is it made for images of one size?",
-            encoder.card.name,
-        )
-        return
-    memory.set_background(Background.measure(memory.descriptors, described))
 
 
 def build_from_features(

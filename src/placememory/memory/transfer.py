@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from placememory._types import Progress
+from placememory.encoders import EncoderCard
 from placememory.errors import MemoryLockedError, MemoryStoreError, SettingError
 from placememory.memory.place_memory import PlaceMemory
 from placememory.memory.rows import PlaceRows
@@ -144,17 +146,52 @@ def open_or_create(target: str | Path, like: PlaceMemory) -> PlaceMemory:
     return made
 
 
-def _create_like(target: str | Path, like: PlaceMemory, unfinished: str | None) -> PlaceMemory:
+def _create_like(
+    target: str | Path,
+    like: PlaceMemory,
+    unfinished: str | None,
+    card: EncoderCard | None = None,
+    dtype: Literal["float32", "float16"] | None = None,
+) -> PlaceMemory:
     manifest = like.manifest
     return PlaceMemory.create(
         target,
-        encoder=like.card,
+        encoder=card or like.card,
         frame_id=manifest.frame_id,
         sequence_dim=manifest.sequence_dim,
         sequence_encoder=like.sequence_card,
-        dtype=manifest.dtype,
+        dtype=dtype or manifest.dtype,
         unfinished=unfinished,
     )
+
+
+@contextmanager
+def fill_like(
+    target: str | Path, like: PlaceMemory, task: str, *, card: EncoderCard, dtype: str
+) -> Iterator[PlaceMemory]:
+    """A memory to be filled with another encoder's descriptors of the same places; stays open.
+
+    It is made, or was left unfinished by the same task, and is published at the end. What the
+    source's manifest says of the map goes along, but for the likeness of its descriptors.
+
+    Raises:
+        MemoryUnfinishedError: Another task has left it unfinished.
+        SettingError: There is a finished memory.
+    """
+    _refuse_finished(target, task)
+    if PlaceMemory.exists(target):
+        memory = PlaceMemory.open(target, unfinished=task)
+    else:
+        kept: Literal["float32", "float16"] = "float16" if dtype == "float16" else "float32"
+        memory = _create_like(target, like, task, card, kept)
+    try:
+        yield memory
+        _carry(like, memory, _OF_THE_MAP - {"background"})
+        _say_left_out(like, memory)
+        memory.finish()
+    except BaseException:
+        memory.close()
+        raise
 
 
 @contextmanager
@@ -376,7 +413,7 @@ def _refuse_finished(target: str | Path, task: str) -> None:
     if PlaceMemory.exists(target):
         with PlaceMemory.open(target, unfinished=task, readonly=True) as memory:
             if memory.manifest.unfinished is None:
-                raise SettingError(f"{target} is there already; prune into a new memory")
+                raise SettingError(f"{target} is there already; give the address of a new memory")
 
 
 def choose(

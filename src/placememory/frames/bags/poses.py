@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -211,8 +212,8 @@ def read_bag_poses(
 
     Read are ``nav_msgs/Odometry``, ``geometry_msgs/PoseStamped``, ``PoseWithCovarianceStamped``
     and ``TransformStamped``, and ``tf2_msgs/TFMessage`` with the static transforms beside it. A
-    quaternion of zeros, and a covariance of zeros, are unknown; a pose that is not finite is left
-    out. A pose's ``frame_id`` is that of the message, or the parent frame.
+    quaternion of zeros, and a covariance of zeros or with NaN, are unknown; a pose that is not
+    finite is left out. A pose's ``frame_id`` is that of the message, or the parent frame.
 
     Args:
         path: ``.bag``, ``.mcap``, ``.db3``, or a rosbag2 folder.
@@ -384,8 +385,9 @@ def _pose(message: Any, kind: str) -> Pose | None:
     inner, covariance = message.pose, None
     if kind in _WITH_COVARIANCE:
         inner = message.pose.pose
-        if any(message.pose.covariance):
-            covariance = tuple(float(value) for value in message.pose.covariance)
+        given = tuple(float(value) for value in message.pose.covariance)
+        if any(given) and all(map(math.isfinite, given)):
+            covariance = given
     return _valid(inner.position, inner.orientation, message.header.frame_id, covariance)
 
 

@@ -166,6 +166,10 @@ class SqliteStore(Store):
             raise MemoryStoreError(
                 f"{self.uri}: the memory cannot be written: it was opened for reading only"
             )
+        if not _may_write(self._path.resolve()):
+            raise MemoryStoreError(
+                f"{self.uri}: the memory cannot be written: the file or its folder may not be"
+            )
         with self._errors():
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute("ROLLBACK")
@@ -256,26 +260,19 @@ class SqliteStore(Store):
         with self._reading():
             for key, rows, slots in _runs(_CODES, refs):
                 assert key is not None
-                part = self._codes_chunk(key, dim)
-                if part is None:
+                at, there = _slice(rows), _slice(slots)
+                try:
+                    data = self._chunk(key)
+                except MemoryDamagedError:
                     _log.info("%s: codes %x are made anew", self.uri, key)
                     part = Codes.of(self.vectors(_DESCRIPTORS, refs[rows], dim, dtype, generation))
-                    slots = np.arange(len(rows))
-                at, there = _slice(rows), _slice(slots)
-                values[at], scales[at] = part.values[there], part.scales[there]
-                errors[at] = part.errors[there]
+                    values[at], scales[at], errors[at] = part.values, part.scales, part.errors
+                    continue
+                count = len(data) // (dim + 8)
+                scales[at] = np.frombuffer(data, "<f4", count)[there]
+                errors[at] = np.frombuffer(data, "<f4", count, offset=4 * count)[there]
+                values[at] = np.frombuffer(data, np.int8, offset=8 * count).reshape(-1, dim)[there]
         return Codes(values, scales, errors)
-
-    def _codes_chunk(self, key: int, dim: int) -> Codes | None:
-        try:
-            data = self._chunk(key)
-        except MemoryDamagedError:
-            return None
-        count = len(data) // (dim + 8)
-        scales, errors = np.frombuffer(data, "<f4", 2 * count).reshape(2, count)
-        return Codes(
-            np.frombuffer(data, np.int8, offset=8 * count).reshape(-1, dim), scales, errors
-        )
 
     def texts(self, refs: NDArray[np.int64], generation: int) -> list[str]:
         """Read places as JSON by where they lie; errors as for :meth:`vectors`."""
@@ -797,8 +794,9 @@ def _runs(
 def _slice(at: NDArray[np.int64]) -> slice | NDArray[np.int64]:
     """Neighbours as a slice, which is copied in one go."""
     first, last = int(at[0]), int(at[-1])
-    together = last - first + 1 == len(at) and (len(at) < 3 or bool((np.diff(at) == 1).all()))
-    return slice(first, last + 1) if together else at
+    if last - first + 1 != len(at) or (len(at) > 2 and not (at[1:] - at[:-1] == 1).all()):
+        return at
+    return slice(first, last + 1)
 
 
 def _order_by_name(session: NDArray[np.int32], names: list[str]) -> NDArray[np.int64] | None:
@@ -890,9 +888,8 @@ def _connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
     Readers connect for writing where they may, and then forbid it, so that they can undo a write
     that was cut off.
     """
-    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
     connection = sqlite3.connect(
-        f"{path.as_uri()}?mode={'rw' if writable else 'ro'}",
+        f"{path.as_uri()}?mode={'rw' if _may_write(path) else 'ro'}",
         uri=True,
         timeout=_WAIT_SECONDS,
         isolation_level=None,
@@ -903,6 +900,10 @@ def _connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
     if readonly:
         connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
 
 def _operational(uri: str, error: sqlite3.OperationalError) -> MemoryStoreError:
