@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from placememory.errors import ImageError
 from placememory.frames import list_frames
 from placememory.memory.extract import encoder_like, extract, shards_path
 from placememory.memory.features_h5 import FeatureReader
+from tests.conftest import run_command
 from tests.encoders.shard_toy import CARD, ShardToy
 
 like = partial(encoder_like, weights=None, options={"words": 4}, device="cpu", precision="auto")
@@ -47,8 +49,26 @@ def test_workers_make_the_file_of_one_process(tmp_path: Path) -> None:
     assert not shards_path(shared).exists()
 
 
+def test_the_command_uses_the_workers_of_a_scheduler(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed", reason="the extra 'cluster'")
+    folder, few = _make_images(tmp_path / "images", 5), tmp_path / "few.h5"
+    run_command("extract", folder / "0.png", "--out", few, "--set", "words=4")
+    alone, shared = tmp_path / "alone.h5", tmp_path / "shared.h5"
+    run_command("extract", folder, "--out", alone, "--like", few)
+    with distributed.LocalCluster(
+        n_workers=1, processes=False, protocol="tcp", dashboard_address=None
+    ) as cluster:
+        address = cluster.scheduler_address
+        shown = run_command(
+            "extract", folder, "--out", shared, "--like", few, "--scheduler", address
+        )
+        assert "describe_shard" in cluster.scheduler.task_prefixes
+    assert "5 images described" in shown.err
+    assert _read(shared) == _read(alone)
+
+
 def test_an_extraction_that_ended_early_goes_on(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
+    monkeypatch.setitem(sys.modules, "distributed", None)
     folder, out, log = _make_images(tmp_path / "images", 6), tmp_path / "out.h5", tmp_path / "log"
     whole = (folder / "3.png").read_bytes()
     (folder / "3.png").write_bytes(whole[:40])

@@ -14,7 +14,7 @@ from placememory.encoders.card import EncoderCard, EncoderInfo, Option, Options
 from placememory.encoders.catalogue import FAMILIES
 from placememory.encoders.compressed import CompressedEncoder, components_of
 from placememory.encoders.lite_vlad import LiteVladMethod
-from placememory.encoders.network import RANDOM, NetworkMethod, Recipe
+from placememory.encoders.network import NetworkMethod, Recipe
 from placememory.encoders.onnx import SUFFIX, open_onnx
 from placememory.errors import EncoderError, EncoderMismatchError
 
@@ -240,17 +240,14 @@ def resolve(encoder: Encoder | str | None) -> Encoder:
     return check_encoder(encoder)
 
 
-def can_make_elsewhere(card: EncoderCard) -> bool:
-    """Whether another process can make the encoder of a card.
-
-    It cannot where the encoder was registered in this process, or has random weights.
+def can_make_elsewhere(name: str) -> bool:
+    """Whether other processes know an encoder: not if it was registered in this one.
 
     Example:
-        >>> can_make_elsewhere(EncoderCard(name="made-up", dim=2))
-        False
+        >>> can_make_elsewhere("lite-vlad")
+        True
     """
-    known = card.name in ENCODERS.builtin or card.name in ENCODERS.plugins
-    return known and card.weights_sha256 != RANDOM
+    return name in ENCODERS.builtin or name in ENCODERS.plugins
 
 
 def is_exported(weights: str | Path | None) -> bool:

@@ -30,10 +30,8 @@ from placememory.encoders.base import Descriptors, Encoder
 from placememory.encoders.batching import BATCH, BadFrames, encode_frames
 from placememory.encoders.card import EncoderCard
 from placememory.encoders.graph import count_cores
-from placememory.encoders.network import RANDOM
 from placememory.encoders.registry import from_card
 from placememory.errors import (
-    EncoderError,
     InputError,
     MemoryDamagedError,
     PlaceMemoryError,
@@ -160,7 +158,7 @@ def encode_shards(
         InputError: A frame is no image file, but of a video or bag, so others cannot read it.
         ImageError: An image cannot be read and ``bad`` does not skip.
         SettingError: There is no scheduler at the address, or it has too few workers.
-        EncoderError: The encoder has random weights, or a worker cannot make it.
+        EncoderError: A worker cannot make the encoder.
         MissingExtraError: A scheduler is given and Dask is not installed.
         MemoryDamagedError: A shard is not in the folder as its worker wrote it.
         PlaceMemoryError: Workers were killed again and again.
@@ -168,10 +166,6 @@ def encode_shards(
     if workers is None or (workers.scheduler is None and len(frames) <= workers.size):
         yield from encode_frames(encoder, frames, bad)
         return
-    if encoder.card.weights_sha256 == RANDOM:
-        raise EncoderError(
-            f"random weights of {encoder.card.name} differ in each worker; describe in one process"
-        )
     bad = BadFrames() if bad is None else bad
     job, card = os.urandom(8).hex(), encoder.card
     parts = [frames[i : i + workers.size] for i in range(0, len(frames), workers.size)]

@@ -194,7 +194,7 @@ def describe_pass(
     encoder = _fit(one, cache, device, fresh)
     traverse = read_traverse(one.dataset, one.split)
     advance = None if progress is None else partial(progress, one.title)
-    shared = _share(one.encoder, encoder, traverse.frames, device, workers, scheduler)
+    shared = _share(one.encoder, traverse.frames, device, workers, scheduler)
     if one.background:
         describe(encoder, list_background(), cache, fresh=fresh)
     if one.windows is None:
@@ -214,17 +214,12 @@ def describe_pass(
 
 
 def _share(
-    one: EncoderConfig,
-    encoder: Encoder,
-    frames: Sequence[Frame],
-    device: str,
-    workers: int,
-    scheduler: str | None,
+    one: EncoderConfig, frames: Sequence[Frame], device: str, workers: int, scheduler: str | None
 ) -> Workers | None:
     """The workers that can describe frames; ``None`` where this process has to."""
     if scheduler is None and (
         workers == 1
-        or not can_make_elsewhere(encoder.card)
+        or not can_make_elsewhere(one.encoder)
         or any(frame.path is None for frame in frames)
     ):
         return None
