@@ -4,6 +4,7 @@ python benchmarks/scale.py search      # exact search: 100,000 x 3584 and 1,000,
 python benchmarks/scale.py opening     # a memory file of 100,000 and of 1,000,000 x 512
 python benchmarks/scale.py filtering   # an update of the Bayes filter at 100,000 and 1,000,000
 python benchmarks/scale.py search --rounds 20 --size 100000x3584
+python benchmarks/scale.py milvus --server http://127.0.0.1:19530   # 1,000,000 x 128 in a server
 
 The rows are descriptors of the default encoder of the real frames of ie-tower beside the checkout,
 scaled: between consecutive frames more are interpolated, with 0.3 of a random frame-to-frame
@@ -21,10 +22,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from _real import DATA, tower
@@ -32,11 +34,12 @@ from _tables import machine, markdown
 
 import placememory
 from placememory._types import Rows, Vectors
-from placememory.encoders import EncoderCard
+from placememory.encoders import EncoderCard, Preprocess
 from placememory.frames import Frame, Pose
 from placememory.fusion import Evidence, MapProfile, Odometry, PlaceTable, create
-from placememory.memory import Place, PlaceMemory
+from placememory.memory import Place, PlaceMemory, Where
 from placememory.memory.codes import Codes
+from placememory.memory.rows import PlaceRows
 from placememory.memory.search import products, top_k
 
 SIZES = ("100000x3584", "1000000x512")
@@ -50,6 +53,8 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", help=", ".join(PARTS))
     parser.add_argument("--rounds", type=int, default=41, help="queries of each comparison")
     parser.add_argument("--size", action="append", help="ROWSxDIM; may be given several times")
+    parser.add_argument("--server", help="a Milvus server; tests/memory/start_milvus.py runs one")
+    parser.add_argument("--written", help="name of what an earlier call has written there")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"there is no part {unknown.pop()!r}; there are: {', '.join(PARTS)}")
@@ -57,7 +62,7 @@ def main() -> None:
         one = {**os.environ, "OMP_NUM_THREADS": "1"}
         os.execve(sys.executable, [sys.executable, *sys.argv], one)
     print(f"{machine()}\n")
-    for part in options.parts or PARTS:
+    for part in options.parts or [part for part in PARTS if part != "milvus" or options.server]:
         PARTS[part](options)
 
 
@@ -129,6 +134,96 @@ def search_one(count: int, dim: int, rounds: int) -> list[list[object]]:
             ]
         )
     return table
+
+
+def milvus(options: argparse.Namespace) -> None:
+    """A memory in a Milvus server against exact search in this process."""
+    if not options.server:
+        raise SystemExit("milvus: give --server")
+    rows = []
+    for size in options.size or ["1000000x128"]:
+        count, dim = (int(number) for number in size.split("x"))
+        name = options.written or f"scale_{count}_{dim}_{int(time.time())}"
+        rows += served_one(f"{options.server}/{name}", count, dim, options.rounds)
+    print(
+        markdown(
+            ("places x dim", "what", "in the server", "exact search here", "same answer"), rows
+        )
+    )
+
+
+def served_one(uri: str, count: int, dim: int, rounds: int) -> list[list[object]]:
+    """Rows of the table for one size; the memory is left in the server."""
+    matrix, queries = make_map(count, dim)
+    asked = queries[np.random.default_rng(SEED).permutation(len(queries))[:rounds]]
+    places = walks(count)
+    if not PlaceMemory.exists(uri):
+        write_served(uri, places, matrix)
+    middle = places[count // 2].pose
+    assert middle is not None
+    filters: dict[str, dict[str, Any]] = {
+        "no filter": {},
+        "one of 40 sessions": {"session": "walk07"},
+        "a stretch of time, 10 %": {"stamp": (0, count * 10**8)},
+        "within 10 m": {"near": (middle.x, middle.y), "radius": 10.0},
+        "within 2 m, one floor": {"near": (middle.x, middle.y), "radius": 2.0, "floor": "f0"},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        stored = Path(folder) / "queries.npy"
+        np.save(stored, asked)
+        script = Path(__file__).with_name("served.py")
+        command = [sys.executable, str(script), uri, str(stored), json.dumps(filters)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    told = json.loads(done.stdout)
+    facts, table = told["facts"], []
+    held = PlaceRows(places, matrix)
+    for name, given in filters.items():
+        allowed = Where(**given).rows(held) if given else None
+        seconds, same, total = [], 0, 0
+        for query, found in zip(asked, told["answers"][name], strict=True):
+            begin = time.perf_counter()
+            [(exact, _)] = top_k(matrix, query[None], K, allowed)
+            seconds.append(time.perf_counter() - begin)
+            same, total = same + (exact.tolist() == found), total + 1
+        label = name if allowed is None else f"{name} ({len(allowed):,} places)"
+        here = f"{1e3 * statistics.median(seconds):.1f} ms"
+        table.append([label, f"{1e3 * facts[name]:.1f} ms", here, f"{same}/{total} in order"])
+    for name in ("open", "sessions", "current", "first", "add 100", "remove 100"):
+        table.append([name, f"{1e3 * facts[name]:.0f} ms", "", ""])
+    grown = f"{facts['peak']:.0f} MB, {facts['peak'] - facts['before']:.0f} MB above the imports"
+    table.append(["memory of the client", grown, "", ""])
+    return [[f"{count:,} x {dim}", *row] for row in table]
+
+
+def write_served(uri: str, places: Sequence[Place], matrix: Vectors) -> None:
+    """Write a memory, and say how long it took."""
+    card = EncoderCard(name="scaled", dim=matrix.shape[1], preprocess=Preprocess(longest=8))
+    begin = time.perf_counter()
+    with PlaceMemory.create(uri, encoder=card) as memory:
+        for start in range(0, len(places), 50_000):
+            part = slice(start, start + 50_000)
+            memory.add(places[part], matrix[part])
+    seconds = time.perf_counter() - begin
+    print(f"{uri}: {len(places):,} places written in {seconds:.0f} s", flush=True)
+
+
+def walks(count: int) -> list[Place]:
+    """Places of 40 sessions, each a walk to and fro on one of five floors, a frame every 0.1 s."""
+    share = count // 40
+    return [
+        Place(
+            f"walk{i // share:02d}",
+            i % share,
+            f"{i:07d}.png",
+            stamp=i * 10**9,
+            vertex_id=i,
+            pose=Pose.from_yaw((i % share) / share * 500.0, 3.0 * (i // share), 0.0),
+            floor=f"f{i // share % 5}",
+        )
+        for i in range(count)
+    ]
 
 
 def race(calls: Mapping[str, Callable[[], object]]) -> tuple[dict[str, float], dict[str, object]]:
@@ -357,6 +452,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "search": search,
     "opening": opening,
     "filtering": filtering,
+    "milvus": milvus,
 }
 
 

@@ -155,7 +155,7 @@ def test_a_refused_write_to_milvus_leaves_nothing(tmp_path: Path) -> None:
     uri = f"milvus-lite:{tmp_path / 'm'}"
     with PlaceMemory.create(uri, encoder=make_card()) as memory:
         memory.add(make_frames(3), make_descriptors(3))
-        long = replace(make_frames(1, "long")[0], floor="f" * 3000)
+        long = replace(make_frames(1, "long")[0], floor="f" * 70_000)
         with pytest.raises(MemoryStoreError):
             memory.add([*make_frames(2, "other"), long], make_descriptors(3))
         memory.add(make_frames(2, "next"), make_descriptors(2))

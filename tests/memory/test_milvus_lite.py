@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +17,11 @@ from placememory.errors import (
     MemoryFormatError,
     MemoryLockedError,
     MemoryNotFoundError,
+    MemoryStoreError,
     SettingError,
 )
-from placememory.memory import PlaceMemory, index_recall
+from placememory.frames import Frame, Pose
+from placememory.memory import PlaceMemory, import_collection, index_recall
 from placememory.memory.stores import milvus
 from placememory.memory.stores.milvus_client import State, connect
 from tests.conftest import make_card, make_descriptors, make_frames
@@ -87,6 +91,122 @@ def test_a_missing_folder_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(MemoryNotFoundError):
         PlaceMemory.open(f"milvus-lite:{tmp_path / 'none'}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lost_file_is_noticed_or_not_needed(path: Path, tmp_path: Path) -> None:
+    query = make_descriptors(1, 16, seed=3)
+    with PlaceMemory.open(f"milvus-lite:{path}") as memory:
+        expected = memory.search(query)
+    noticed = []
+    for i, file in enumerate(sorted(p for p in path.rglob("*") if p.is_file())):
+        copied = tmp_path / f"copy{i}"
+        shutil.copytree(path, copied)
+        (copied / file.relative_to(path)).unlink()
+        try:
+            with PlaceMemory.open(f"milvus-lite:{copied}") as memory:
+                assert memory.search(query) == expected, file
+                memory.check()
+        except MemoryStoreError as error:
+            noticed.append(str(error))
+    assert len(noticed) >= 3
+    assert all(str(tmp_path / "copy") in message for message in noticed)
+
+
+def test_milvus_shows_and_filters_the_columns(path: Path) -> None:
+    connection = connect(f"milvus-lite:{path}", create=False)
+    client = connection.client
+    client.load_collection("places")
+    found = client.query(
+        "places",
+        filter='session == "run1" and floor == "first" and x > 4.5 and stamp < 5000000000',
+        output_fields=["name", "index", "vertex_id", "x", "y", "z", "qz", "qw", "yaw", "extra"],
+    )
+    connection.close()
+    rows = sorted((dict(row) for row in found), key=lambda row: row["index"])
+    assert [row["index"] for row in rows] == [5, 7]
+    yaw = pytest.approx(0.5)
+    assert rows[0] == {
+        **{"key": "run1/000000000005", "name": "run1/0005.png", "index": 5, "vertex_id": 105},
+        **{"x": 5.0, "y": 0.5, "z": 0.0, "yaw": yaw, "extra": ""},
+        **{"qz": pytest.approx(np.sin(0.25)), "qw": pytest.approx(np.cos(0.25))},
+    }
+
+
+def test_a_memory_is_made_of_a_collection_of_a_tutorial(tmp_path: Path) -> None:
+    import pymilvus
+
+    source, kind = f"milvus-lite:{tmp_path / 'tutorial'}", pymilvus.DataType
+    connection = connect(source, create=True)
+    schema = pymilvus.MilvusClient.create_schema(auto_id=True)
+    schema.add_field("image_id", kind.INT64, is_primary=True)
+    schema.add_field("image_name", kind.VARCHAR, max_length=512)
+    schema.add_field("vertex_id", kind.INT64)
+    schema.add_field("pose_x", kind.FLOAT)
+    schema.add_field("pose_y", kind.FLOAT)
+    schema.add_field("embedding", kind.FLOAT_VECTOR, dim=8)
+    index = pymilvus.MilvusClient.prepare_index_params()
+    index.add_index("embedding", index_type="FLAT", metric_type="IP")
+    connection.client.create_collection("places", schema=schema, index_params=index)
+    rows = [
+        {"image_name": f"{i}.png", "vertex_id": 9 - i, "pose_x": 0.5 * i, "pose_y": 2.0}
+        for i in range(9)
+    ]
+    vectors = make_descriptors(9)
+    entities = [{**row, "embedding": v} for row, v in zip(rows, vectors, strict=True)]
+    connection.client.insert("places", entities)
+    connection.close()
+    with pytest.raises(MemoryFormatError, match=r"image_name.*embedding.*copy --collection"):
+        PlaceMemory.open(source)
+    with import_collection(source, tmp_path / "m", session="tour") as memory:
+        assert [place.name for place in memory.places] == [f"{i}.png" for i in reversed(range(9))]
+        first = memory.places[0]
+        assert (first.id, first.vertex_id, first.pose) == (("tour", 0), 1, Pose(4.0, 2.0))
+        np.testing.assert_array_equal(memory.descriptors, vectors[::-1])
+
+
+def test_many_sessions_fit_the_manifest(tmp_path: Path) -> None:
+    frames = [Frame(f"{i}.png", f"a session with a long name, {i:04d}", i) for i in range(700)]
+    uri = f"milvus-lite:{tmp_path / 'm'}"
+    with PlaceMemory.create(uri, encoder=make_card()) as memory:
+        memory.add(frames, make_descriptors(700))
+        for_one = memory.search(make_descriptors(1), 1)
+    with PlaceMemory.open(uri) as memory:
+        assert memory.sessions() == {frame.session: 1 for frame in frames}
+        assert memory.search(make_descriptors(1), 1) == for_one
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("http://me:secret@host:port/office", "port"),
+        ("http://me:secret@host:99999/office", "port"),
+        ("http://me:sec/ret@host:19530/office", "port"),
+        ("http://me:secret@/office", "no host"),
+        ("http://me:secret@host:19530", "no collection"),
+        ("http://me:secret@host:19530/an office", "no collection"),
+    ],
+)
+def test_a_bad_address_is_refused_without_its_password(address: str, message: str) -> None:
+    with pytest.raises(SettingError, match=message) as error:
+        PlaceMemory.open(address)
+    assert not re.search("sec|ret", str(error.value))
+
+
+def test_a_password_goes_to_the_server_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pymilvus
+
+    given = {}
+
+    def refuse(**arguments: object) -> None:
+        given.update(arguments)
+        raise pymilvus.MilvusException(message="nobody is there")
+
+    monkeypatch.setattr(pymilvus, "MilvusClient", refuse)
+    with pytest.raises(MemoryStoreError, match=r"//\*\*\*@host:19530/office: no Milvus") as error:
+        PlaceMemory.open("http://me:p%40ss@host:19530/office")
+    assert (given["uri"], given["token"]) == ("http://host:19530", "me:p@ss")
+    assert "p@ss" not in str(error.value)
+    assert "p%40ss" not in str(error.value)
 
 
 def test_recall_of_an_index_is_measured(path: Path) -> None:

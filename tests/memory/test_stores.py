@@ -72,6 +72,7 @@ def test_places_come_back_as_they_were_written(uri: str) -> None:
                 frames[i].pose,
             )
             assert (place.vertex_id, place.floor) == (frames[i].vertex_id, frames[i].floor)
+        memory.check()
 
 
 def test_covariance_and_a_position_without_heading_are_kept(uri: str) -> None:
@@ -351,6 +352,78 @@ def test_the_index_of_the_store_agrees_with_exact_where_it_is_flat(uri: str) -> 
             assert memory.manifest.index == kind
             approximate = memory.search(queries, k=10, using="store")
             assert all(len(found) == 10 for found in approximate)
+
+
+def test_nobody_loads_a_memory_that_milvus_holds(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes to the client are the answers, whatever is asked."""
+    if "milvus" not in uri and "http" not in uri:
+        pytest.skip("the file itself is mapped here")
+    import pymilvus
+
+    received = []
+    for name in ("query", "search"):
+        ask = getattr(pymilvus.MilvusClient, name)
+
+        def count(*given: object, ask=ask, **more: object) -> object:
+            found = ask(*given, **more)
+            received.append(sum(len(f) if isinstance(f, list) else 1 for f in found))
+            return found
+
+        monkeypatch.setattr(pymilvus.MilvusClient, name, count)
+    frames = [*make_frames(900), *make_frames(900, "run2")]
+    with PlaceMemory.create(tmp_path / "m", encoder=make_card()) as here:
+        here.add(frames, make_descriptors(1800))
+        with PlaceMemory.create(uri, encoder=make_card()) as memory:
+            memory.add(frames, make_descriptors(1800))
+        with PlaceMemory.open(uri) as memory:
+            received.clear()
+            queries = make_descriptors(3, seed=7)
+            assert len(memory) == 1800
+            assert memory.sessions() == {"run1": 900, "run2": 900}
+            for where in (
+                None,
+                Where(session="run2", floor="first"),
+                Where(exclude_sessions="run1", stamp=(5_000_000_000, 90_000_000_000)),
+                Where(near=(450.0, 0.5), radius=20.0),
+                Where(near=(450.0, 0.5), radius=1e308),
+                Where(near=(450.0, 0.5, 0.0), radius=0.0),
+                Where(session="run9"),
+            ):
+                assert memory.search(queries, 5, where) == here.search(queries, 5, where)
+            with pytest.raises(SettingError, match="no session 'run9' to leave out"):
+                memory.search(queries, 5, Where(exclude_sessions="run9"))
+            where = Where(session=["run2", "run9"], near=(100.0, 0.5), radius=7.0, floor="ground")
+            chosen, expected = memory.rows.select(where), here.rows.select(where)
+            assert list(chosen.places) == list(expected.places)
+            np.testing.assert_array_equal(chosen.descriptors, expected.descriptors)
+            memory.add(make_frames(2, "run3"), make_descriptors(2))
+            assert memory.remove("run3") == 2
+            assert memory.is_current() is False
+            assert sum(received) < 600
+            assert memory.search(queries, 5, using="exact") == here.search(queries, 5)
+            assert sum(received) >= 1800
+
+
+def test_a_radius_is_searched_until_enough_lie_inside(uri: str) -> None:
+    """The box around the circle is full of places that look more alike, in its corners."""
+    query = np.float32([1, 0, 0, 0, 0, 0, 0, 0])
+    corners = [
+        Frame(f"c{i}", "corner", i, pose=Pose(9.5 * sx, 9.5 * sy))
+        for i, (sx, sy) in enumerate([(1, 1), (1, -1), (-1, 1), (-1, -1)] * 60)
+    ]
+    inside = [Frame(f"i{i}", "inside", i, pose=Pose(float(i), 0.0)) for i in range(12)]
+    descriptors = np.repeat(query[None], 252, axis=0)
+    descriptors[240:, 1] = np.linspace(1, 2, 12)
+    with PlaceMemory.create(uri, encoder=make_card()) as memory:
+        memory.add([*corners, *inside], descriptors)
+        [found] = memory.search(query, 5, Where(near=(0.0, 0.0), radius=10.0))
+        assert [c.place.id for c in found] == [("inside", i) for i in range(5)]
+        [few] = memory.search(query, 9, Where(near=(0.0, 0.0), radius=3.0))
+        assert [c.place.index for c in few] == [0, 1, 2, 3]
+        [ties] = memory.search(query, 3)  # of 240 that are alike, the first
+        assert [c.place.id for c in ties] == [("corner", 0), ("corner", 1), ("corner", 2)]
 
 
 def test_a_revision_names_the_content(new_uri, tmp_path: Path) -> None:

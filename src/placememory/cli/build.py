@@ -100,7 +100,7 @@ def run(
     if as_json:
         print_json(report.to_dict())
     else:
-        say(f"{memory}: {report}")
+        say(f"{built.uri}: {report}")
     if index is not None:
         options.say_index(memory, index)
 

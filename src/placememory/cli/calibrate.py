@@ -114,9 +114,9 @@ def _reset(uri: str) -> None:
         before = Calibration.of(memory)
         memory.set_calibration(None)
     if before is None:
-        say(f"{uri} had no calibration")
+        say(f"{memory.uri} had no calibration")
     else:
-        say(f"removed the calibration of {uri}: {_words(before)}")
+        say(f"removed the calibration of {memory.uri}: {_words(before)}")
 
 
 def _words(calibration: Calibration) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from placememory.cli import _options as options
 from placememory.cli._console import progress, say
-from placememory.memory import compress
+from placememory.memory import compress, show_address
 
 
 def run(
@@ -27,4 +27,4 @@ def run(
     """
     with progress("Compressing") as advance:
         report = compress(memory, target, dim, dtype=dtype, radius=radius, progress=advance)
-    say(f"{target}: {report}")
+    say(f"{show_address(target)}: {report}")

@@ -30,7 +30,9 @@ def run(
         if check:
             opened.check()
         facts = opened.to_dict()
-        facts["index"] = str(index_recall(opened)) if opened.has_index and len(opened) else None
+        facts["index"] = opened.search_settings
+        if opened.has_index and len(opened) and (check or opened.manifest.index in ("ivf", "hnsw")):
+            facts["recall"] = str(index_recall(opened))
     facts["megabytes"] = _megabytes(memory)
     if check:
         facts["checked"] = "everything is as it was written"

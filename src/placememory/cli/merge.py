@@ -23,4 +23,4 @@ def run(
     """
     with progress("Merging") as advance, merge(sources, target, progress=advance) as merged:
         sessions = merged.sessions()
-        say(f"{target}: {len(merged)} places in {len(sessions)} sessions")
+        say(f"{merged.uri}: {len(merged)} places in {len(sessions)} sessions")

@@ -8,7 +8,7 @@ import typer
 
 from placememory.cli import _options as options
 from placememory.cli._console import say
-from placememory.memory import prune
+from placememory.memory import prune, show_address
 
 
 def run(
@@ -25,4 +25,4 @@ def run(
     The memory itself stays as it is.
     """
     report = prune(memory, target, places=places, megabytes=megabytes, radius=radius)
-    say(f"{target}: {report}")
+    say(f"{show_address(target)}: {report}")

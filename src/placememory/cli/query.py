@@ -71,9 +71,7 @@ def run(
             times.append(time.perf_counter())
             descriptor = encoder.encode([image])
             times.append(time.perf_counter())
-            [found] = opened.search(
-                descriptor, k, where, using="exact" if index is None else "store"
-            )
+            [found] = opened.search(descriptor, k, where, using=None if index is None else "store")
             times.append(time.perf_counter())
             answers.append(_Answer(path, descriptor[0], found, *(1e3 * np.diff(times)).tolist()))
         timing = _timing(answers, loaded - started, time.perf_counter() - started)
@@ -126,7 +124,8 @@ def _compare(memory: PlaceMemory, answers: list[_Answer], k: int) -> list[dict[s
     queries = np.stack([answer.descriptor for answer in answers])
     with _in_milvus(memory) as milvus:
         kind = milvus.manifest.index or "flat"
-        exact, theirs = memory.search(queries, k), milvus.search(queries, k, using="store")
+        exact = memory.search(queries, k, using="exact")
+        theirs = milvus.search(queries, k, using="store")
     return [
         {
             "image": str(answer.image),

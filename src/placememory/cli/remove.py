@@ -21,4 +21,4 @@ def run(
     """
     with PlaceMemory.open(memory) as opened:
         count = opened.remove(session)
-        say(f"{memory}: removed {count} places of session {session!r}, {len(opened)} are left")
+        say(f"{opened.uri}: removed {count} places of session {session!r}, {len(opened)} are left")

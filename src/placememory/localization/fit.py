@@ -114,7 +114,7 @@ def calibrate(
     run = [replace(step, frame=replace(step.frame, read=None)) for step in steps]
     rows = memory.rows
     if where is not None:
-        rows = rows.take(where.rows(rows).tolist())
+        rows = rows.select(where)
     if not len(rows) or np.isnan(rows.positions).all():
         raise InputError("no place of the memory has a position; calibration needs poses")
     truth = _true_positions(run)
@@ -239,7 +239,7 @@ class _Replay:
         radius: float,
     ) -> None:
         self._memory, self._run, self._where = memory, run, where
-        rows = memory.rows if where is None else memory.rows.take(where.rows(memory.rows).tolist())
+        rows = memory.rows if where is None else memory.rows.select(where)
         self.truth = GroundTruth.from_positions(truth, rows.positions, radius)
         self.on_map = self.truth.on_map()
 

@@ -450,10 +450,9 @@ class Localizer:
         """
         revision = rows.revision
         if self._where is not None:
-            chosen = self._where.rows(rows)
-            if not len(chosen):
+            rows = rows.select(self._where)
+            if not len(rows):
                 raise InputError(f"{self.memory.uri}: no place meets the filter {self._where}")
-            rows = rows.take(chosen.tolist())
         fusion: Fusion | None = None
         calibration: Calibration | None = None
         places = list(rows.places)

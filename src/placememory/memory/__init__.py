@@ -1,6 +1,7 @@
 """The place memory: places with descriptors, poses and the card of their encoder."""
 
 from placememory.memory.background import list_background
+from placememory.memory.collection import import_collection
 from placememory.memory.compress import CompressReport, compress
 from placememory.memory.images import (
     ImageOf,
@@ -18,6 +19,7 @@ from placememory.memory.place_memory import (
     open_memory,
 )
 from placememory.memory.search import Where
+from placememory.memory.stores import show_address
 from placememory.memory.transfer import PruneReport, copy, merge, prune, upgrade
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "images_folder",
     "images_of",
     "images_of_memory",
+    "import_collection",
     "index_recall",
     "list_background",
     "merge",
@@ -44,6 +47,7 @@ __all__ = [
     "open_memory",
     "prune",
     "read_image",
+    "show_address",
     "upgrade",
     "use_index",
 ]

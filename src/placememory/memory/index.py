@@ -6,10 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
+
+from placememory._types import Rows, Vectors
 from placememory.errors import SettingError
 from placememory.frames import sample_evenly
 from placememory.memory.place_memory import PlaceMemory
+from placememory.memory.rows import PlaceRows
+from placememory.memory.search import top_k
 from placememory.memory.stores import StoreIndex
+
+_PART = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +56,15 @@ def index_recall(memory: PlaceMemory, *, k: int = 10, sample: int = 200) -> Inde
     Raises:
         SettingError: The store has no index of its own.
     """
-    queries = memory.descriptors[sample_evenly(len(memory), sample)]
-    exact = memory.search(queries, k)
+    rows = memory.rows
+    queries = rows.gather(sample_evenly(len(memory), sample))
     found = memory.search(queries, k, using="store")
-    same = sum(
-        len({c.place.id for c in a} & {c.place.id for c in b})
-        for a, b in zip(exact, found, strict=True)
-    )
-    total = sum(len(candidates) for candidates in exact)
+    columns, same = rows.columns, 0
+    for exact, candidates in zip(_exact(rows, queries, k), found, strict=True):
+        sessions = [columns.sessions[i] for i in columns.session[exact].tolist()]
+        ids = set(zip(sessions, columns.index[exact].tolist(), strict=True))
+        same += len(ids & {candidate.place.id for candidate in candidates})
+    total = min(k, len(memory)) * len(queries)
     return IndexRecall(
         memory.manifest.index or "flat",
         k,
@@ -64,6 +72,19 @@ def index_recall(memory: PlaceMemory, *, k: int = 10, sample: int = 200) -> Inde
         len(queries),
         len(memory),
     )
+
+
+def _exact(rows: PlaceRows, queries: Vectors, k: int) -> list[Rows]:
+    """The k most similar rows of each query, of which never all are in this process."""
+    best = [(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in queries]
+    for start in range(0, len(rows), _PART):
+        part = rows.gather(np.arange(start, min(start + _PART, len(rows))))
+        for i, (at, similarity) in enumerate(top_k(part, queries, k)):
+            both = np.concatenate([best[i][0], at + start])
+            scores = np.concatenate([best[i][1], similarity])
+            order = np.lexsort((both, -scores))[:k]
+            best[i] = both[order], scores[order]
+    return [at for at, _ in best]
 
 
 def use_index(uri: str | Path, kind: str) -> IndexRecall:

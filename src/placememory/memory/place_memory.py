@@ -27,7 +27,7 @@ from placememory.errors import (
 )
 from placememory.frames import Frame, Image, as_frame
 from placememory.likeness import Background
-from placememory.memory.place import Candidate, Candidates, Place, PlaceId
+from placememory.memory.place import Candidate, Candidates, Place
 from placememory.memory.report import BuildReport
 from placememory.memory.rows import PlaceRows, unit_rows
 from placememory.memory.search import FEW, Where, top_k
@@ -87,7 +87,7 @@ class PlaceMemory(Closing):
             if self.card.hash != store.manifest.card_hash:
                 raise MemoryDamagedError(f"{store.uri}: the encoder card is damaged")
             self._rows: PlaceRows | None = None
-            self.refresh()
+            _ = self.rows
         except BaseException:
             store.close()
             raise
@@ -212,7 +212,7 @@ class PlaceMemory(Closing):
 
     @property
     def uri(self) -> str:
-        """The address, as given."""
+        """The address, as given; without a password."""
         return self._store.uri
 
     @property
@@ -253,6 +253,7 @@ class PlaceMemory(Closing):
         """
         with self._lock:
             self._rows = None
+            self._store.refresh()
             _ = self.rows
 
     def check(self) -> None:
@@ -288,7 +289,12 @@ class PlaceMemory(Closing):
 
     def sessions(self) -> dict[str, int]:
         """Count of places per session."""
-        return self.rows.columns.counts()
+        return self.rows.counts()
+
+    @property
+    def search_settings(self) -> str | None:
+        """How a Milvus store searches; ``None`` where this process does."""
+        return self._store.search_settings
 
     def encoder(
         self, weights: str | Path | None = None, *, device: str = "cpu", precision: str = "auto"
@@ -434,7 +440,7 @@ class PlaceMemory(Closing):
         k: int = 5,
         where: Where | None = None,
         *,
-        using: Search = "exact",
+        using: Search | None = None,
     ) -> list[Candidates]:
         """The most similar places for each query.
 
@@ -442,7 +448,9 @@ class PlaceMemory(Closing):
             descriptors: (Q, D) or (D,); brought to unit norm.
             k: How many; all places if there are fewer.
             where: Which places may answer.
-            using: ``exact``, or ``store`` for the index of a Milvus store.
+            using: ``store`` lets Milvus search; ``exact`` searches in this process, which reads all
+                descriptors once. By default Milvus searches what lies in Milvus, until all
+                descriptors have been read for something else.
 
         Returns:
             For each query the candidates, most similar first, ties in the order of place ids.
@@ -452,19 +460,20 @@ class PlaceMemory(Closing):
             SettingError: ``k`` is below 1, ``using`` is unknown, or the store has no index of its
                 own.
         """
-        check_choice("using", using, get_args(Search))
+        if using is not None:
+            check_choice("using", using, get_args(Search))
         if k < 1:
             raise SettingError(f"k must be at least 1, not {k}")
         if np.size(descriptors) == 0:
             return []
         queries = unit_rows(descriptors, self.card.dim)
-        if using == "store":
-            return self._search_store(queries, k, where)
         rows = self.rows
+        if using == "store" or (using is None and self.has_index and not rows.is_resident):
+            return self._store.search(queries, k, where)
         allowed = None if where is None else where.rows(rows)
         few = len(rows) * self.card.dim < FEW
-        source = rows.descriptors if few or rows.is_resident else rows
         codes = None if few else rows.codes
+        source = rows.descriptors if codes is None or rows.is_resident else rows
         return [
             Candidates(
                 Candidate(rows.places[row], float(similarity), rank)
@@ -554,18 +563,6 @@ class PlaceMemory(Closing):
         with self._lock:
             self._rows = None
             self._store.upsert(rows)
-
-    def _search_store(
-        self, queries: NDArray[np.float32], k: int, where: Where | None
-    ) -> list[Candidates]:
-        allowed = self.rows if where is None else self.rows.take(where.rows(self.rows).tolist())
-        by_id: dict[PlaceId, Place] = {place.id: place for place in allowed.places}
-        results = []
-        for found in self._store.search(queries, k, where):
-            known = [(by_id[i], similarity) for i, similarity in found if i in by_id][:k]
-            ranked = enumerate(known, start=1)
-            results.append(Candidates(Candidate(p, s, rank) for rank, (p, s) in ranked))
-        return results
 
 
 def open_memory(uri: str | Path, *, readonly: bool = False) -> PlaceMemory:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +89,13 @@ class Columns:
 _ARRAYS = ("session", "index", "stamp", "floor", "positions", "yaw")
 
 
+class RowFilter(Protocol):
+    """Chooses rows; :class:`placememory.memory.Where` does."""
+
+    def rows(self, rows: PlaceRows) -> NDArray[np.int64]:
+        """Numbers of the chosen rows, increasing."""
+
+
 class PlaceRows:
     """Places with their descriptors, in this process; what a store reads on demand is a subclass.
 
@@ -147,6 +155,10 @@ class PlaceRows:
         sequences = None if self.sequences is None else self.sequences[chosen]
         return PlaceRows([self.places[i] for i in chosen], self.gather(chosen), sequences)
 
+    def select(self, where: RowFilter) -> PlaceRows:
+        """The rows that meet a filter; a store that can filter reads no others."""
+        return self.take(where.rows(self))
+
     def with_places(self, places: Sequence[Place]) -> PlaceRows:
         """The same descriptors at other places."""
         return PlaceRows(places, self.descriptors, self.sequences)
@@ -178,6 +190,10 @@ class PlaceRows:
         """What is searched and filtered, an array each."""
         return Columns.of(self.places)
 
+    def counts(self) -> dict[str, int]:
+        """Count of places per session."""
+        return self.columns.counts()
+
     @property
     def positions(self) -> NDArray[np.float64]:
         """(N, 3) float64 metres, map frame; NaN where a place has no pose."""
@@ -193,6 +209,41 @@ class PlaceRows:
     def revision(self) -> str:
         """Names this content: the same for the same places and descriptors, in every store."""
         return revision_of(len(self), int(self.checksums.sum()))
+
+
+class StoredPlaces(Sequence[Place]):
+    """Places that are read when they are asked for; kept once all were.
+
+    Args:
+        read: Reads places by their rows (M,).
+        count: Of all.
+    """
+
+    def __init__(self, read: Callable[[NDArray[np.int64]], list[Place]], count: int) -> None:
+        self._read, self._count = read, count
+        self._all: list[Place] | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, at: int) -> Place: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Place]: ...
+    def __getitem__(self, at: int | slice) -> Place | Sequence[Place]:
+        if self._all is not None:
+            return self._all[at]
+        if isinstance(at, slice):
+            return self._read(np.arange(self._count)[at])
+        if not -self._count <= at < self._count:
+            raise IndexError(f"place {at} of {self._count}")
+        [place] = self._read(np.array([int(at) % self._count]))
+        return place
+
+    def __iter__(self) -> Iterator[Place]:
+        if self._all is None:
+            self._all = self._read(np.arange(self._count))
+        return iter(self._all)
 
 
 def row_checksums(

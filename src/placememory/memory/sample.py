@@ -22,6 +22,7 @@ from placememory._types import Vectors
 from placememory.encoders import EncoderCard
 from placememory.errors import MemoryLockedError, MemoryStoreError
 from placememory.frames import Frame
+from placememory.memory.stores import show_address
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS encoder (hash TEXT PRIMARY KEY);
@@ -137,7 +138,7 @@ def sample_path(uri: str | Path) -> Path:
         >>> sample_path("maps/office.memory").as_posix()
         'maps/.office.memory.sample'
     """
-    text = str(uri)
+    text = show_address(uri)
     if text.startswith(("http://", "https://")):
         name = hashlib.sha256(text.encode()).hexdigest()[:16]
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

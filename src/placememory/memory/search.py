@@ -304,11 +304,7 @@ class Where:
         columns = rows.columns
         allowed = np.ones(len(columns), dtype=bool)
         if self.excluded:
-            if unknown := sorted(set(self.excluded) - set(columns.sessions)):
-                raise SettingError(
-                    f"there is no session {unknown[0]!r} to leave out; there are: "
-                    f"{', '.join(columns.sessions) or 'none'}"
-                )
+            self.check_excluded(columns.sessions)
             allowed &= ~_is_one_of(columns.session, columns.sessions, self.excluded)
         if self.sessions is not None:
             allowed &= _is_one_of(columns.session, columns.sessions, self.sessions)
@@ -318,11 +314,30 @@ class Where:
             allowed &= (stamp != NO_STAMP) & (first <= stamp) & (stamp <= last)
         if self.floor is not None:
             allowed &= _is_one_of(columns.floor, columns.floors, (self.floor,))
-        if self.near is not None and self.radius is not None:
-            axes = len(self.near)
-            distance = np.linalg.norm(columns.positions[:, :axes] - np.array(self.near), axis=1)
-            allowed &= distance <= self.radius
+        if self.near is not None:
+            allowed &= self.holds_near(columns.positions)
         return np.flatnonzero(allowed)
+
+    def check_excluded(self, sessions: Sequence[str]) -> None:
+        """Refuse to leave out what is not there.
+
+        Raises:
+            SettingError: A session to leave out is none of these.
+        """
+        if unknown := sorted(set(self.excluded) - set(sessions)):
+            raise SettingError(
+                f"there is no session {unknown[0]!r} to leave out; there are: "
+                f"{', '.join(sessions) or 'none'}"
+            )
+
+    def holds_near(self, positions: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(N,) bool: whether positions (N, 3) lie within the radius; all do where none is asked."""
+        if self.near is None or self.radius is None:
+            return np.ones(len(positions), np.bool_)
+        axes = len(self.near)
+        distance = np.linalg.norm(positions[:, :axes] - np.array(self.near), axis=1)
+        inside: NDArray[np.bool_] = distance <= self.radius
+        return inside
 
 
 def _is_one_of(

@@ -20,7 +20,7 @@ from placememory.errors import MemoryLockedError, MemoryStoreError, SettingError
 from placememory.memory.place_memory import PlaceMemory
 from placememory.memory.rows import PlaceRows
 from placememory.memory.search import top_k
-from placememory.memory.stores import Manifest, is_outdated
+from placememory.memory.stores import Manifest, is_outdated, show_address
 
 _log = logging.getLogger(__name__)
 BATCH = 1024
@@ -55,8 +55,8 @@ def copy(
         SettingError: At the target is no copy of this memory.
     """
     with PlaceMemory.open(source, readonly=True) as memory:
-        if str(source) == str(target):
-            raise MemoryLockedError(f"{source} cannot be copied onto itself")
+        if show_address(source) == show_address(target):
+            raise MemoryLockedError(f"{memory.uri} cannot be copied onto itself")
         task = f"the copy of {memory.uri}"
         with _filling(target, memory, task) as copied:
             _check_is_copy(copied, memory)
@@ -93,7 +93,7 @@ def merge(
         opened = [
             stack.enter_context(PlaceMemory.open(source, readonly=True))
             for source in sources
-            if str(source) != str(target)
+            if show_address(source) != show_address(target)
         ]
         if not opened:
             return PlaceMemory.open(target)
@@ -413,7 +413,9 @@ def _refuse_finished(target: str | Path, task: str) -> None:
     if PlaceMemory.exists(target):
         with PlaceMemory.open(target, unfinished=task, readonly=True) as memory:
             if memory.manifest.unfinished is None:
-                raise SettingError(f"{target} is there already; give the address of a new memory")
+                raise SettingError(
+                    f"{memory.uri} is there already; give the address of a new memory"
+                )
 
 
 def choose(

@@ -6,6 +6,7 @@
   ``user:password@`` in the address or from ``PLACEMEMORY_MILVUS_TOKEN``.
 """
 
+from placememory.memory.stores.address import show_address
 from placememory.memory.stores.open import create_store, is_outdated, open_store, store_exists
 from placememory.memory.stores.port import Manifest, Store, StoreIndex
 
@@ -16,5 +17,6 @@ __all__ = [
     "create_store",
     "is_outdated",
     "open_store",
+    "show_address",
     "store_exists",
 ]

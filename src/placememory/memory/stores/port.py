@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from placememory.errors import InputError, MemoryDamagedError, SettingError
+from placememory.memory.place import Candidates
 from placememory.memory.rows import PlaceRows, revision_of
 from placememory.memory.search import Where
 
@@ -87,10 +88,11 @@ class Store(ABC):
     """Durable rows of one memory; its methods may be called from several threads.
 
     Writes are atomic: after a crash either all rows of a call are there, or none. (Milvus: of each
-    1024 rows of a call; and of a call that replaces rows, what arrived.)
+    8192 rows of a call, fewer where descriptors are long; and of a call that replaces rows, what
+    arrived.)
 
     Attributes:
-        uri: The address, as given.
+        uri: The address, without a password.
     """
 
     uri: str
@@ -121,11 +123,15 @@ class Store(ABC):
             SettingError: A value cannot be stored, such as NaN.
         """
 
+    def refresh(self) -> None:  # noqa: B027 - a store that has it all in a file asks that
+        """Ask what other processes have written; :meth:`read` gives it then."""
+
     @abstractmethod
     def read(self) -> PlaceRows:
         """All rows in the order of their place ids, checked against count and checksum.
 
-        Places and descriptors may be read when they are first used, and checked then.
+        Places and descriptors, or all there is, may be read when they are first used, and checked
+        then.
 
         Raises:
             MemoryDamagedError: They disagree.
@@ -174,10 +180,13 @@ class Store(ABC):
         """
         raise SettingError(f"{self.uri}: only a Milvus store has an index of its own, not {kind!r}")
 
-    def search(
-        self, queries: NDArray[np.float32], k: int, where: Where | None
-    ) -> list[list[tuple[tuple[str, int], float]]]:
-        """Ask the store's own index: place ids and similarities per query, best first.
+    @property
+    def search_settings(self) -> str | None:
+        """How the store searches, for people; ``None`` where it has no index of its own."""
+        return None
+
+    def search(self, queries: NDArray[np.float32], k: int, where: Where | None) -> list[Candidates]:
+        """Ask the store's own index; the candidates of each query, best first.
 
         Raises:
             SettingError: This store has none.

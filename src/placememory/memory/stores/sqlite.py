@@ -25,11 +25,11 @@ import os
 import sqlite3
 import struct
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,14 @@ from placememory.errors import (
 )
 from placememory.memory.codes import Codes
 from placememory.memory.place import Place
-from placememory.memory.rows import NO_STAMP, Columns, PlaceRows, revision_of, row_checksums
+from placememory.memory.rows import (
+    NO_STAMP,
+    Columns,
+    PlaceRows,
+    StoredPlaces,
+    revision_of,
+    row_checksums,
+)
 from placememory.memory.stores.port import FORMAT, Manifest, Store, reading_places
 
 _log = logging.getLogger(__name__)
@@ -561,7 +568,7 @@ class _StoredRows(PlaceRows):
     ) -> None:
         self._store, self._manifest = store, manifest
         self.records, self._names = records, names
-        self.places = _StoredPlaces(self._read_places, len(records))
+        self.places = StoredPlaces(self._read_places, len(records))
 
     def __len__(self) -> int:
         return len(self.records)
@@ -674,36 +681,6 @@ _WHAT = (
 )
 _PAIR = struct.Struct("<qq")
 _KEY = struct.Struct("<q")
-
-
-class _StoredPlaces(Sequence[Place]):
-    """Places that are read when they are asked for; kept once all were."""
-
-    def __init__(self, read: Callable[[NDArray[np.int64]], list[Place]], count: int) -> None:
-        self._read, self._count = read, count
-        self._all: list[Place] | None = None
-
-    def __len__(self) -> int:
-        return self._count
-
-    @overload
-    def __getitem__(self, at: int) -> Place: ...
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[Place]: ...
-    def __getitem__(self, at: int | slice) -> Place | Sequence[Place]:
-        if self._all is not None:
-            return self._all[at]
-        if isinstance(at, slice):
-            return self._read(np.arange(self._count)[at])
-        if not -self._count <= at < self._count:
-            raise IndexError(f"place {at} of {self._count}")
-        [place] = self._read(np.array([int(at) % self._count]))
-        return place
-
-    def __iter__(self) -> Iterator[Place]:
-        if self._all is None:
-            self._all = self._read(np.arange(self._count))
-        return iter(self._all)
 
 
 def open_file(path: Path, version: int, *, readonly: bool) -> sqlite3.Connection:
