@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from placememory.errors import ImageError, InputError
 from placememory.evaluation.describe import describe, fit_on, read_descriptors
 from placememory.frames import list_frames
+from tests.encoders.shard_toy import CARD, ShardToy
 from tests.evaluation.made import write_image
 
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
@@ -65,6 +67,17 @@ def test_an_image_encoder_describes_equal_images_once(frames, tmp_path: Path) ->
     assert found.sequences is None
     direct = encoder.encode([frame.image() for frame in frames])
     np.testing.assert_allclose(found.descriptors[:9], direct, atol=1e-6)
+
+
+def test_workers_fill_the_cache_as_one_process_does(frames, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    toy = ShardToy(CARD, tmp_path / "here.log")
+    alone = read_descriptors(describe(toy, frames, tmp_path / "alone"), frames)
+    workers = encoders.Workers(2, make=partial(ShardToy, log=log), size=4)
+    where = describe(toy, frames, tmp_path / "shared", workers=workers)
+    assert read_descriptors(where, frames).descriptors.tobytes() == alone.descriptors.tobytes()
+    assert len(log.read_text().split()) == 9
+    assert [path.suffix for path in (tmp_path / "shared").iterdir()] == [".sqlite"]
 
 
 def test_a_windows_only_encoder_has_no_rows_of_frames(frames, tmp_path: Path) -> None:

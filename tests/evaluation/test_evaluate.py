@@ -120,16 +120,34 @@ def test_results_compares(native: Path, ran: list[dict]) -> None:
     assert "no finished runs" in run_command("results", native.parent / "data", expect=2).err
 
 
-def test_several_processes_give_the_same(native: Path, ran: list[dict], tmp_path: Path) -> None:
+def _run_again(native: Path, folder: Path, cache: Path, *options: object) -> list[dict]:
     config = yaml.safe_load(native.read_text())
-    config["output"], config["cache"] = str(tmp_path / "runs"), str(native.parent / "cache")
+    config["output"], config["cache"] = str(folder / "runs"), str(cache)
     config["datasets"]["town"]["root"] = str(native.parent / "data/manifest.csv")
-    again = tmp_path / "again.yaml"
+    again = folder / "again.yaml"
     again.write_text(yaml.safe_dump(config))
-    found = json.loads(run_command("evaluate", again, "--workers", 2, "--no-figures", "--json").out)
+    return json.loads(run_command("evaluate", again, "--no-figures", "--json", *options).out)
+
+
+def test_several_processes_give_the_same(native: Path, ran: list[dict], tmp_path: Path) -> None:
+    found = _run_again(native, tmp_path, native.parent / "cache", "--workers", 2)
     for one, other in zip(ran, found, strict=True):
         assert one["decisions"] == other["decisions"]
         assert one["precision_recall"] == other["precision_recall"]
+
+
+def test_workers_of_a_scheduler_give_the_same(native: Path, ran: list[dict], tmp_path: Path):
+    distributed = pytest.importorskip("distributed", reason="the extra 'cluster'")
+    with distributed.LocalCluster(
+        n_workers=1, processes=False, protocol="tcp", dashboard_address=None
+    ) as cluster:
+        found = _run_again(
+            native, tmp_path, tmp_path / "cache", "--scheduler", cluster.scheduler_address
+        )
+        assert "describe_shard" in cluster.scheduler.task_prefixes
+    for one, other in zip(ran, found, strict=True):
+        assert one["precision_recall"] == other["precision_recall"]
+    assert not list((tmp_path / "cache").rglob("*.shards"))
 
 
 def test_a_dry_run_checks_and_runs_nothing(native: Path, tmp_path: Path) -> None:

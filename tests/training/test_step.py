@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from placememory.errors import SettingError
+from placememory.encoders.device import choose_device
+from placememory.errors import EncoderMismatchError, SettingError
 from placememory.training.config import Loss, Mining
+from placememory.training.inputs import TrunkEncoder
+from placememory.training.network import Parts
 from placememory.training.sampling import Batch
 from placememory.training.step import JointCost, MultiSimilarityCost, TripletCost, create_cost
-from placememory.training.trainer import Trainer
+from placememory.training.trainer import Trainer, create_encoder, make_trunk
 from tests.training.made import training
 
 
@@ -143,6 +146,33 @@ def test_a_trunk_cache_that_was_cut_off_goes_on(tmp_path: Path) -> None:
     again = Trainer(config)
     windows = whole.data.queries[:4]
     assert np.array_equal(whole.describe_training(windows), again.describe_training(windows))
+
+
+def test_workers_fill_the_trunk_cache_as_one_process_does(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed", reason="the extra 'cluster'")
+    alone = Trainer(training(tmp_path / "alone", running={"cache_trunk": True}))
+    with distributed.LocalCluster(
+        n_workers=1, processes=False, protocol="tcp", dashboard_address=None
+    ) as cluster:
+        running = {"cache_trunk": True, "scheduler": cluster.scheduler_address}
+        shared = Trainer(training(tmp_path / "shared", running=running))
+        assert "describe_shard" in cluster.scheduler.task_prefixes
+    windows = alone.data.queries[:4]
+    assert np.array_equal(alone.describe_training(windows), shared.describe_training(windows))
+    suffixes = {path.suffix for path in (tmp_path / "shared/runs/trunk_cache").iterdir()}
+    assert suffixes == {".npy", ".json"}
+
+
+def test_a_worker_with_another_trunk_is_refused(tmp_path: Path) -> None:
+    config = training(tmp_path)
+    made = create_encoder(config)
+    trunk = Parts(made, config.encoder).trunk
+    device = choose_device("cpu", "float32")
+    card = TrunkEncoder(trunk, made.card.preprocess, device, 8).card
+    assert make_trunk(card, training=config, device="cpu").card.hash == card.hash
+    other = card.replace(weights_sha256="0" * 64)
+    with pytest.raises(EncoderMismatchError, match=r"another one in a worker \(weights_sha256\)"):
+        make_trunk(other, training=config, device="cpu")
 
 
 def test_windows_are_described_as_one_by_one(tmp_path: Path) -> None:

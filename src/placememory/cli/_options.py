@@ -12,7 +12,7 @@ from typing import Annotated, Any, cast, get_args, get_type_hints
 import typer
 
 from placememory.cli._console import say, warn
-from placememory.encoders import Encoder, SequenceEncoder, create
+from placememory.encoders import Encoder, SequenceEncoder, Workers, create, make_like
 from placememory.errors import EncoderError, SettingError
 from placememory.frames import FrameSelection
 from placememory.localization.odometry import DEFAULT_SPEED
@@ -329,6 +329,35 @@ class Running:
         if not memory.card.batch_invariant:
             warn_of_batches(memory.card.name)
         return memory.encoder(self.weights, device=self.device, precision=self.precision)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Options that say which processes describe frames."""
+
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Processes that describe images; of a scheduler, how many to wait for.",
+            rich_help_panel=_RUN,
+        ),
+    ] = 1
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Describe on the workers of this Dask scheduler, tcp://HOST:8786.",
+            show_default=False,
+            rich_help_panel=_RUN,
+        ),
+    ] = None
+
+    def workers_of(self, running: Running) -> Workers | None:
+        """The workers, which make the encoder as this process does; ``None`` for this one alone."""
+        if self.workers == 1 and self.scheduler is None:
+            return None
+        make = make_like(running.weights, device=running.device, precision=running.precision)
+        return Workers(self.workers, self.scheduler, make)
 
 
 def sequence_encoder_of(

@@ -32,7 +32,16 @@ def run(
     protocol: Annotated[
         str, typer.Option(help="For CaseVPR's JSON: casevpr, as published, or default.")
     ] = "casevpr",
-    workers: Annotated[int, typer.Option(min=1, help="Processes that match and score.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that describe long traverses, match and score.")
+    ] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Describe on the workers of this Dask scheduler, tcp://HOST:8786.",
+            show_default=False,
+        ),
+    ] = None,
     devices: Annotated[str, typer.Option(help="Of the encoders, as cpu or cuda:0,cuda:1.")] = "cpu",
     fresh: Annotated[bool, typer.Option("--fresh", help="Do all again, cached or not.")] = False,
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Keep descriptors.")] = True,
@@ -59,6 +68,7 @@ def run(
             outcomes += evaluate(
                 evaluation,
                 workers=workers,
+                scheduler=scheduler,
                 devices=[device.strip() for device in devices.split(",")],
                 fresh=fresh,
                 cached=cache,

@@ -22,6 +22,7 @@ def run(
     out: Annotated[Path, typer.Option("--out", help="The .h5 file.", show_default=False)],
     frames: options.Frames,
     running: options.Running,
+    processes: options.Processes,
     encoder: Annotated[str, typer.Option(help="See: placememory encoders.")] = DEFAULT_ENCODER,
     like: Annotated[
         str | None,
@@ -37,6 +38,10 @@ def run(
 
     Example: [b]placememory extract db/ --out db.h5[/b], then
     [b]placememory extract queries/ --out q.h5 --like db.h5[/b]
+
+    On many machines: [b]placememory extract db/ --out db.h5 --scheduler tcp://HOST:8786[/b];
+    then [b]placememory build office.memory --features db.h5[/b]. Images and --out lie under the
+    same paths on all of them.
     """
     listed = frames.selection.list_frames(images)
     made = encoder_like(
@@ -49,6 +54,14 @@ def run(
         precision=running.precision,
     )
     with progress("Describing") as advance:
-        report = extract(listed, out, made, half=half, skip_bad=frames.skip_bad, progress=advance)
+        report = extract(
+            listed,
+            out,
+            made,
+            half=half,
+            skip_bad=frames.skip_bad,
+            progress=advance,
+            workers=processes.workers_of(running),
+        )
     warn_of_bad_images(report.bad)
     say(f"{out}: {report.added} images described, {report.present} were there already")

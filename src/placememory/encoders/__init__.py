@@ -32,6 +32,7 @@ from placememory.encoders.sequence import (
     StreamDescriptors,
     WindowDescriptors,
 )
+from placememory.encoders.shards import Workers, encode_shards, make_like
 from placememory.encoders.weights import WeightsFile
 
 __all__ = [
@@ -55,11 +56,13 @@ __all__ = [
     "TorchEncoder",
     "WeightsFile",
     "WindowDescriptors",
+    "Workers",
     "check_encoder",
     "components_of",
     "compress_card",
     "create",
     "encode_frames",
+    "encode_shards",
     "encode_windows",
     "fit_components",
     "fit_on_sample",
@@ -67,6 +70,7 @@ __all__ = [
     "info",
     "infos",
     "load_weights",
+    "make_like",
     "names",
     "register_encoder",
     "resolve_encoder",

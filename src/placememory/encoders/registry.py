@@ -240,6 +240,16 @@ def resolve(encoder: Encoder | str | None) -> Encoder:
     return check_encoder(encoder)
 
 
+def can_make_elsewhere(name: str) -> bool:
+    """Whether other processes know an encoder: not if it was registered in this one.
+
+    Example:
+        >>> can_make_elsewhere("lite-vlad")
+        True
+    """
+    return name in ENCODERS.builtin or name in ENCODERS.plugins
+
+
 def is_exported(weights: str | Path | None) -> bool:
     """Whether weights are an exported encoder."""
     return weights is not None and Path(weights).suffix.lower() == SUFFIX

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,12 @@ import numpy as np
 from placememory._checks import check_vectors
 from placememory._types import Progress, Vectors
 from placememory.encoders import (
+    Descriptors,
     Encoder,
     FittableEncoder,
     SequenceEncoder,
-    encode_frames,
+    Workers,
+    encode_shards,
     encode_windows,
 )
 from placememory.errors import InputError
@@ -140,6 +144,7 @@ def describe(
     *,
     fresh: bool = False,
     progress: Progress | None = None,
+    workers: Workers | None = None,
 ) -> CachedTraverse:
     """Describe all frames, and of a sequence encoder the windows that end at them, into the cache.
 
@@ -151,25 +156,31 @@ def describe(
         cache: Folder of the cache.
         fresh: Whether to describe anew what the cache holds.
         progress: Called with frames described now and frames to describe.
+        workers: Processes that describe frames in shards; this one alone if left out, and of
+            sequence encoders, whose windows cross shards.
 
     Returns:
         Where the descriptors are.
 
     Raises:
         ImageError: An image cannot be read.
+        PlaceMemoryError: See :func:`placememory.encoders.encode_shards`.
     """
     length = encoder.sequence_length if isinstance(encoder, SequenceEncoder) else 1
     file = cache_path(cache, encoder.card)
     keys = window_keys([frame_key(frame) for frame in frames], length)
+    shards = file.with_name(f"{file.stem}-{joint_key(keys).hex()[:16]}.shards")
     with DescriptorCache(file) as stored:
         missing = set(keys) if fresh else set(keys) - stored.select_known(keys)
         batch: list[tuple[bytes, Row | None, Row | None]] = []
-        for key, rows in _describe_missing(encoder, frames, keys, missing, progress):
+        by = partial(encode_shards, folder=shards, workers=workers)
+        for key, rows in _describe_missing(encoder, frames, keys, missing, by, progress):
             batch.append((key, *rows))
             if len(batch) == _BATCH:
                 stored.put(batch)
                 batch = []
         stored.put(batch)
+    shutil.rmtree(shards, ignore_errors=True)
     return CachedTraverse(file, length)
 
 
@@ -210,6 +221,7 @@ def _describe_missing(
     frames: Sequence[Frame],
     keys: Sequence[bytes],
     missing: set[bytes],
+    encode: Callable[[Encoder, Sequence[Frame]], Iterator[tuple[list[Frame], Descriptors]]],
     progress: Progress | None,
 ) -> Iterator[tuple[bytes, FrameRows]]:
     """Describe the frames whose key is missing, each once."""
@@ -223,7 +235,7 @@ def _describe_missing(
         windows = encode_windows(encoder, frames, order)
         found = ((i, (rows.frame, rows.sequence)) for i, rows in windows)
     else:
-        parts = encode_frames(encoder, [frames[i] for i in order])
+        parts = encode(encoder, [frames[i] for i in order])
         rows_of_parts = (row for _, rows in parts for row in rows)
         found = ((i, (row, None)) for i, row in zip(order, rows_of_parts, strict=True))
     for done, (i, pair) in enumerate(found, start=1):

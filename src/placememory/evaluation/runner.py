@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from placememory._types import TitledProgress
-from placememory.encoders import Encoder, create, info
+from placememory.encoders import Encoder, Workers, create, info, make_like
+from placememory.encoders.registry import can_make_elsewhere
 from placememory.errors import PlaceMemoryError, SettingError
 from placememory.evaluation.config import (
     NO_ENCODER,
@@ -49,6 +50,7 @@ from placememory.evaluation.windows import (
     windows_of,
     windows_of_run,
 )
+from placememory.frames import Frame
 from placememory.memory import list_background
 
 _MAX_WORKERS = 64
@@ -94,6 +96,7 @@ def evaluate(
     evaluation: Evaluation | Path | str,
     *,
     workers: int = 1,
+    scheduler: str | None = None,
     devices: Sequence[str] = ("cpu",),
     fresh: bool = False,
     cached: bool = True,
@@ -105,7 +108,10 @@ def evaluate(
 
     Args:
         evaluation: What to run, or a YAML file that says it.
-        workers: Processes that run and score.
+        workers: Processes that run and score, and that describe long traverses in shards, where
+            there is one device, frames are image files and other processes can make the encoder.
+        scheduler: Address of a Dask scheduler, ``tcp://host:8786``, whose workers describe the
+            shards instead; see :class:`placememory.encoders.Workers`.
         devices: Of the encoders; traverses are shared out among them.
         fresh: Whether to describe and run anew what is there.
         cached: Whether descriptors are kept for the next time.
@@ -127,7 +133,9 @@ def evaluate(
     open_runs = [run for run in runs if run.folder in todo]
     with _cache_folder(evaluation.cache if cached else None) as cache:
         passes = _passes(open_runs)
-        found = _describe_all(passes, cache, devices, fresh=fresh, progress=progress)
+        found = _describe_all(
+            passes, cache, devices, workers, scheduler, fresh=fresh, progress=progress
+        )
         errors = {run.folder: "; ".join(e) for run in open_runs if (e := _failures(run, found))}
         ready = [run for run in open_runs if run.folder not in errors]
         work = partial(
@@ -173,6 +181,8 @@ def describe_pass(
     *,
     fresh: bool = False,
     progress: TitledProgress | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
 ) -> CachedTraverse:
     """Describe a traverse, as far as the cache does not hold it.
 
@@ -184,10 +194,13 @@ def describe_pass(
     encoder = _fit(one, cache, device, fresh)
     traverse = read_traverse(one.dataset, one.split)
     advance = None if progress is None else partial(progress, one.title)
+    shared = _share(one.encoder, traverse.frames, device, workers, scheduler)
     if one.background:
         describe(encoder, list_background(), cache, fresh=fresh)
     if one.windows is None:
-        return describe(encoder, traverse.frames, cache, fresh=fresh, progress=advance)
+        return describe(
+            encoder, traverse.frames, cache, fresh=fresh, progress=advance, workers=shared
+        )
     windows = windows_of(
         traverse,
         one.windows.window,
@@ -195,7 +208,23 @@ def describe_pass(
         cut_last_frame=one.windows.cut_last_frame,
         protocol=one.windows.protocol,
     )
-    return describe_windows(encoder, traverse, windows, cache, fresh=fresh, progress=advance)
+    return describe_windows(
+        encoder, traverse, windows, cache, fresh=fresh, progress=advance, workers=shared
+    )
+
+
+def _share(
+    one: EncoderConfig, frames: Sequence[Frame], device: str, workers: int, scheduler: str | None
+) -> Workers | None:
+    """The workers that can describe frames; ``None`` where this process has to."""
+    if scheduler is None and (
+        workers == 1
+        or not can_make_elsewhere(one.encoder)
+        or any(frame.path is None for frame in frames)
+    ):
+        return None
+    make = make_like(one.weights, device=device, precision=one.precision)
+    return Workers(workers, scheduler, make)
 
 
 _encoders: dict[tuple[Any, ...], Encoder] = {}
@@ -233,17 +262,22 @@ def _describe_all(
     passes: Sequence[Pass],
     cache: Path,
     devices: Sequence[str],
+    workers: int,
+    scheduler: str | None,
     *,
     fresh: bool,
     progress: TitledProgress | None,
 ) -> dict[str, CachedTraverse | str]:
     """Describe all traverses into the cache: where they are, or the error, by key."""
     if len(devices) == 1:
-        return {one.key: _try(one, cache, devices[0], fresh, progress) for one in passes}
+        work = partial(_try, cache=cache, fresh=fresh, workers=workers, scheduler=scheduler)
+        return {one.key: work(one, device=devices[0], progress=progress) for one in passes}
+    if scheduler is not None:
+        raise SettingError("a scheduler's workers each have the same device; give one, not several")
     found: dict[str, CachedTraverse | str] = {}
     with ProcessPoolExecutor(len(devices), mp_context=get_context("spawn")) as pool:
         waiting = {
-            pool.submit(_try, one, cache, devices[i % len(devices)], fresh, None): one
+            pool.submit(_try, one, cache, devices[i % len(devices)], fresh): one
             for i, one in enumerate(passes)
         }
         for done, future in enumerate(as_completed(waiting), start=1):
@@ -254,10 +288,24 @@ def _describe_all(
 
 
 def _try(
-    one: Pass, cache: Path, device: str, fresh: bool, progress: TitledProgress | None
+    one: Pass,
+    cache: Path,
+    device: str,
+    fresh: bool,
+    progress: TitledProgress | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
 ) -> CachedTraverse | str:
     try:
-        return describe_pass(one, cache, device, fresh=fresh, progress=progress)
+        return describe_pass(
+            one,
+            cache,
+            device,
+            fresh=fresh,
+            progress=progress,
+            workers=workers,
+            scheduler=scheduler,
+        )
     except PlaceMemoryError as error:
         return f"{one.title}: {error}"
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from placememory._types import Bools, Floats, Progress, Protocol, Rows, Vectors
 from placememory.datasets import Traverse
-from placememory.encoders import Encoder
+from placememory.encoders import Encoder, Workers
 from placememory.encoders.pca import principal_components
 from placememory.errors import InputError
 from placememory.evaluation.describe import CachedTraverse, describe, read_descriptors
@@ -69,6 +69,7 @@ def describe_windows(
     *,
     fresh: bool = False,
     progress: Progress | None = None,
+    workers: Workers | None = None,
 ) -> CachedTraverse:
     """Describe windows into the cache, each frame through the network once.
 
@@ -82,7 +83,7 @@ def describe_windows(
         ImageError: An image cannot be read.
     """
     for frames in _streams(traverse, windows)[0]:
-        where = describe(encoder, frames, cache, fresh=fresh, progress=progress)
+        where = describe(encoder, frames, cache, fresh=fresh, progress=progress, workers=workers)
     return where
 
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from placememory._types import Progress
-from placememory.encoders import Encoder, EncoderCard, FittableEncoder, create, from_card
-from placememory.encoders.batching import BadFrames, encode_frames, fit_on_sample
+from placememory.encoders import (
+    Encoder,
+    EncoderCard,
+    FittableEncoder,
+    Workers,
+    create,
+    encode_shards,
+    from_card,
+)
+from placememory.encoders.batching import BadFrames, fit_on_sample
 from placememory.encoders.card import Option
 from placememory.errors import EncoderMismatchError
 from placememory.frames import Frame
@@ -41,6 +50,7 @@ def extract(
     half: bool = True,
     skip_bad: bool = False,
     progress: Progress | None = None,
+    workers: Workers | None = None,
 ) -> ExtractReport:
     """Describe images into a feature file; those that are there already are skipped.
 
@@ -51,10 +61,14 @@ def extract(
         half: Store float16, as hloc does, or float32.
         skip_bad: Leave out, and count, images that cannot be read.
         progress: Called with images done and images in all.
+        workers: Processes that describe the images in shards, kept in ``<path>.shards`` until the
+            file is written; this one alone if left out. A vocabulary is fitted here all the same.
 
     Raises:
         ImageError: An image cannot be read.
         EncoderMismatchError: The file was made by another encoder.
+        InputError: Workers are given, and a frame is no image file.
+        PlaceMemoryError: See :func:`placememory.encoders.encode_shards`.
     """
     bad = BadFrames(skip_bad)
     with ExitStack() as stack:
@@ -70,13 +84,25 @@ def extract(
         unread = {name for name, _ in bad.names}
         missing = [f for f in frames if f.name not in writer.names and f.name not in unread]
         done = len(frames) - len(missing)
-        for part, encoded in encode_frames(encoder, missing, bad):
+        shards = shards_path(path)
+        for part, encoded in encode_shards(encoder, missing, shards, workers, bad):
             writer.add([frame.name for frame in part], encoded)
             done += len(part)
             if progress is not None:
                 progress(done, len(frames))
     discard_sample(path)
+    shutil.rmtree(shards, ignore_errors=True)
     return ExtractReport(len(frames) - present - len(bad.names), present, tuple(bad.names))
+
+
+def shards_path(path: Path | str) -> Path:
+    """Folder of the shards of an extraction that is not finished.
+
+    Example:
+        >>> shards_path("maps/db.h5").as_posix()
+        'maps/db.h5.shards'
+    """
+    return Path(path).with_name(f"{Path(path).name}.shards")
 
 
 def encoder_like(

@@ -263,6 +263,8 @@ class Running(StrictModel):
         keep_epochs: Whether the weights of every epoch are written.
         cache_trunk: Whether the features of a frozen trunk are stored on disk, so that only
             the head runs in each step; images cannot be changed then.
+        processes: Processes that run the frozen trunk for that, over shards of the images.
+        scheduler: Address of a Dask scheduler, ``tcp://host:8786``, whose workers do so instead.
         tensorboard: Whether to write TensorBoard events.
     """
 
@@ -270,6 +272,8 @@ class Running(StrictModel):
     save_every: int | None = Field(default=None, ge=1)
     keep_epochs: bool = False
     cache_trunk: bool = False
+    processes: int = Field(default=1, ge=1)
+    scheduler: str | None = None
     tensorboard: bool = True
 
 

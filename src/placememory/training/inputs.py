@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -10,12 +11,20 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as untyped
 
 from placememory._io import write_json
 from placememory._types import Progress, Rows
-from placememory.encoders import Preprocess
+from placememory.encoders import (
+    BATCH,
+    Descriptors,
+    EncoderCard,
+    Preprocess,
+    Workers,
+    encode_shards,
+)
 from placememory.encoders.device import Device
 from placememory.errors import ImageError, SettingError
 from placememory.evaluation.cache import frame_key
@@ -92,7 +101,6 @@ def _colour(images: Tensor, strength: float, draw: Draw) -> Tensor:
 
 
 Seed = tuple[int, ...]
-_BLOCK = 32
 SIZES = "the images are of several sizes; give the encoder's option size, or images of one size"
 T = TypeVar("T")
 
@@ -132,7 +140,7 @@ class ImageInputs:
         workers: int = 2,
     ) -> None:
         self.frames, self.augment = frames, augment
-        self._preprocess, self._device = preprocess, device
+        self._preprocess, self.device = preprocess, device
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="read-image")
         self._loading: dict[int, Future[Image]] = {}
 
@@ -162,7 +170,7 @@ class ImageInputs:
         if len({image.shape for image in images}) > 1:
             raise ImageError(SIZES)
         batch = torch.cat(images).permute(0, 2, 3, 1).contiguous().numpy()
-        x = self._device.normalise(batch, self._preprocess)
+        x = self.device.normalise(batch, self._preprocess)
         return torch.unflatten(x, 0, windows.shape)
 
     def _reading(self, windows: Rows) -> dict[int, Future[Image]]:
@@ -200,6 +208,40 @@ def read_ahead(jobs: Iterable[tuple[T, Rows]], inputs: Inputs) -> Iterator[tuple
             yield waiting[0], waiting[1].result()
 
 
+class TrunkEncoder:
+    """A frozen trunk as an encoder: a descriptor is the features of an image, flat and as they are.
+
+    Args:
+        trunk: In evaluation mode, on the device: (N, 3, H, W) to one tensor.
+        preprocess: Of the encoder that the trunk is of.
+        device: Where the trunk runs.
+        dim: Numbers of an image's features.
+    """
+
+    def __init__(self, trunk: nn.Module, preprocess: Preprocess, device: Device, dim: int) -> None:
+        digest = hashlib.sha256()
+        _add_state(digest, trunk)
+        self.card = EncoderCard(
+            name="trunk", dim=dim, weights_sha256=digest.hexdigest(), preprocess=preprocess
+        )
+        self._trunk, self._preprocess, self._device = trunk, preprocess, device
+
+    def encode(self, images: Sequence[Image]) -> Descriptors:
+        """Images to features (N, dim) float32.
+
+        Raises:
+            ImageError: Sizes differ.
+        """
+        resized = [self._preprocess.resize(image) for image in images]
+        if len({image.shape for image in resized}) > 1:
+            raise ImageError(SIZES)
+        x = self._device.normalise(np.stack(resized), self._preprocess)
+        found = _run(self._trunk, x).reshape(len(images), -1)
+        if found.shape[1] != self.card.dim:
+            raise ImageError(SIZES)
+        return found
+
+
 class FeatureInputs:
     """Features of a frozen trunk for each frame, as float16 in a file mapped into memory.
 
@@ -212,9 +254,11 @@ class FeatureInputs:
         preprocess: Of the encoder; part of the name.
         device: Where the head runs.
         progress: Called with frames done and in all.
+        workers: Processes that run the trunk over shards of frames; this one alone if left out.
 
     Raises:
         SettingError: The trunk gives something else than one tensor.
+        PlaceMemoryError: See :func:`placememory.encoders.encode_shards`.
     """
 
     def __init__(
@@ -225,17 +269,24 @@ class FeatureInputs:
         preprocess: Preprocess,
         device: torch.device,
         progress: Progress | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self._device = device
         name = _name(trunk, preprocess, images.frames)
-        first = _run(trunk, images, np.zeros((1, 1), np.int64))
+        first = _run(trunk, images(np.zeros((1, 1), np.int64)).flatten(0, 1))
         shape = (len(images.frames), *first.shape[1:])
         folder.mkdir(parents=True, exist_ok=True)
         self.file = folder / f"{name}.npy"
-        marks = folder / f"{name}.json"
+        marks, parts = folder / f"{name}.json", folder / f"{name}.shards"
         done = int(marks.read_text()) if marks.is_file() and self.file.is_file() else 0
         self._rows = self._open(shape) if done == 0 else np.lib.format.open_memmap(self.file, "r+")
-        self._fill(trunk, images, marks, done, progress)
+        blocks = _run_blocks(trunk, images, done)
+        if workers is not None:
+            encoder = TrunkEncoder(trunk, preprocess, images.device, first[0].size)
+            shards = encode_shards(encoder, images.frames[done:], parts, workers)
+            blocks = (rows.reshape(-1, *shape[1:]) for _, rows in shards)
+        self._fill(blocks, marks, done, progress)
+        shutil.rmtree(parts, ignore_errors=True)
 
     def load(self, windows: Rows) -> None:
         """Nothing: the file is mapped."""
@@ -250,43 +301,52 @@ class FeatureInputs:
 
     def _fill(
         self,
-        trunk: nn.Module,
-        images: ImageInputs,
+        blocks: Iterable[NDArray[np.float32]],
         marks: Path,
         done: int,
         progress: Progress | None,
     ) -> None:
-        """Run the trunk over the missing rows; the mark is written after the rows."""
-        total = len(images.frames)
-        for first in range(done, total, _BLOCK):
-            rows = np.arange(first, min(first + _BLOCK, total))
-            found = _run(trunk, images, rows[:, None]).astype(np.float16)
-            if found.shape[1:] != self._rows.shape[1:]:
+        """Write the features of the missing frames; the mark is written after the rows."""
+        for block in blocks:
+            if block.shape[1:] != self._rows.shape[1:]:
                 raise ImageError(SIZES)
-            self._rows[rows] = found
+            self._rows[done : done + len(block)] = block.astype(np.float16)
             self._rows.flush()
-            write_json(marks, int(rows[-1]) + 1)
+            done += len(block)
+            write_json(marks, done)
             if progress is not None:
-                progress(int(rows[-1]) + 1, total)
+                progress(done, len(self._rows))
 
 
-def _run(
-    trunk: nn.Module, images: ImageInputs, windows: Rows
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _run_blocks(trunk: nn.Module, images: ImageInputs, done: int) -> Iterator[NDArray[np.float32]]:
+    """Features of the frames from ``done`` on."""
+    total = len(images.frames)
+    for first in range(done, total, BATCH):
+        rows = np.arange(first, min(first + BATCH, total))
+        yield _run(trunk, images(rows[:, None]).flatten(0, 1))
+
+
+def _run(trunk: nn.Module, x: Tensor) -> NDArray[np.float32]:
+    """(N, 3, H, W) to features (N, ...)."""
     with torch.inference_mode():
-        features = trunk(images(windows).flatten(0, 1))
+        features = trunk(x)
     if not isinstance(features, Tensor):
         raise SettingError(
             "running.cache_trunk: this encoder's trunk gives more than one tensor; leave it out"
         )
-    return features.float().cpu().numpy()
+    found: NDArray[np.float32] = features.float().cpu().numpy()
+    return found
+
+
+def _add_state(digest: hashlib._Hash, trunk: nn.Module) -> None:
+    for key, value in sorted(trunk.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
 
 
 def _name(trunk: nn.Module, preprocess: Preprocess, frames: Sequence[Frame]) -> str:
     digest = hashlib.sha256(preprocess.model_dump_json().encode())
-    for key, value in sorted(trunk.state_dict().items()):
-        digest.update(key.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    _add_state(digest, trunk)
     for frame in frames:
         digest.update(frame_key(frame))
     return digest.hexdigest()[:24]

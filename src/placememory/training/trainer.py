@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,10 +20,10 @@ from torch import nn
 
 from placememory._registry import require
 from placememory._types import Rows, TitledProgress
-from placememory.encoders import Encoder, create, info
+from placememory.encoders import BATCH, Encoder, EncoderCard, Workers, create, info
 from placememory.encoders.device import choose_device
 from placememory.encoders.lite0 import FoldedTrunk, Trunk
-from placememory.errors import SettingError
+from placememory.errors import EncoderMismatchError, SettingError
 from placememory.training.config import Training, read_training
 from placememory.training.data import (
     TrainingSet,
@@ -31,7 +32,7 @@ from placememory.training.data import (
     read_training_set,
     read_validation_sets,
 )
-from placememory.training.inputs import FeatureInputs, ImageInputs, Inputs
+from placememory.training.inputs import FeatureInputs, ImageInputs, Inputs, TrunkEncoder
 from placememory.training.network import Parts, initialise
 from placememory.training.run import (
     BEST,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 _MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 _STEP = 5  # what is drawn: separates the streams of numbers
 _SHOWN = 4
+_SHARD = 4 * BATCH  # features of an image are up to a megabyte
 
 
 def create_accelerator(training: Training, device: str) -> Accelerator:
@@ -126,7 +128,10 @@ def create_inputs(
     if not training.running.cache_trunk:
         return [*images]
     trunk = _fast(parts.take_out_trunk()).to(accelerator.device).eval()
-    folder = training.output / "trunk_cache"
+    folder, running, shared = training.output / "trunk_cache", training.running, None
+    if running.processes > 1 or running.scheduler is not None:
+        make = partial(make_trunk, training=training, device=str(accelerator.device))
+        shared = Workers(running.processes, running.scheduler, make, size=_SHARD)
 
     def report(done: int, total: int) -> None:
         progress("running the trunk", done, total)
@@ -134,8 +139,30 @@ def create_inputs(
     cached: list[Inputs] = []
     for one in images:
         with accelerator.main_process_first():
-            cached.append(FeatureInputs(trunk, one, folder, preprocess, accelerator.device, report))
+            cached.append(
+                FeatureInputs(trunk, one, folder, preprocess, accelerator.device, report, shared)
+            )
     return cached
+
+
+def make_trunk(card: EncoderCard, *, training: Training, device: str) -> TrunkEncoder:
+    """The frozen trunk of a training, made again in a worker.
+
+    Raises:
+        EncoderMismatchError: It is another one here, of other weights.
+    """
+    encoder = create_encoder(training)
+    trunk = _fast(Parts(encoder, training.encoder).trunk).to(device).eval()
+    preprocess = encoder.card.preprocess
+    assert preprocess is not None
+    made = TrunkEncoder(trunk, preprocess, choose_device(device, "float32"), card.dim)
+    if made.card.hash != card.hash:
+        raise EncoderMismatchError(
+            f"the trunk of {training.encoder.name} is another one in a worker "
+            f"({', '.join(made.card.differences(card))}); do all machines have the same "
+            "weights and versions?"
+        )
+    return made
 
 
 def _fast(trunk: nn.Module) -> nn.Module:
