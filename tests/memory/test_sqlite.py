@@ -39,6 +39,17 @@ def test_a_closed_memory_is_one_file(path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["office.memory"]
 
 
+def test_what_is_committed_is_in_the_one_file(path: Path, tmp_path: Path) -> None:
+    with PlaceMemory.open(path) as memory, PlaceMemory.open(path, readonly=True) as reader:
+        memory.add(make_frames(30, "run2"), make_descriptors(30, 64))
+        assert len(reader) == 50
+        shutil.copy(path, tmp_path / "copied")  # while both have it open
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["copied", "office.memory"]
+    with PlaceMemory.open(tmp_path / "copied") as copied:
+        copied.check()
+        assert copied.sessions() == {"run1": 50, "run2": 30}
+
+
 def test_a_flipped_byte_of_a_descriptor_is_noticed_when_it_is_used(path: Path) -> None:
     data = bytearray(path.read_bytes())
     needle = make_descriptors(50, 64)[20].tobytes()
