@@ -105,8 +105,9 @@ class RunViews:
             new = last is None or not np.array_equal(last, view.column)
             return Look(evidence.normalise(view.column), float(new), new, None)
         centred = np.empty((1, len(self._chain)))
+        shifts = self._shifts([view], recent=False)
         for part in in_parts(len(self._chain)):
-            centred[:, part] = self._centre([view], part, recent=False)
+            centred[:, part] = self._centre([view], part, shifts, recent=False)
         z, middle, spread = normalise_rows(centred)
         likeness = None
         background = self._profile.background
@@ -226,15 +227,21 @@ class RunViews:
         columns /= count
         return columns
 
-    def _centre(self, views: list[_View], rows: Rows | slice, *, recent: bool) -> Floats:
-        """(T, K) centred similarities to rows of the chain."""
+    def _shifts(self, views: list[_View], *, recent: bool) -> Floats:
+        """(T,) products of views, less the run's mean, with the map's mean."""
         assert self._profile is not None
-        centring = self._profile.centring
-        along = np.stack([v.descriptor for v in views if v.descriptor is not None]) @ centring.mean
-        mean_along = float(self._mean(recent=recent) @ centring.mean)
+        mean = self._profile.centring.mean
+        along: Floats = np.stack([v.descriptor for v in views if v.descriptor is not None]) @ mean
+        along -= float(self._mean(recent=recent) @ mean)
+        return along
+
+    def _centre(
+        self, views: list[_View], rows: Rows | slice, shifts: Floats, *, recent: bool
+    ) -> Floats:
+        """(T, K) centred similarities to rows of the chain, with the views' :meth:`_shifts`."""
         shared = self._shared_with_mean(rows, recent=recent)
         columns = np.stack([view.column[rows] for view in views])
-        return centre(columns, shared, along[:, None], mean_along, self._lengths[rows])
+        return centre(columns, shared, shifts[:, None], 0.0, self._lengths[rows])
 
     def _newness(self, view: _View) -> float:
         """0 to 1, how new a view is beside the nearest key view at hand; 1 is a key view."""
@@ -251,19 +258,16 @@ class RunViews:
 
     def _keyed_z(self, views: list[_View]) -> Vectors:
         """(T, K) z of the views at the key rows, all centred with the newest mean."""
-        assert self._profile is not None
+        shifts = self._shifts(views, recent=True)
         sample = slice(None, None, max(1, len(self._chain) // _SPARSE))
-        middle, spread = measure_rows(self._centre(views, sample, recent=True))
+        middle, spread = measure_rows(self._centre(views, sample, shifts, recent=True))
         scales = 1.0 / np.maximum(spread, 1e-9)
-        mean = self._profile.centring.mean
-        along = np.stack([v.descriptor for v in views if v.descriptor is not None]) @ mean
-        along -= float(self._mean(recent=True) @ mean)
         found = np.empty((len(views), len(self._keys)), np.float32)
         for part in in_parts(len(self._keys)):
             rows = self._keys[part]
             shared = self._shared_with_mean(rows, recent=True)
             for view, z, shift, centre_, scale in zip(
-                views, found[:, part], along, middle, scales, strict=True
+                views, found[:, part], shifts, middle, scales, strict=True
             ):
                 z[:] = view.column[rows] - (shared + shift)
                 z *= self._key_scales[part]

@@ -15,9 +15,9 @@ from placememory.frames import Pose
 from placememory.memory.place import Place
 from placememory.memory.place_memory import UNKNOWN_ENCODER, PlaceMemory
 from placememory.memory.stores import show_address
+from placememory.memory.transfer import BATCH
 
 _log = logging.getLogger(__name__)
-_BATCH = 1024
 _FIELDS = ("image_name", "vertex_id", "pose_x", "pose_y")
 
 
@@ -65,8 +65,8 @@ def import_collection(
     task = f"the import of {show_address(source)}"
     memory = PlaceMemory.create(target, encoder=card, unfinished=task)
     try:
-        for start in range(0, len(entities), _BATCH):
-            part = entities[start : start + _BATCH]
+        for start in range(0, len(entities), BATCH):
+            part = entities[start : start + BATCH]
             places = [_place(e, session, start + i, unposed) for i, e in enumerate(part)]
             memory.add(places, np.array([entity[vector] for entity in part], np.float32))
             if progress is not None:

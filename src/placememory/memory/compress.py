@@ -16,11 +16,10 @@ from placememory.memory.background import measure_background
 from placememory.memory.place_memory import PlaceMemory
 from placememory.memory.rows import PlaceRows
 from placememory.memory.search import top_k
-from placememory.memory.transfer import fill_like
+from placememory.memory.transfer import BATCH, fill_like
 
 _SAMPLE = 20_000
 _ASKED = 500
-_BATCH = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +103,8 @@ def compress(
                 _, mean, axes = known
             there = {place.id for place in made.places}
             missing = [i for i, place in enumerate(rows.places) if place.id not in there]
-            for start in range(0, len(missing), _BATCH):
-                part = rows.take(missing[start : start + _BATCH])
+            for start in range(0, len(missing), BATCH):
+                part = rows.take(missing[start : start + BATCH])
                 short = shorten(part.descriptors, mean, axes)
                 made.add(part.places, short, part.sequences)
                 if progress is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import Protocol, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from placememory._io import crc32
 from placememory.errors import DescriptorError
 from placememory.memory.codes import Codes
 from placememory.memory.place import Place
@@ -254,9 +254,9 @@ def row_checksums(
     """(N,) int64: CRC-32 of each row over its place as JSON, descriptor and sequence descriptor."""
     found = np.empty(len(texts), np.int64)
     for i, text in enumerate(texts):
-        crc = zlib.crc32(descriptors[i].tobytes(), zlib.crc32(text.encode()))
+        crc = crc32(descriptors[i].tobytes(), crc32(text.encode()))
         if sequences is not None and not np.isnan(sequences[i, 0]):
-            crc = zlib.crc32(sequences[i].tobytes(), crc)
+            crc = crc32(sequences[i].tobytes(), crc)
         found[i] = crc
     return found
 

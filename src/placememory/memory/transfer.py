@@ -20,7 +20,7 @@ from placememory.errors import MemoryLockedError, MemoryStoreError, SettingError
 from placememory.memory.place_memory import PlaceMemory
 from placememory.memory.rows import PlaceRows
 from placememory.memory.search import top_k
-from placememory.memory.stores import Manifest, is_outdated, show_address
+from placememory.memory.stores import is_outdated, show_address
 
 _log = logging.getLogger(__name__)
 BATCH = 1024
@@ -179,32 +179,31 @@ def fill_like(
         SettingError: There is a finished memory.
     """
     _refuse_finished(target, task)
-    if PlaceMemory.exists(target):
-        memory = PlaceMemory.open(target, unfinished=task)
-    else:
-        kept: Literal["float32", "float16"] = "float16" if dtype == "float16" else "float32"
-        memory = _create_like(target, like, task, card, kept)
-    try:
+    kept: Literal["float32", "float16"] = "float16" if dtype == "float16" else "float32"
+    with _filling(target, like, task, card, kept) as memory:
         yield memory
         _carry(like, memory, _OF_THE_MAP - {"background"})
         _say_left_out(like, memory)
-        memory.finish()
-    except BaseException:
-        memory.close()
-        raise
 
 
 @contextmanager
-def _filling(target: str | Path, like: PlaceMemory, task: str) -> Iterator[PlaceMemory]:
+def _filling(
+    target: str | Path,
+    like: PlaceMemory,
+    task: str,
+    card: EncoderCard | None = None,
+    dtype: Literal["float32", "float16"] | None = None,
+) -> Iterator[PlaceMemory]:
     """A memory to be filled: made, or left unfinished by the same task; published at the end.
 
     Raises:
         MemoryUnfinishedError: Another task has left it unfinished.
     """
     if PlaceMemory.exists(target):
-        memory = PlaceMemory.open(target, encoder=like.card, unfinished=task)
+        encoder = like.card if card is None else None
+        memory = PlaceMemory.open(target, encoder=encoder, unfinished=task)
     else:
-        memory = _create_like(target, like, task)
+        memory = _create_like(target, like, task, card, dtype)
     try:
         yield memory
         if memory.manifest.unfinished is not None:
@@ -219,9 +218,6 @@ _OF_THE_MAP = frozenset({"map_yaml", "sources", "background"})
 
 _OF_THESE_PLACES = frozenset({"calibration"})
 """What it says of just these places."""
-
-_OF_THE_STORE = frozenset(Manifest.model_fields) - _OF_THE_MAP - _OF_THESE_PLACES
-"""What a new memory is made with, or counts itself."""
 
 
 def _carry(
@@ -255,9 +251,18 @@ def _add_missing(
     if source.manifest.dtype != target.manifest.dtype:
         rows = rows.round_to(target.manifest.dtype)
     missing = _differing(rows, target.rows)
-    done = len(rows) - len(missing)
     if len(missing) and target.manifest.unfinished is None:
         target.set_facts(unfinished=task)
+    _add_rows(target, rows, missing, progress)
+
+
+def _add_rows(
+    target: PlaceMemory,
+    rows: PlaceRows,
+    missing: NDArray[np.int64],
+    progress: Progress | None = None,
+) -> None:
+    done = len(rows) - len(missing)
     for start in range(0, len(missing), BATCH):
         part = missing[start : start + BATCH]
         target.add_rows(rows.take(part))
@@ -400,9 +405,7 @@ def prune(
         chosen = choose(memory.descriptors, positions, budget, radius)
         with _filling(target, memory, task) as pruned:
             wanted = memory.rows.take(chosen)
-            missing = _differing(wanted, pruned.rows)
-            for start in range(0, len(missing), BATCH):
-                pruned.add_rows(wanted.take(missing[start : start + BATCH]))
+            _add_rows(pruned, wanted, _differing(wanted, pruned.rows))
             _carry(memory, pruned, _OF_THE_MAP)
             _say_left_out(memory, pruned)
         pruned.close()
@@ -468,14 +471,12 @@ def _neighbours(
 
 def _positions(memory: PlaceMemory) -> NDArray[np.float64]:
     """(N, 4): metres, and the session's number times a great length where there is no pose."""
-    positions = memory.rows.positions.copy()
-    apart = np.zeros(len(memory))
+    columns = memory.rows.columns
+    positions, apart = columns.positions.copy(), np.zeros(len(memory))
     unknown = np.isnan(positions[:, 0])
-    sessions = {name: number for number, name in enumerate(memory.sessions(), start=1)}
-    for row in np.flatnonzero(unknown):
-        place = memory.places[int(row)]
-        positions[row] = (place.index, 0.0, 0.0)
-        apart[row] = 1e9 * sessions[place.session]
+    positions[unknown] = 0.0
+    positions[unknown, 0] = columns.index[unknown]
+    apart[unknown] = 1e9 * (columns.session[unknown] + 1)
     return np.column_stack([positions, apart])
 
 

@@ -53,7 +53,7 @@ from placememory.memory.rows import (
     revision_of,
     row_checksums,
 )
-from placememory.memory.stores.port import FORMAT, Manifest, Store, reading_places
+from placememory.memory.stores.port import FORMAT, Manifest, Store, check_rows, reading_places
 
 _log = logging.getLogger(__name__)
 
@@ -187,18 +187,10 @@ class SqliteStore(Store):
             manifest, names = self.manifest, self._names()
             self._check_size()
             records = self._records("")
-        if len(records) != manifest.count:
-            raise MemoryDamagedError(
-                f"{self.uri}: {len(records)} places were read but {manifest.count} were written; "
-                "restore it from a copy, or build it again"
-            )
-        if int(records["crc"].sum(dtype=np.int64)) != manifest.checksum:
-            raise MemoryDamagedError(
-                f"{self.uri}: the checksum of the places is wrong; restore it from a copy, or "
-                "build it again"
-            )
         order = _order_by_name(records["session"], names)
-        return _StoredRows(self, manifest, records[order] if order is not None else records, names)
+        rows = _StoredRows(self, manifest, records if order is None else records[order], names)
+        check_rows(rows, manifest, self.uri)
+        return rows
 
     def check(self) -> None:
         """See :class:`Store`."""
@@ -429,7 +421,7 @@ class SqliteStore(Store):
         ).fetchall()
         for session, part, data, crc in found:
             whole = all(map(isinstance, (session, part, data), (int, int, bytes)))
-            if not whole or crc32(data, crc32(_PAIR.pack(session, part))) != crc:
+            if not whole or _checksum(_PAIR.pack(session, part), data) != crc:
                 raise MemoryDamagedError(f"{self.uri}: the checksum of a block of places is wrong")
         return np.frombuffer(b"".join(data for _, _, data, _ in found), _RECORD)
 
@@ -441,7 +433,7 @@ class SqliteStore(Store):
             raise MemoryDamagedError(f"{self.uri}: the file is damaged (chunk {key:x} is missing)")
         data, crc = found
         if key not in self._checked:
-            if not isinstance(data, bytes) or crc32(data, crc32(_KEY.pack(key))) != crc:
+            if not isinstance(data, bytes) or _checksum(_KEY.pack(key), data) != crc:
                 raise MemoryDamagedError(
                     f"{self.uri}: a checksum is wrong ({_WHAT[key >> _KIND_SHIFT]}); restore it "
                     "from a copy, or build it again"
@@ -463,10 +455,7 @@ class SqliteStore(Store):
             raise
 
     def _put(self, key: int, data: bytes, live: int = 1) -> None:
-        self._connection.execute(
-            "INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?)",
-            (key, data, crc32(data, crc32(_KEY.pack(key))), _seal(key, live)),
-        )
+        _write_chunk(self._connection, key, data, live)
 
     def _check_chunks(self, rows: _StoredRows) -> None:
         """Compare the chunks that are there, and how many of their rows are used."""
@@ -743,6 +732,18 @@ def _key(kind: int, number: int) -> int:
     return (kind << _KIND_SHIFT) + number
 
 
+def _checksum(name: bytes, data: bytes) -> int:
+    """Of a value and of the key it is stored under, so that values cannot change places."""
+    return crc32(data, crc32(name))
+
+
+def _write_chunk(connection: sqlite3.Connection, key: int, data: bytes, live: int = 1) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?)",
+        (key, data, _checksum(_KEY.pack(key), data), _seal(key, live)),
+    )
+
+
 def _seal(key: int, live: int) -> int:
     """How many rows of a chunk are used, with a checksum of its own."""
     return (live << 32) + crc32(_PAIR.pack(key, live))
@@ -804,7 +805,7 @@ def _merge_blocks(connection: sqlite3.Connection, blocks: dict[Any, Records], ne
         data = merged[np.argsort(merged["index"], kind="stable")].tobytes()
         connection.execute(
             "INSERT OR REPLACE INTO columns VALUES (?, ?, ?, ?)",
-            (session, part, data, crc32(data, crc32(_PAIR.pack(session, part)))),
+            (session, part, data, _checksum(_PAIR.pack(session, part), data)),
         )
 
 
@@ -816,11 +817,7 @@ def _write_empty(part: Path, manifest: Manifest, card: bytes) -> None:
         connection.execute(f"PRAGMA user_version = {FORMAT}")
         values = (manifest.model_dump_json().encode(), card, _join([]))
         for kind, data in zip(_NOT_ROWS, values, strict=True):
-            key = _key(kind, 0)
-            crc = crc32(data, crc32(_KEY.pack(key)))
-            connection.execute(
-                "INSERT INTO chunks VALUES (?, ?, ?, ?)", (key, data, crc, _seal(key, 1))
-            )
+            _write_chunk(connection, _key(kind, 0), data)
         connection.commit()
 
 
