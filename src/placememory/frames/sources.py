@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -10,9 +11,11 @@ from placememory.errors import BagError, ImageError, InputError
 from placememory.frames.bags import is_bag, list_bag
 from placememory.frames.frame import Frame
 from placememory.frames.images import is_image, read_image
-from placememory.frames.names import natural_key, parse_name
+from placememory.frames.names import order_names, parse_names
 from placememory.frames.poses import PoseTable, read_poses
 from placememory.frames.video import is_video, list_video
+
+_log = logging.getLogger(__name__)
 
 
 def list_frames(
@@ -26,7 +29,11 @@ def list_frames(
     topic: str | None = None,
     on_damage: Callable[[BagError], None] | None = None,
 ) -> list[Frame]:
-    """List the frames of a source in natural order; no image is read yet.
+    """List the frames of a source in the order they were taken; no image is read yet.
+
+    Images of a folder are in the order of the stamps in their names where all have one, else in
+    natural order. What the numbers in the names mean is decided over all of them, and where that is
+    in doubt a warning names both readings.
 
     Args:
         source: A folder (searched recursively), a video file, a ROS bag (file or folder), or one
@@ -42,7 +49,7 @@ def list_frames(
         on_damage: For a bag: called where it is damaged; the frames before are then listed.
 
     Returns:
-        Frames with vertex id, stamp and UTM pose where their names carry them.
+        Frames with vertex id, stamp and position where their names carry them.
 
     Raises:
         InputError: The source does not exist, holds no frame, or ``every`` is below 1.
@@ -64,10 +71,10 @@ def list_frames(
     elif path.is_file() and is_video(path):
         frames = list_video(path, label)
     elif path.is_file():
-        frames = [_frame(path.parent, path.name, label, 0, exif)]
+        frames = _frames(path.parent, [path.name], label, exif)
     else:
         chosen = _check_names(path, names) if names is not None else _find_images(path, globs)
-        frames = [_frame(path, name, label, index, exif) for index, name in enumerate(chosen)]
+        frames = _frames(path, chosen, label, exif)
     if not frames:
         wanted = f" that match {', '.join(globs)}" if globs else ""
         raise InputError(f"{path}: no images{wanted} in this folder (PNG, JPEG, WebP, BMP, TIFF)")
@@ -75,14 +82,14 @@ def list_frames(
 
 
 def _find_images(folder: Path, globs: Sequence[str]) -> list[str]:
-    """Image names below a folder, relative, in natural order; hidden files are left out."""
+    """Image names below a folder, relative, in order; hidden files are left out."""
     try:
         paths = {path for glob in globs or ["**/*"] for path in folder.glob(glob)}
         names = [path.relative_to(folder) for path in paths if path.is_file() and is_image(path)]
     except (NotImplementedError, ValueError) as error:
         raise InputError(f"a glob is a pattern relative to {folder}: {error}") from error
     visible = [n.as_posix() for n in names if not any(part.startswith(".") for part in n.parts)]
-    return sorted(visible, key=natural_key)
+    return order_names(visible)
 
 
 def _check_names(folder: Path, names: Path | str | Iterable[str]) -> list[str]:
@@ -111,17 +118,22 @@ def read_name_list(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def _frame(folder: Path, name: str, session: str, index: int, exif: bool) -> Frame:
-    facts = parse_name(name)
-    return Frame(
-        name=name,
-        session=session,
-        index=index,
-        stamp=facts.stamp,
-        pose=facts.pose,
-        vertex_id=facts.vertex_id,
-        read=partial(read_image, folder / name, exif=exif),
-    )
+def _frames(folder: Path, names: Sequence[str], session: str, exif: bool) -> list[Frame]:
+    read = parse_names(names)
+    for warning in read.warnings:
+        _log.warning("%s: %s", folder, warning)
+    return [
+        Frame(
+            name=name,
+            session=session,
+            index=index,
+            stamp=facts.stamp,
+            pose=facts.pose,
+            vertex_id=facts.vertex_id,
+            read=partial(read_image, folder / name, exif=exif),
+        )
+        for index, (name, facts) in enumerate(zip(names, read.facts, strict=True))
+    ]
 
 
 def resolve_frames(
