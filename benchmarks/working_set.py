@@ -60,10 +60,10 @@ def main() -> None:
         rows.append([name, "all", *judged(name, asked, exact), "", "", "", f"{spent:.1f}"])
         for size in sizes:
             some, spent = drive(Localizer(served, verify=None, working=size), asked)
-            alike = compared(name, exact, some)
+            alike = compared(exact, some)
             rows.append([name, size, *judged(name, asked, some), *alike, f"{spent:.1f}"])
-    columns = ("run", "at hand", "located", "right of these", "same verdict", "same place where both are located",
-               "same candidates", "ms a frame")  # fmt: skip
+    columns = ("run", "at hand", "located", "right of these", "same verdict")
+    columns += ("same place where both are located", "same candidates", "ms a frame")
     print(markdown(columns, rows))
     rows = []
     for name in (run for run in runs if run.split()[0] in ABSENT):
@@ -129,9 +129,7 @@ def drive(localizer: Localizer, asked: Sequence[Asked]) -> tuple[list[pm.Estimat
 
 def judged(name: str, asked: Sequence[Asked], estimates: Sequence[pm.Estimate]) -> list[str]:
     """How many are located, and how many of these are right."""
-    pairs = [
-        (one, e) for one, e in zip(asked, estimates, strict=True) if e.verdict == "located"
-    ]
+    pairs = [(one, e) for one, e in zip(asked, estimates, strict=True) if e.verdict == "located"]
     right = sum(is_right(name, one.frame, e) for one, e in pairs)
     return [f"{len(pairs)} of {len(asked)}", f"{right} of {len(pairs)}"]
 
@@ -150,9 +148,8 @@ def is_right(name: str, frame: Frame, estimate: pm.Estimate) -> bool:
     return NAMES[session, index] in positives[frame.name]
 
 
-def compared(name: str, exact: Sequence[pm.Estimate], some: Sequence[pm.Estimate]) -> list[str]:
+def compared(exact: Sequence[pm.Estimate], some: Sequence[pm.Estimate]) -> list[str]:
     """Shares of the frames that are answered alike."""
-    del name
     pairs = list(zip(exact, some, strict=True))
     verdict = np.mean([a.verdict == b.verdict for a, b in pairs])
     both = [(a, b) for a, b in pairs if a.verdict == b.verdict == "located"]
@@ -178,9 +175,7 @@ def close(one: pm.Estimate, other: pm.Estimate) -> bool:
     return a.place[0] == b.place[0] and abs(a.place[1] - b.place[1]) <= 3
 
 
-NAMES = {
-    (frame.session, frame.index): frame.name for name in MAPS for frame in moved(name, "map")
-}
+NAMES = {(frame.session, frame.index): frame.name for name in MAPS for frame in moved(name, "map")}
 
 if __name__ == "__main__":
     main()
