@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from placememory.errors import SettingError
+from placememory.errors import PoseError, SettingError
 from placememory.frames import Frame, Pose, PoseTrack
 from placememory.frames.pose import compose, interpolate, inverse, rotation_from_quaternion, slerp
 
@@ -104,13 +104,15 @@ def test_join_says_what_is_wrong_with_the_clocks() -> None:
     frames = [Frame(f"{i}.png", "run", i, stamp=i * SECOND) for i in range(3)]
     joined, report = line.join(frames)
     assert joined == frames
-    assert "98.0 s apart" in report.warnings[0]
+    assert "from 0.000 s to 2.000 s, the poses from 100.000 s to 101.000 s" in report.cause
+    with pytest.raises(PoseError, match="none of 3 frames finds a pose: the images are from"):
+        report.check()
     near = [Frame("a.png", "run", 0, stamp=100 * SECOND + 5)]
-    assert "no two poses around an image are within 0.5 s" in line.join(near)[1].warnings[0]
-    assert "no poses" in PoseTrack([], [], "x").join(frames)[1].warnings[0]
+    assert "poses come every 1 s, and two around an image may be 0.5 s" in line.join(near)[1].cause
+    assert "no poses" in PoseTrack([], [], "x").join(frames)[1].cause
     own = [Frame("a.png", "run", 0, pose=Pose(5.0, 0.0))]
     joined, report = line.join(own, max_gap=1.0)
     assert joined[0].pose.x == 5.0
-    assert report.warnings == ()
+    assert (report.joined, report.cause) == (0, "the images have no stamps")
     joined, report = line.join([*own, *near], max_gap=1.0)
     assert str(report) == "2 of 2 frames have a pose (1 by interpolation)"

@@ -187,6 +187,15 @@ class PosedFrames(Frames):
         ),
     ] = None
 
+    allow_no_poses: Annotated[
+        bool,
+        typer.Option(
+            "--allow-no-poses",
+            help="Go on where under a tenth of the frames find a pose.",
+            rich_help_panel=_FRAMES,
+        ),
+    ] = False
+
 
 @dataclass(frozen=True)
 class MappingFrames(PosedFrames):

@@ -91,6 +91,8 @@ def run(
                 raise found.ended
             warn_of_bad_images(found.bad)
             stream.log_joins(estimate.frame for estimate in found)
+            if stream.report is not None:
+                frames.selection.check_join(stream.report)
             report = calibrate_on_run(opened, found, where=where, radius=radius, precision=correct)
         _print_report(report)
         if out_dir is not None:

@@ -210,6 +210,8 @@ def run(
             say(f"report: {_report(report_dir, opened, done, stream, radius, heading)}")
     if done.ended is not None:
         raise done.ended
+    if stream.report is not None:
+        frames.selection.check_join(stream.report)
     if stream.stop.is_set() and done.summary.frames != stream.total and stream.camera is None:
         say(f"interrupted after {done.summary.frames} frames; their results are written")
         raise typer.Exit(1)
