@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from placememory.errors import BagError, ImageError, InputError
-from placememory.frames.bags import is_bag, list_bag
+from placememory.frames.bags import find_bag, is_bag, list_bag
 from placememory.frames.frame import Frame
 from placememory.frames.images import is_image, read_image
 from placememory.frames.names import natural_key, parse_name
@@ -49,7 +49,7 @@ def list_frames(
         ImageError: A listed name does not exist.
         BagError: The bag is damaged, or has not one topic to choose.
     """
-    path = Path(source)
+    path = find_bag(Path(source))
     if every < 1:
         raise InputError(f"every must be at least 1, not {every}")
     if not path.exists():

@@ -12,7 +12,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 
 from placememory.errors import BagError, ImageError, InputError
 from placememory.frames import list_frames, read_bag_info, read_bag_poses, stream_bag
-from placememory.frames.bags.open import WholeRecords
+from placememory.frames.bags.storage import WholeRecords
 from tests.frames.bags.write import KINDS, ROS2, START, Messages, drive, pixels, write_bag
 
 RAW = pixels(0, 300, 400)  # chunks are of a megabyte, so that there are several

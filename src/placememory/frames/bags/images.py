@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from placememory.errors import BagError, ImageError
-from placememory.frames.bags.open import OpenBag, RawMessage, close_reader
+from placememory.frames.bags.open import OpenBag, RawMessage
 from placememory.frames.bags.pixels import rgb_of_message
+from placememory.frames.bags.storage import find_bag
 from placememory.frames.frame import Frame, Image
 
 OnDamage = Callable[[BagError], None]
@@ -47,7 +48,7 @@ def list_bag(
         BagError: The bag is damaged, or has not one topic to choose.
         MissingExtraError: The package ``rosbags`` is not installed.
     """
-    path = Path(path)
+    path = find_bag(Path(path))
     stamps: list[int] = []
     messages = _Messages(path)
     with OpenBag(path) as bag:
@@ -85,7 +86,8 @@ def stream_bag(
             topic to choose.
         MissingExtraError: The package ``rosbags`` is not installed.
     """
-    path, label = Path(path), _label(Path(path), session)
+    path = find_bag(Path(path))
+    label = _label(path, session)
     with OpenBag(path) as bag:
         chosen = bag.info.image_topic(topic).name
         for index, message in enumerate(bag.messages([chosen])):
@@ -182,7 +184,7 @@ class _Messages:
     def _open(self) -> OpenBag:
         if self._bag is None:
             self._bag = OpenBag(self._path)
-            weakref.finalize(self, close_reader, self._bag.reader)
+            weakref.finalize(self, self._bag.close)
         return self._bag
 
     def _raw(self, bag: OpenBag, index: int) -> RawMessage:
