@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_HEAD = 512
+HEAD = 512
+"""Bytes that :func:`describe` wants to see."""
+
 
 # Where in a file, the bytes there, and what they begin.
 _KINDS: tuple[tuple[int, bytes, str], ...] = (
@@ -14,6 +16,8 @@ _KINDS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"BM", "BMP"),
     (0, b"II*\0", "TIFF"),
     (0, b"MM\0*", "TIFF"),
+    (0, b"II+\0", "TIFF"),
+    (0, b"MM\0+", "TIFF"),
     (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
     (0, b"\xff\x0a", "JPEG XL"),
     (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
@@ -24,7 +28,6 @@ _KINDS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"%PDF", "PDF"),
     (8, b"WEBP", "WebP"),
     (8, b"AVI ", "AVI"),
-    (4, b"ftypavif", "AVIF"),
     (4, b"ftypavis", "AVIF"),
     (4, b"ftyphei", "HEIC"),
     (4, b"ftyphev", "HEIC"),
@@ -58,6 +61,10 @@ def describe(head: bytes) -> str:
     """
     if not head:
         return "empty"
+    if head[4:8] == b"ftyp" and b"avif" in head[8:64]:  # whatever its major brand
+        return "AVIF"
+    if head[:1] == b"P" and head[1:2] in b"123456" and head[2:3] in b" \t\r\n#":
+        return "PNM"
     for at, magic, kind in _KINDS:
         if head.startswith(magic, at):
             return kind
@@ -74,6 +81,6 @@ def describe_file(path: Path) -> str:
     """What a file is by its first bytes, in words; ``"unreadable"`` where it cannot be read."""
     try:
         with path.open("rb") as file:
-            return describe(file.read(_HEAD))
+            return describe(file.read(HEAD))
     except OSError:
         return "unreadable"

@@ -11,9 +11,10 @@ from typing import Any
 from placememory._io import Closing
 from placememory._registry import require
 from placememory.errors import BagError, SettingError
+from placememory.frames.bags.packets import PACKET_TYPE
 from placememory.frames.bags.storage import METADATA, PURPOSE, Storage, find_bag, first_line, unpack
 
-IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", PACKET_TYPE)
 
 
 @dataclass(frozen=True, slots=True)
