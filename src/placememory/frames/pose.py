@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -235,6 +235,25 @@ def inverse(pose: Pose, frame_id: str = "") -> Pose:
     x, y, z = (float(v) for v in -rotation_from_quaternion(pose.quaternion).T @ pose.position)
     qx, qy, qz, qw = pose.quaternion
     return Pose(x, y, z, (-qx, -qy, -qz, qw), frame_id)
+
+
+def turn_about_z(pose: Pose, angle: float) -> Pose:
+    """The pose turned where it is by radians about the vertical axis of its world.
+
+    A pose without a rotation stays as it is; a covariance is turned with it.
+
+    Example:
+        >>> round(math.degrees(turn_about_z(Pose.from_yaw(5, 0, 0.0), math.pi / 2).yaw), 9)
+        90.0
+    """
+    turn = (0.0, 0.0, math.sin(angle / 2), math.cos(angle / 2))
+    covariance = pose.covariance
+    if covariance is not None:
+        both = np.kron(np.eye(2), rotation_from_quaternion(turn))
+        turned = both @ np.reshape(covariance, (6, 6)) @ both.T
+        covariance = tuple(float(v) for v in turned.ravel())
+    quaternion = None if pose.quaternion is None else _product(turn, pose.quaternion)
+    return replace(pose, quaternion=quaternion, covariance=covariance)
 
 
 def interpolate(before: Pose, after: Pose, share: float) -> Pose:

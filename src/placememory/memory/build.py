@@ -29,7 +29,7 @@ from placememory.encoders import (
 )
 from placememory.errors import EncoderError, InputError
 from placememory.frames import Frame, PoseTable, resolve_frames, sample_evenly
-from placememory.frames.names import parse_name
+from placememory.frames.names import order_names, parse_names
 from placememory.maps import read_map
 from placememory.memory.background import measure_background
 from placememory.memory.features_h5 import FeatureReader
@@ -204,16 +204,17 @@ def build_from_features(
 
 
 def feature_frames(features: Path | str | Sequence[Path | str], session: str) -> list[Frame]:
-    """Frames of hloc feature files, in natural order, without images.
+    """Frames of hloc feature files, in the order they were taken, without images.
 
     Raises:
         InputError: A file is missing or damaged.
     """
     with FeatureReader(features) as reader:
-        found = [(name, parse_name(name)) for name in reader.names]
+        names = order_names(reader.names)
+    facts = parse_names(names).facts
     return [
         Frame(name, session, i, stamp=f.stamp, pose=f.pose, vertex_id=f.vertex_id)
-        for i, (name, f) in enumerate(found)
+        for i, (name, f) in enumerate(zip(names, facts, strict=True))
     ]
 
 

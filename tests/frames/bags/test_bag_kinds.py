@@ -245,6 +245,29 @@ def test_paths_arrays_and_points(tmp_path: Path, kind: str, name: str) -> None:
         assert (pose.quaternion is None) == ("Point" in name)
 
 
+@pytest.mark.parametrize("kind", ["mcap", "sqlite", "ros1"])
+def test_satellite_fixes_become_metres(tmp_path: Path, kind: str) -> None:
+    made = Messages(kind)
+    status = {"status": [0, -1, 2, 0], "latitude": [46.5, 80.0, 46.5001, float("nan")]}
+    rows = []
+    for i in range(4):
+        fields: dict[str, Any] = {"status": status["status"][i], "service": 1}
+        message = made.make(
+            "sensor_msgs/NavSatFix", header=made.header(START + i, "gps"),
+            status=made.make("sensor_msgs/NavSatStatus", **fields),
+            latitude=status["latitude"][i], longitude=6.6 + 1e-4 * i, altitude=400.0,
+            position_covariance=np.zeros(9), position_covariance_type=0,
+        )  # fmt: skip
+        rows.append(("/fix", START + i, message))
+    track = bag_to_join(write_bag(tmp_path / "a", kind, rows), "auto")
+    assert track is not None
+    first, last = track.at(START), track.at(START + 2)
+    assert track.span == (START, START + 2)  # no fix, and a position that is none, are left out
+    assert first.frame_id.startswith("geo:46.5")
+    assert last.x - first.x == pytest.approx(2e-4 * 111_320 * np.cos(np.radians(46.5)), rel=0.01)
+    assert last.y - first.y == pytest.approx(1e-4 * 111_170, rel=0.01)
+
+
 def test_they_are_only_taken_by_themselves_where_there_is_nothing_else(tmp_path: Path) -> None:
     made = Messages("mcap")
     rows = [("/odom", START, made.odometry(START, 0.0, 0.0, 0.0))]

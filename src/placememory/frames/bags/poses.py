@@ -19,6 +19,7 @@ from placememory.frames.bags.open import (
     RawMessage,
     read_bag_info,
 )
+from placememory.frames.geographic import local_poses
 from placememory.frames.pose import Pose, Quaternion, compose
 from placememory.frames.trajectory import DEFAULT_POSE_GAP, PoseTrack, Trajectory
 
@@ -196,7 +197,8 @@ _TRACKS = (*_WITH_COVARIANCE, _STAMPED, _TRANSFORM)
 _PATH = "nav_msgs/msg/Path"
 _ARRAY = "geometry_msgs/msg/PoseArray"
 _POINT = "geometry_msgs/msg/PointStamped"
-_RARER = (_PATH, _ARRAY, _POINT)
+_FIX = "sensor_msgs/msg/NavSatFix"
+_RARER = (_PATH, _ARRAY, _POINT, _FIX)
 _TYPES = (*_TRACKS, *_TREES, *_RARER)
 
 
@@ -223,9 +225,10 @@ def read_bag_poses(
     Read are ``nav_msgs/Odometry``, ``geometry_msgs/PoseStamped``, ``PoseWithCovarianceStamped``
     and ``TransformStamped``, and ``tf2_msgs/TFMessage`` with the static transforms beside it; of
     ``nav_msgs/Path`` the last message, ``geometry_msgs/PoseArray`` with one pose each, and the
-    positions of ``PointStamped``. A
-    quaternion of zeros, and a covariance of zeros or with NaN, are unknown; a pose that is not
-    finite is left out. A pose's ``frame_id`` is that of the message, or the parent frame.
+    positions of ``PointStamped`` and ``sensor_msgs/NavSatFix``, these in metres east and north of
+    an origin (:mod:`placememory.frames.geographic`). A quaternion of zeros, and a covariance of
+    zeros or with NaN, are unknown; a pose that is not finite is left out. A pose's ``frame_id`` is
+    that of the message, or the parent frame.
 
     Args:
         path: ``.bag``, ``.mcap``, ``.db3``, or a rosbag2 folder.
@@ -252,6 +255,8 @@ def read_bag_poses(
         found = _messages(bag, [chosen.name], on_damage)
         if chosen.type == _PATH:
             return _track_of_path(found, source)
+        if chosen.type == _FIX:
+            return _track_of_fixes(found, source)
         stamps, poses = [], []
         for raw, message in found:
             pose = _pose(message, chosen.type, source)
@@ -259,6 +264,18 @@ def read_bag_poses(
                 stamps.append(stamp_of(message, raw.received))
                 poses.append(pose)
         return PoseTrack(stamps, poses, source)
+
+
+def _track_of_fixes(found: Iterator[tuple[RawMessage, Any]], source: str) -> PoseTrack:
+    """Positions in metres from an origin among them; fixes that are none are left out."""
+    fixes = [(raw, message) for raw, message in found if message.status.status >= 0]
+    poses = local_poses([m.latitude for _, m in fixes], [m.longitude for _, m in fixes])
+    known = [
+        (stamp_of(message, raw.received), pose)
+        for (raw, message), pose in zip(fixes, poses, strict=True)
+        if pose is not None
+    ]
+    return PoseTrack([stamp for stamp, _ in known], [pose for _, pose in known], source)
 
 
 def _track_of_path(found: Iterator[tuple[RawMessage, Any]], source: str) -> PoseTrack:
