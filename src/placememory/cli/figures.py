@@ -11,7 +11,7 @@ from placememory.cli import _options as options
 from placememory.cli._console import progress, say, warn, warn_of_bad_images
 from placememory.localization import LocalizedRun, localize
 from placememory.maps import OccupancyGrid, read_map
-from placememory.memory import PlaceMemory, Where, images_of_memory
+from placememory.memory import PlaceMemory, Where, images_of_memory, recall_topics
 
 
 @options.expand_groups
@@ -46,7 +46,7 @@ def run(
             with progress("Localising") as advance:
                 result = localize(
                     opened,
-                    frames.selection.list_frames(images),
+                    recall_topics(frames.selection, memory, images).list_frames(images),
                     encoder=running.encoder_of(opened),
                     fusion=None,
                     where=None if not exclude_session else Where(exclude_sessions=exclude_session),

@@ -4,7 +4,7 @@ What follows the data comes from the package ``rosbags``; no ROS is needed.
 """
 
 from placememory.frames.bags.images import list_bag, stream_bag
-from placememory.frames.bags.open import BagInfo, BagTopic, OpenBag, read_bag_info
+from placememory.frames.bags.open import IMAGE_TYPES, BagInfo, BagTopic, OpenBag, read_bag_info
 from placememory.frames.bags.poses import (
     bag_to_join,
     pose_topics,
@@ -14,6 +14,7 @@ from placememory.frames.bags.poses import (
 from placememory.frames.bags.storage import find_bag, is_bag
 
 __all__ = [
+    "IMAGE_TYPES",
     "BagInfo",
     "BagTopic",
     "OpenBag",
