@@ -164,6 +164,9 @@ def test_a_folder_of_images_with_a_ros1_bag_is_one_of_images(tmp_path: Path) -> 
     assert is_bag(tmp_path)
     (tmp_path / "photo.JPG").touch()
     assert not is_bag(tmp_path)
+    (tmp_path / "photo.JPG").unlink()
+    (tmp_path / "images").mkdir()
+    assert not is_bag(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,8 @@ def is_bag(path: Path) -> bool:
     """Whether a path is named like a bag, or a folder holds the files of a recording.
 
     The ``metadata.yaml`` of a rosbag2 recording stands for its folder. A folder of images that also
-    holds a bag is a bag only with its ``metadata.yaml``.
+    holds a bag is a bag only with its ``metadata.yaml``, and one of ROS 1 bags only if it holds no
+    other folders.
 
     Example:
         >>> is_bag(Path("run.mcap")), is_bag(Path("RUN.BAG")), is_bag(Path("run.mp4"))
@@ -57,8 +58,11 @@ def is_bag(path: Path) -> bool:
     names = [entry.name.lower() for entry in entries]
     if any(name.endswith(_ROS2 + _PACKED) for name in names) and (path / METADATA).is_file():
         return True
-    is_recording = any(name.endswith((_ROS1, *_ROS2, *_PACKED)) for name in names)
-    return is_recording and not any(is_image(entry) for entry in entries)
+    if any(is_image(entry) for entry in entries):
+        return False
+    if any(name.endswith(_ROS2 + _PACKED) for name in names):
+        return True
+    return any(n.endswith(_ROS1) for n in names) and not any(entry.is_dir() for entry in entries)
 
 
 def find_bag(path: Path) -> Path:
