@@ -83,6 +83,7 @@ def run(
                 frame_id=frame_id,
                 map_yaml=map_yaml,
                 source=taken,
+                pose_topic=None if frames.pose_topic in ("auto", "none") else frames.pose_topic,
                 dtype=dtype,
                 skip_bad=frames.skip_bad,
                 progress=advance,

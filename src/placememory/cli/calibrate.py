@@ -22,7 +22,7 @@ from placememory.localization import (
     follow,
 )
 from placememory.localization.stream import open_stream
-from placememory.memory import PlaceMemory, Where
+from placememory.memory import PlaceMemory, Where, recall_topics
 from placememory.metrics import DEFAULT_RADIUS
 from placememory.metrics.located import LocatedResult
 
@@ -72,7 +72,8 @@ def run(
         else:
             assert queries is not None
             where = None if not exclude_session else Where(exclude_sessions=exclude_session)
-            stream = open_stream(queries, frames.selection, motion.source)
+            selection = recall_topics(frames.selection, memory, queries, truth=True)
+            stream = open_stream(queries, selection, motion.source)
             if stream.camera is not None:
                 raise SettingError("a camera has no true poses; record a run, and give its poses")
             localizer = Localizer(

@@ -11,7 +11,7 @@ from placememory.cli import _options as options
 from placememory.cli._console import progress, say, warn, warn_of_bad_images
 from placememory.localization import LocalizedRun, localize
 from placememory.maps import OccupancyGrid, read_map
-from placememory.memory import PlaceMemory, Where, images_of_memory
+from placememory.memory import PlaceMemory, Where, images_of_memory, recall_topics
 from placememory.metrics import DEFAULT_RADIUS
 
 
@@ -45,7 +45,7 @@ def run(
             with progress("Localising") as advance:
                 result = localize(
                     opened,
-                    frames.selection.list_frames(source),
+                    recall_topics(frames.selection, memory, source).list_frames(source),
                     encoder=running.encoder_of(opened),
                     fusion=None,
                     where=None if not exclude_session else Where(exclude_sessions=exclude_session),

@@ -38,7 +38,7 @@ from placememory.localization import (
 )
 from placememory.localization.session import check_session
 from placememory.localization.stream import Stream, open_stream
-from placememory.memory import PlaceMemory, images_folder, images_of_memory
+from placememory.memory import PlaceMemory, images_folder, images_of_memory, recall_topics
 from placememory.metrics import DEFAULT_RADIUS, RecallResult
 
 _RECENT = 0.1  # weight of the newest frame in the milliseconds shown
@@ -138,9 +138,8 @@ def run(
     method = None if fusion == "none" else fusion
     if out_dir is None:
         out_dir = Path("answers") / (source.resolve().stem or "run")
-    stream = open_stream(
-        source, frames.selection, motion.source, seconds=seconds, listed=method is None
-    )
+    selection = recall_topics(frames.selection, memory, source)
+    stream = open_stream(source, selection, motion.source, seconds=seconds, listed=method is None)
     if stream.camera is not None and report_dir is not None:
         raise SettingError(
             "--report draws the frames again, and a camera's are gone; record and localise a video"
@@ -227,7 +226,11 @@ def _add(
         return None
     try:
         added = add_run(
-            memory, run, session, source=None if stream.camera is not None else source.resolve()
+            memory,
+            run,
+            session,
+            source=None if stream.camera is not None else source.resolve(),
+            topic=None if stream.bag is None else stream.bag[1],
         )
     except InputError as error:
         warn(f"not added to the memory: {error}")
@@ -253,7 +256,7 @@ def _geometry(
         return verifier, None
     if camera is None:
         raise SettingError("--colmap needs the query camera's --intrinsics")
-    return verifier, Poser(PosedModel.open(colmap, images_folder(memory)), camera)
+    return verifier, Poser(PosedModel.open(colmap, images_folder(memory), memory.levels), camera)
 
 
 def _shown_by(advance: Any, total: int | None) -> Any:
@@ -299,7 +302,9 @@ def _report(
     from placememory.figures import write_report
 
     frames = stream.read_again(estimate.frame for estimate in run)
-    readable = tuple(replace(e, frame=f) for e, f in zip(run, frames, strict=True))
+    readable = tuple(
+        replace(e, frame=f.with_levels(memory.levels)) for e, f in zip(run, frames, strict=True)
+    )
     return write_report(
         folder, memory, replace(run, estimates=readable), radius=radius, heading=heading
     )

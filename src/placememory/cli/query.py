@@ -67,7 +67,7 @@ def run(
         answers = []
         for path in images:
             times = [time.perf_counter()]
-            image = read_image(path, exif=exif)
+            image = read_image(path, exif=exif, levels=opened.levels)
             times.append(time.perf_counter())
             descriptor = encoder.encode([image])
             times.append(time.perf_counter())

@@ -226,6 +226,7 @@ class Localizer:
             exclusion=exclusion,
         )
         self._frame_id = memory.manifest.frame_id
+        self._levels = memory.levels
         self._verify = verify
         self._verifier: Verifier | None = None
         self._poser = poser
@@ -557,6 +558,7 @@ class Localizer:
         if not len(self.memory):
             raise InputError(f"{self.memory.uri} holds no places any more")
         self._read(self._map)
+        self._levels = self.memory.levels
         return True
 
     def _try_refresh(self) -> None:
@@ -584,6 +586,7 @@ class Localizer:
         sequence: ArrayLike | None,
     ) -> Estimate:
         clock = _Clock()
+        frame = frame.with_levels(self._levels)
         stamp = None if frame.stamp is None else frame.stamp * 1e-9
         if self._order.take(stamp) == "late":
             return self._skip(frame, "out of order", None, clock, moves=False)
