@@ -43,6 +43,7 @@ __all__ = [
 
 _LARGEST = 64 << 20  # bytes of a text file that is read whole
 _LARGEST_YAML = 4 << 20  # YAML is parsed a hundred times slower than JSON
+_LONGEST_NUMBER, _SIGNS = 1000, "+-0123456789"
 _DEEPEST = 64  # levels of lists and mappings
 _MOST_NODES = 1 << 20  # of YAML, each alias counted as what it stands for
 _KINDS = {
@@ -247,15 +248,19 @@ def _check_yaml(text: str) -> None:
             count += anchors[event.anchor]
         elif isinstance(event, yaml.ScalarEvent):
             count += 1
-            if event.anchor is not None:
-                anchors[event.anchor] = 1
+            anchors[event.anchor] = 1
+            if (
+                len(event.value) > _LONGEST_NUMBER
+                and event.implicit[0]
+                and event.value[0] in _SIGNS
+            ):
+                raise ValueError(f"it holds a number of {len(event.value)} digits")
         elif isinstance(event, yaml.CollectionStartEvent):
             open_nodes.append((event.anchor, count))
             count += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             anchor, before = open_nodes.pop()
-            if anchor is not None:
-                anchors[anchor] = count - before
+            anchors[anchor] = count - before
         if len(open_nodes) > _DEEPEST:
             raise ValueError(f"it is nested more than {_DEEPEST} levels deep")
         if count > _MOST_NODES:
