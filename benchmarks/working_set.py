@@ -93,7 +93,7 @@ def city(names: Sequence[str], path: Path) -> pm.PlaceMemory:
 
 def copied(memory: pm.PlaceMemory, uri: str) -> pm.PlaceMemory:
     """The memory at another address."""
-    pm.memory.copy(memory, uri)
+    pm.memory.copy(memory.uri, uri)
     return pm.open(uri, readonly=True)
 
 

@@ -108,7 +108,7 @@ def test_localize_writes_its_files(office: Path, building: Building, tmp_path: P
 
 def test_localize_without_poses_names_places(office: Path, building: Building, tmp_path) -> None:
     bare = tmp_path / "bare.memory"
-    run_command("build", bare, "--images", building.mapping)
+    run_command("build", bare, building.mapping)
     shown = run_command("localize", bare, building.query, "--out", tmp_path / "o", "--every", 9)
     assert "not scored" in shown.out
     with (tmp_path / "o/estimates.csv").open() as file:
@@ -164,7 +164,7 @@ def test_extract_pairs_export_and_build_from_features(
 def test_merge_remove_and_copy(office: Path, building: Building, tmp_path: Path) -> None:
     second = tmp_path / "both.memory"
     shutil.copy(office, second)
-    run_command("build", second, "--images", building.query, "--session", "evening")
+    run_command("build", second, building.query, "--session", "evening")
     run_command("remove", second, "--session", "mapping")
     shown = run_command("merge", tmp_path / "all.memory", office, second)
     assert "in 2 sessions" in shown.err
@@ -190,13 +190,13 @@ def test_encoders_lists_and_shows() -> None:
     ("arguments", "message"),
     [
         (["info", "nothing.memory"], "there is no such memory"),
-        (["build", "x.memory", "--images", "nowhere"], "there is no such folder"),
-        (["build", "x.memory"], "give --images"),
-        (["build", "x.memory", "--images", "{run}", "--encoder", "magic"], "no encoder is called"),
-        (["build", "x.memory", "--images", "{run}", "--poses", "no.csv"], "cannot read the pose"),
-        (["build", "x.memory", "--images", "{run}", "--map", "no.yaml"], "cannot read the map"),
-        (["build", "x.memory", "--images", "{run}", "--set", "words"], "key=value"),
-        (["build", "{office}", "--images", "{run}", "--set", "words=8"], "options"),
+        (["build", "x.memory", "nowhere"], "there is no such folder"),
+        (["build", "x.memory"], "give the SOURCE"),
+        (["build", "x.memory", "{run}", "--encoder", "magic"], "no encoder is called"),
+        (["build", "x.memory", "{run}", "--poses", "no.csv"], "cannot read the pose"),
+        (["build", "x.memory", "{run}", "--map", "no.yaml"], "cannot read the map"),
+        (["build", "x.memory", "{run}", "--set", "words"], "key=value"),
+        (["build", "{office}", "{run}", "--set", "words=8"], "options"),
         (["query", "{office}", "no.png"], "there is no such image"),
         (["query", "{office}", "{run}", "--near", "1,2"], "both the position and the radius"),
         (["query", "{office}", "--index", "flat", "{image}"], "only a Milvus store"),

@@ -31,6 +31,22 @@ Memory = Annotated[
         show_default=False,
     ),
 ]
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SOURCE",
+        help="Folder (searched recursively), video, ROS bag, or one image.",
+        show_default=False,
+    ),
+]
+MaybeSource = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[SOURCE]",
+        help="Folder (searched recursively), video, ROS bag, or one image.",
+        show_default=False,
+    ),
+]
 Every = Annotated[int, typer.Option(min=1, help="Take every n-th frame.", rich_help_panel=_FRAMES)]
 Exif = Annotated[
     bool,
@@ -48,7 +64,7 @@ PoseFile = Annotated[
     ),
 ]
 Radius = Annotated[
-    float, typer.Option(help="An answer this many metres off is correct, where poses are known.")
+    float, typer.Option(help="Metres within which an answer is correct, where poses are known.")
 ]
 Heading = Annotated[
     float | None, typer.Option(help="And it must be this many degrees off at the most.")
@@ -170,6 +186,15 @@ class PosedFrames(Frames):
             rich_help_panel=_FRAMES,
         ),
     ] = None
+
+    allow_no_poses: Annotated[
+        bool,
+        typer.Option(
+            "--allow-no-poses",
+            help="Go on where under a tenth of the frames find a pose.",
+            rich_help_panel=_FRAMES,
+        ),
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -358,6 +383,17 @@ class Processes:
             return None
         make = make_like(running.weights, device=running.device, precision=running.precision)
         return Workers(self.workers, self.scheduler, make)
+
+
+def one_source(source: Path | None, former: Path | None, name: str) -> Path | None:
+    """The source of frames, also where it is given by the option of version 0.1.
+
+    Raises:
+        SettingError: Both are given.
+    """
+    if source is not None and former is not None:
+        raise SettingError(f"{name} is the SOURCE of version 0.1; give one of them")
+    return former if source is None else source
 
 
 def sequence_encoder_of(

@@ -39,7 +39,7 @@ from placememory.localization import (
 from placememory.localization.session import check_session
 from placememory.localization.stream import Stream, open_stream
 from placememory.memory import PlaceMemory, images_folder, images_of_memory, recall_topics
-from placememory.metrics import RecallResult
+from placememory.metrics import DEFAULT_RADIUS, RecallResult
 
 _RECENT = 0.1  # weight of the newest frame in the milliseconds shown
 
@@ -47,7 +47,7 @@ _RECENT = 0.1  # weight of the newest frame in the milliseconds shown
 @options.expand_groups
 def run(
     memory: options.Memory,
-    images: Annotated[
+    source: Annotated[
         Path,
         typer.Argument(
             metavar="SOURCE",
@@ -55,14 +55,19 @@ def run(
             show_default=False,
         ),
     ],
-    out_dir: Annotated[
-        Path, typer.Option("--out", help="Folder for the results.", show_default=False)
-    ],
     frames: options.PosedFrames,
     places: options.Filter,
     motion: options.Motion,
     running: options.Running,
-    radius: options.Radius = 5.0,
+    out_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder for the results; default: answers/ and the source's name.",
+            show_default=False,
+        ),
+    ] = None,
+    radius: options.Radius = DEFAULT_RADIUS,
     heading: options.Heading = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Candidates a frame.")] = 10,
     plane: Annotated[
@@ -118,7 +123,7 @@ def run(
 ) -> None:
     """Localise a run as it streams, each frame with those before it, and write the results.
 
-    Example: [b]placememory localize office.memory run2/ --out answers/ --poses truth.csv[/b]
+    Example: [b]placememory localize office.memory run2/ --poses truth.csv[/b]
 
     The folder gets estimates.jsonl, trajectory.tum, estimates.csv and test_to_vertex_matches.csv,
     line by line as the frames come, and at the end metrics.json. A frame is located, ambiguous or
@@ -131,8 +136,10 @@ def run(
     poses from odometry, whose drift is printed.
     """
     method = None if fusion == "none" else fusion
-    selection = recall_topics(frames.selection, memory, images)
-    stream = open_stream(images, selection, motion.source, seconds=seconds, listed=method is None)
+    if out_dir is None:
+        out_dir = Path("answers") / (source.resolve().stem or "run")
+    selection = recall_topics(frames.selection, memory, source)
+    stream = open_stream(source, selection, motion.source, seconds=seconds, listed=method is None)
     if stream.camera is not None and report_dir is not None:
         raise SettingError(
             "--report draws the frames again, and a camera's are gone; record and localise a video"
@@ -178,7 +185,7 @@ def run(
         score = done.score(radius, heading)
         added = None
         if add_session is not None:
-            added = _add(opened, done, add_session, stream, images)
+            added = _add(opened, done, add_session, stream, source)
         ended = None if done.ended is None else str(done.ended)
         metrics = files.finish(
             done,
@@ -202,6 +209,8 @@ def run(
             say(f"report: {_report(report_dir, opened, done, stream, radius, heading)}")
     if done.ended is not None:
         raise done.ended
+    if stream.report is not None:
+        frames.selection.check_join(stream.report)
     if stream.stop.is_set() and done.summary.frames != stream.total and stream.camera is None:
         say(f"interrupted after {done.summary.frames} frames; their results are written")
         raise typer.Exit(1)

@@ -21,6 +21,7 @@ from placememory.encoders import names as encoder_names
 from placememory.errors import SettingError
 from placememory.fusion import names as fusion_names
 from placememory.matching import names as matcher_names
+from placememory.metrics import DEFAULT_RADIUS
 from placememory.metrics.sequences import Strategy
 
 M = TypeVar("M", bound=BaseModel)
@@ -128,7 +129,7 @@ class DatasetConfig(StrictModel):
     layout: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     pairs: tuple[Pair, ...] = Field(min_length=1)
-    radius: float = Field(default=5.0, gt=0)
+    radius: float = Field(default=DEFAULT_RADIUS, gt=0)
     radii: tuple[float, ...] = ()
     heading: float | None = Field(default=None, gt=0)
     positives: Positives | None = None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from placememory.errors import BagError, SettingError
+from placememory.errors import BagError, PoseError, SettingError
 from placememory.frames.bags import bag_to_join, is_bag
 from placememory.frames.frame import Frame
 from placememory.frames.keyframes import select_keyframes
@@ -39,6 +39,7 @@ class FrameSelection:
         keyframe_distance: Metres; leave out frames that are nearer to the last one taken.
         keyframe_angle: Degrees; but keep those turned this far.
         skip_bad: Use a damaged bag as far as it can be read.
+        allow_no_poses: Go on where poses are given and under a tenth of the frames find one.
 
     Example:
         >>> FrameSelection(every=2, max_gap=0.1).gap
@@ -59,6 +60,7 @@ class FrameSelection:
     keyframe_distance: float | None = None
     keyframe_angle: float | None = None
     skip_bad: bool = False
+    allow_no_poses: bool = False
 
     def list_frames(self, source: Path) -> list[Frame]:
         """List the frames of a source, with their poses where there are any.
@@ -83,6 +85,7 @@ class FrameSelection:
         """Join poses from :attr:`poses`, else from the bag that the frames come from.
 
         Raises:
+            PoseError: Under a tenth of the frames find a pose, and that is not allowed.
             SettingError: There is a topic of poses, but no bag.
         """
         found = self.find_poses(source, self.on_damage)
@@ -90,7 +93,23 @@ class FrameSelection:
             return frames
         joined, report = found.join(frames, **self.gap)
         log_join(report)
+        self.check_join(report)
         return joined
+
+    def check_join(self, report: JoinReport) -> None:
+        """Refuse a join that found next to nothing, unless that is allowed.
+
+        Raises:
+            PoseError: It did; says the likely cause and what helps.
+        """
+        if self.allow_no_poses:
+            if report.cause:
+                _log.warning("%s: %s", report.source, report.cause)
+            return
+        try:
+            report.check()
+        except PoseError as error:
+            raise PoseError(f"{error}. --allow-no-poses goes on without") from error
 
     def find_poses(
         self, source: Path | None, on_damage: OnDamage | None = None

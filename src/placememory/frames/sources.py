@@ -142,6 +142,7 @@ def resolve_frames(
 
     Raises:
         InputError: The source or the poses cannot be read.
+        PoseError: Under a tenth of the frames find a pose; :meth:`PoseTable.join` allows that.
 
     Example:
         >>> [frame.name for frame in resolve_frames([Frame("a.png", "run1", 0)])]
@@ -154,5 +155,8 @@ def resolve_frames(
     if poses is None:
         return frames
     table = read_poses(poses) if isinstance(poses, str | Path) else poses
-    joined, _ = table.join(frames)
-    return list(joined)
+    joined, report = table.join(frames)
+    for warning in report.warnings:
+        _log.warning("%s", warning)
+    report.check()
+    return joined

@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from placememory.errors import SettingError
 from placememory.frames.frame import Frame
 from placememory.frames.pose import Pose, compose, interpolate, inverse
-from placememory.frames.poses import JoinReport
+from placememory.frames.poses import LEAST_SHARE, JoinReport, explain_times
+from placememory.frames.units import median_step
 
 DEFAULT_POSE_GAP = 0.5
 _NANOSECONDS = 1_000_000_000
+_ROUNDED = 10**6  # nanoseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,9 @@ class Trajectory(ABC):
             max_gap: Seconds; ``None`` is returned where the two are further apart.
 
         Returns:
-            ``None`` before the first pose, after the last, and in a gap: nothing is extrapolated.
+            ``None`` before the first pose, after the last, and in a gap: nothing is extrapolated. A
+            pose at most a millisecond and a hundredth of a step away is taken as it is: files round
+            stamps.
 
         Raises:
             SettingError: The gap is negative or not finite.
@@ -71,22 +75,22 @@ class Trajectory(ABC):
         Raises:
             SettingError: The gap is negative or not finite.
         """
-        joined, found, stamps = [], 0, []
+        joined, missed, found = [], [], 0
         for frame in frames:
             pose = None
             if frame.stamp is not None:
-                stamps.append(frame.stamp)
                 pose = self.at(frame.stamp, max_gap=max_gap)
+                if pose is None:
+                    missed.append(frame.stamp)
             found += pose is not None
             joined.append(frame if pose is None else replace(frame, pose=pose))
         without = tuple(frame.name for frame in joined if frame.pose is None)
-        warnings = (
-            ()
-            if found or not stamps
-            else (self._explain_no_match(min(stamps), max(stamps), max_gap),)
-        )
         by = {"interpolation": found} if found else {}
-        return joined, JoinReport(len(joined), by, without, warnings)
+        report = JoinReport(len(joined), by, without, source=self.source)
+        if found < LEAST_SHARE * len(joined):
+            why = self.explain(missed, max_gap) if missed else "the images have no stamps"
+            report = replace(report, cause=why)
+        return joined, report
 
     def motions(
         self, stamps: Sequence[int | None], *, max_gap: float = DEFAULT_POSE_GAP
@@ -106,17 +110,17 @@ class Trajectory(ABC):
             before = now
         return motions
 
-    def _explain_no_match(self, first: int, last: int, max_gap: float) -> str:
+    def explain(self, stamps: Sequence[int], max_gap: float) -> str:
+        """Why there is no pose at stamps, and what helps.
+
+        Args:
+            stamps: Nanoseconds, at least one.
+            max_gap: Seconds.
+        """
         if self.span is None:
-            return f"{self.source}: there are no poses"
-        start, end = self.span
-        if last < start or first > end:
-            apart = max(start - last, first - end) / _NANOSECONDS
-            return (
-                f"{self.source}: images and poses are {apart:.1f} s apart, so no image has a pose; "
-                "were their stamps made by the same clock?"
-            )
-        return f"{self.source}: no two poses around an image are within {max_gap:g} s"
+            return "there are no poses"
+        apart = explain_times((min(stamps), max(stamps)), self.span)
+        return apart or f"no two poses around an image are within {max_gap:g} s (--max-gap)"
 
 
 class PoseTrack(Trajectory):
@@ -140,6 +144,7 @@ class PoseTrack(Trajectory):
         self.stamps = sorted(last)
         self.poses = [last[stamp] for stamp in self.stamps]
         self.source = source
+        self._rounded = min(_ROUNDED, int(median_step(self.stamps)) // 100)
 
     def __len__(self) -> int:
         return len(self.stamps)
@@ -147,9 +152,11 @@ class PoseTrack(Trajectory):
     def at(self, stamp: int, *, max_gap: float = DEFAULT_POSE_GAP) -> Pose | None:
         """The pose at a stamp; see :meth:`Trajectory.at`."""
         widest = gap_in_nanoseconds(max_gap)
+        rounded = min(widest, self._rounded)
         after = bisect_left(self.stamps, stamp)
-        if after < len(self.stamps) and self.stamps[after] == stamp:
-            return self.poses[after]
+        for near in (after, after - 1):
+            if 0 <= near < len(self.stamps) and abs(self.stamps[near] - stamp) <= rounded:
+                return self.poses[near]
         if after in (0, len(self.stamps)):
             return None
         start, end = self.stamps[after - 1], self.stamps[after]
@@ -157,6 +164,25 @@ class PoseTrack(Trajectory):
         if end - start > widest or first.frame_id != second.frame_id:
             return None
         return interpolate(first, second, (stamp - start) / (end - start))
+
+    def step(self) -> float:
+        """Median seconds between two poses; 0 where there are not two."""
+        return median_step(self.stamps) / _NANOSECONDS
+
+    def is_fixed(self) -> bool:
+        """Whether all poses are one, or there is only one."""
+        first = self.poses[0] if self.poses else None
+        return all(pose == first for pose in self.poses)
+
+    def explain(self, stamps: Sequence[int], max_gap: float) -> str:
+        """Why there is no pose at stamps; see :meth:`Trajectory.explain`."""
+        within = self.span and self.span[0] <= max(stamps) and min(stamps) <= self.span[1]
+        if not within:
+            return super().explain(stamps, max_gap)
+        return (
+            f"poses come every {self.step():.3g} s, and two around an image may be {max_gap:g} s "
+            "apart; --max-gap takes those further apart"
+        )
 
     @property
     def span(self) -> tuple[int, int] | None:

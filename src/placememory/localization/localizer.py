@@ -73,7 +73,7 @@ from placememory.memory.rows import PlaceRows
 
 _log = logging.getLogger(__name__)
 _SEQUENCE_CANDIDATES = 5
-_SERVED = 20_000  # places of a map in Milvus from which not all are read
+_READ, _SERVED = 100_000, 20_000  # places of a map in a file and in Milvus that are all read
 _AT_HAND = 4096  # then
 _MOST_LIKELY = 1000
 _LIKELY = 0.01  # of a belief: places that are at hand with it
@@ -144,8 +144,8 @@ class Localizer:
         plane: ``xy``, ``xz`` or ``yz`` of the map frame, in which the robot moves; by default it is
             found, see :class:`MapPlane`.
         working: Places at hand at a time, see :class:`WorkingSet`; the memory is searched for each
-            frame. ``None`` reads all, but of a map of more than 20,000 places in Milvus 4,096.
-            Needs the fusion ``bayes`` or none, no ``where`` and no sequence descriptors.
+            frame. ``None`` reads all; of a map of more than 100,000 places (20,000 in Milvus) 4,096
+            are. Needs the fusion ``bayes`` or none, no ``where`` and no sequence descriptors.
 
     Raises:
         EncoderMismatchError: The encoder is not the memory's.
@@ -498,8 +498,8 @@ class Localizer:
                     "no filter, no growing map and a memory without sequence descriptors"
                 )
             return WorkingSet(self.memory, self._working)
-        served = self.memory.has_index and not self.memory.rows.is_resident
-        if not (fits and served and len(self.memory) > _SERVED):
+        most = _SERVED if self.memory.has_index else _READ
+        if not fits or self.memory.rows.is_resident or len(self.memory) <= most:
             return None
         return WorkingSet(self.memory, _AT_HAND)
 

@@ -17,6 +17,7 @@ from placememory.errors import BagError, InputError, SettingError
 from placememory.frames import (
     Frame,
     FrameSelection,
+    JoinReport,
     Pose,
     PoseTable,
     Trajectory,
@@ -130,6 +131,7 @@ class Stream:
         camera: Where the frames are live.
         bag: Where the frames can be listed again: path, topic and session.
         stop: Set to end the stream after the frame at hand.
+        report: How frames found the truth, once that is logged.
     """
 
     frames: Iterable[Frame]
@@ -141,6 +143,7 @@ class Stream:
     camera: Camera | None = None
     bag: tuple[Path, str | None, str | None] | None = None
     stop: Event = field(default_factory=Event)
+    report: JoinReport | None = None
 
     def steps(self) -> Generator[Step, None, None]:
         """Frames with odometry until the source ends or is stopped; close it to release it."""
@@ -166,7 +169,8 @@ class Stream:
     def log_joins(self, frames: Iterable[Frame]) -> None:
         """Log how frames found true poses and odometry, and how many were dropped."""
         if self.truth is not None:
-            log_join(self.truth.join([replace(f, pose=None) for f in frames], **self.gap)[1])
+            self.report = self.truth.join([replace(f, pose=None) for f in frames], **self.gap)[1]
+            log_join(self.report)
         if self.motions is not None:
             _log.info("%s", self.motions.counts)
             if not self.motions.counts.used:

@@ -10,7 +10,7 @@ import numpy as np
 from placememory._types import Floats, Rows, Vectors
 from placememory.errors import SettingError
 from placememory.fusion import Rest
-from placememory.memory import PlaceMemory, Where
+from placememory.memory import PlaceMemory
 from placememory.memory.rows import PlaceRows, Stretch
 
 _TILE = 32  # places that come and go together
@@ -114,8 +114,7 @@ class WorkingSet:
         Returns:
             Whether :attr:`rows` are others now.
         """
-        found = self._stored.select(Where(near=tuple(position.tolist()), radius=radius))
-        return self.bring(place.id for place in found.places)
+        return self.bring(self._stored.find_near(position, radius))
 
     def _need(self, needed: set[Tile]) -> bool:
         self._used.update(dict.fromkeys(needed, self._frames))
@@ -168,8 +167,7 @@ class WorkingSet:
             if len(positions):
                 middle = positions.mean(axis=0)
                 reach = float(np.linalg.norm(positions - middle, axis=1).max())
-                where = Where(near=tuple(middle.tolist()), radius=max(reach, 1e-3))
-                found = {self._tile(other.id) for other in self._stored.select(where).places}
+                found = set(map(self._tile, self._stored.find_near(middle, max(reach, 1e-3))))
             self._beside[tile] = found
         return self._beside[tile]
 

@@ -187,6 +187,15 @@ class PlaceRows:
                 chosen |= of_session & (first <= columns.index) & (columns.index <= last)
         return self.take(np.flatnonzero(chosen)).sort_by_id()
 
+    def find_near(self, position: NDArray[np.float64], radius: float) -> list[tuple[str, int]]:
+        """Ids of the places within ``radius`` metres of a position (3,); of very many, some."""
+        columns = self.columns
+        apart = np.linalg.norm(columns.positions - position, axis=1)
+        return [
+            (columns.sessions[columns.session[row]], int(columns.index[row]))
+            for row in np.flatnonzero(apart <= radius).tolist()
+        ]
+
     def with_places(self, places: Sequence[Place]) -> PlaceRows:
         """The same descriptors at other places."""
         return PlaceRows(places, self.descriptors, self.sequences)

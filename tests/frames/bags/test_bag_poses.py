@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from placememory.errors import BagError, SettingError
 from placememory.frames import list_bag, read_bag_info, read_bag_poses, read_bag_transform
 from placememory.frames.bags import bag_to_join, pose_topics
+from tests.conftest import run_command
 from tests.frames.bags.write import KINDS, SECOND, START, Messages, drive, pixels, write_bag
 
 TENTH = SECOND // 10
@@ -101,7 +103,8 @@ def test_a_chain_of_transforms(tmp_path: Path) -> None:
     assert (pose.x, pose.y) == pytest.approx((10.0 + 0.55, 0.55 + 0.5), abs=1e-12)
     assert pose.yaw == pytest.approx(math.pi / 2, abs=1e-12)
     assert pose.frame_id == "map"
-    assert whole.at(stamp, max_gap=0.9) is None  # map > odom comes once a second
+    assert whole.at(stamp, max_gap=0.2) == pose  # map > odom comes once a second, and may
+    assert whole.at(stamp, max_gap=0.05) is None  # but odom > base_footprint carries the motion
     assert whole.span == (START, START + 2 * SECOND)
     assert "map to camera" in whole.source
     base = read_bag_poses(path, "/robot/tf").at(START + SECOND)
@@ -110,6 +113,57 @@ def test_a_chain_of_transforms(tmp_path: Path) -> None:
     assert (local.x, local.frame_id) == (pytest.approx(0.55), "odom")
     fixed = read_bag_poses(path, "/robot/tf_static", parent="base_link", child="camera")
     assert fixed.at(0).x == 0.5
+
+
+def chain_bag(folder: Path, corrections: list[float], moves: list[float]) -> Path:
+    """map > odom at some seconds, odom > base_link at others; an image every tenth of a second."""
+    made = Messages("mcap")
+    rows = [("/cam", START + i * TENTH, made.rgb(START + i * TENTH, pixels(i))) for i in range(40)]
+    for second, frames in [*((c, ("map", "odom")) for c in corrections),
+                           *((m, ("odom", "base_link")) for m in moves)]:  # fmt: skip
+        stamp = START + round(second * SECOND)
+        x = 5.0 + second / 1000 if frames[0] == "map" else second
+        rows.append(("/tf", stamp, made.tf(made.transform(stamp, *frames, x, 0.0, 0.0))))
+    return write_bag(folder / "chain", "mcap", sorted(rows, key=lambda row: row[1]))
+
+
+@pytest.mark.parametrize(
+    ("corrections", "found"),
+    [
+        ([0.0, 1.0, 2.0, 3.0], 40),  # once a second, and the last holds
+        ([1.5], 40),  # once: it holds
+        ([0.5, 3.0], 40),  # seldom: within its bound
+        ([0.02 * i for i in range(100)], 20),  # often, and ends: holds no longer
+    ],
+)
+def test_a_slow_link_of_a_chain_is_no_gap(tmp_path: Path, corrections: list, found: int) -> None:
+    path = chain_bag(tmp_path, corrections, [0.025 * i for i in range(161)])
+    frames, report = read_bag_poses(path).join(list_bag(path))
+    assert report.joined == found
+    assert [f.pose.x for f in frames[:found]] == pytest.approx(
+        [5 + i / 10 for i in range(found)], abs=0.01
+    )
+
+
+@pytest.mark.parametrize(
+    ("corrections", "moves", "cause"),
+    [
+        ([900.0 + i for i in range(9)], [0.1 * i for i in range(41)],
+         r"breaks at map -> odom: the images are from 2023-.*, the poses from 2023-11-14 22:28"),
+        ([1.0 * i for i in range(5)], [2.0 * i for i in range(40)],
+         r"breaks at odom -> base_link: poses come every 2 s, and two around .* --max-gap"),
+        ([1.0 * i for i in range(5)], [8.0, 8.5, 9.0],
+         r"breaks at odom -> base_link: the images are from"),
+    ],
+)  # fmt: skip
+def test_the_link_that_breaks_is_named(
+    tmp_path: Path, corrections: list, moves: list, cause: str
+) -> None:
+    path = chain_bag(tmp_path, corrections, moves)
+    shown = run_command("build", tmp_path / "m", "--images", path, "--pose-topic", "/tf", expect=2)
+    assert re.search(rf"of 40 frames finds? a pose: the chain {cause}", shown.err), shown.err
+    assert "--allow-no-poses goes on without" in shown.err
+    assert not (tmp_path / "m").exists()
 
 
 def test_a_mount_is_read_from_the_transforms(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from placememory.frames.trajectory import DEFAULT_POSE_GAP, PoseTrack, Trajector
 
 _PARENTS = ("map", "odom")
 _CHILDREN = ("base_link", "base_footprint")
+_SLOW = 3.0  # usual steps of a slow transform for which it holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +48,63 @@ class Transform:
 class TransformChain(Trajectory):
     """Transforms one after the other: map to odom, odom to base, base to camera.
 
+    Each link is interpolated by itself. The one whose poses come most often carries the motion:
+    two of its poses may be ``max_gap`` apart. Others are corrections that come when they come, and
+    have bounds of their own: three times their usual step. Within it, the first and the last also
+    hold before and after; one that never changes holds always.
+
     Args:
         links: From the top: a fixed pose, or poses over time.
+        names: Of the links, ``map -> odom``.
         source: Where they were read, for messages.
     """
 
-    def __init__(self, links: Sequence[Pose | PoseTrack], source: str) -> None:
-        self.links = list(links)
+    def __init__(
+        self, links: Sequence[Pose | PoseTrack], names: Sequence[str], source: str
+    ) -> None:
+        moving = [link for link in links if isinstance(link, PoseTrack)]
+        self._fastest = max(moving, key=len, default=None)
+        self.links: list[Pose | PoseTrack] = [
+            link.poses[0]
+            if isinstance(link, PoseTrack) and link is not self._fastest and link.is_fixed()
+            else link
+            for link in links
+        ]
+        self.names = list(names)
         self.source = source
 
     def at(self, stamp: int, *, max_gap: float = DEFAULT_POSE_GAP) -> Pose | None:
         """The pose at a stamp, each link interpolated; see :meth:`Trajectory.at`."""
         result: Pose | None = None
         for link in self.links:
-            pose = link if isinstance(link, Pose) else link.at(stamp, max_gap=max_gap)
+            pose = self._pose(link, stamp, max_gap)
             if pose is None:
                 return None
             result = pose if result is None else compose(result, pose)
         return result
+
+    def _pose(self, link: Pose | PoseTrack, stamp: int, max_gap: float) -> Pose | None:
+        if isinstance(link, Pose):
+            return link
+        if link is self._fastest:
+            return link.at(stamp, max_gap=max_gap)
+        bound = max(max_gap, _SLOW * link.step())
+        held = min(max(stamp, link.stamps[0]), link.stamps[-1])
+        if held != stamp and (link.step() <= max_gap or abs(held - stamp) > bound * 1e9):
+            return None
+        return link.at(held, max_gap=bound)
+
+    def explain(self, stamps: Sequence[int], max_gap: float) -> str:
+        """Why there is no pose at stamps, and which link breaks."""
+        broken = {
+            name: [stamp for stamp in stamps if self._pose(link, stamp, max_gap) is None]
+            for name, link in zip(self.names, self.links, strict=True)
+        }
+        name = max(broken, key=lambda name: len(broken[name]))
+        link = self.links[self.names.index(name)]
+        assert isinstance(link, PoseTrack)  # a fixed one never breaks
+        bound = max_gap if link is self._fastest else max(max_gap, _SLOW * link.step())
+        return f"the chain breaks at {name}: {link.explain(broken[name], bound)}"
 
     @property
     def span(self) -> tuple[int, int] | None:
@@ -135,9 +175,10 @@ class TransformTree:
                 if name not in known:
                     raise self._error(f"there is no frame {name!r}")
             raise self._error(f"the frame {parent!r} is not above {child!r}")
-        path = above[parent]
-        links = [self._links[link] for link in pairwise(path)]
-        return TransformChain(links, f"{self._source}, {parent} to {child}")
+        path = list(pairwise(above[parent]))
+        links = [self._links[link] for link in path]
+        names = [f"{upper} -> {lower}" for upper, lower in path]
+        return TransformChain(links, names, f"{self._source}, {parent} to {child}")
 
     def _paths_up(self, child: str) -> dict[str, list[str]]:
         """Frames above, nearest first, with the path from each down to the child."""

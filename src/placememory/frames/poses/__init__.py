@@ -9,11 +9,20 @@ from pathlib import Path
 
 from placememory._registry import Registry
 from placememory.errors import PoseError
-from placememory.frames.poses._table import JoinReport, PoseRecord, PoseTable
+from placememory.frames.poses._explain import explain_times
+from placememory.frames.poses._table import LEAST_SHARE, JoinReport, PoseRecord, PoseTable
 
 _FORMATS = Registry(__name__, "pose format")
 
-__all__ = ["JoinReport", "PoseRecord", "PoseTable", "formats", "read_poses"]
+__all__ = [
+    "LEAST_SHARE",
+    "JoinReport",
+    "PoseRecord",
+    "PoseTable",
+    "explain_times",
+    "formats",
+    "read_poses",
+]
 
 
 def formats() -> list[str]:

@@ -347,6 +347,19 @@ class MilvusStore(Store):
             by_id = sorted(there.values(), key=lambda e: (e["session"], int(e["index"])))
             return self._rows_of(state, by_id)
 
+    def find_near(
+        self, state: State, position: NDArray[np.float64], radius: float
+    ) -> list[tuple[str, int]]:
+        """Ids of the places of a state within ``radius`` metres; at most 16,384 of a box."""
+        where = Where(near=tuple(position.tolist()), radius=radius)
+        condition = f"{schema.expression(where)} and {_confirmed(state)}"
+        fields = ("session", "index", "x", "y", "z")
+        with self._reading():
+            found = self._query("", condition, fields, _MOST_RESULTS)
+        at = np.array([[entity[axis] for axis in "xyz"] for entity in found]).reshape(-1, 3)
+        inside = np.flatnonzero(where.holds_near(at)).tolist()
+        return [(found[row]["session"], int(found[row]["index"])) for row in inside]
+
     def fetch(self, state: State, keys: Sequence[str], *, found: bool = False) -> PlaceRows:
         """Places by their keys, in that order; checked.
 
@@ -765,6 +778,12 @@ class ServedRows(PlaceRows):
         if self.is_resident:
             return super().stretches(wanted)
         return self._store.stretches(self._state, wanted)
+
+    def find_near(self, position: NDArray[np.float64], radius: float) -> list[tuple[str, int]]:
+        """See :class:`PlaceRows`; Milvus searches."""
+        if self.is_resident:
+            return super().find_near(position, radius)
+        return self._store.find_near(self._state, position, radius)
 
     @cached_property
     def _read(self) -> tuple[Columns, NDArray[np.int64]]:
