@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 import yaml
 
@@ -21,11 +23,14 @@ except ImportError:  # a processor that it was not made for
     from zlib import crc32
 
 __all__ = [
+    "UNPRINTABLE",
     "Closing",
     "check_file",
     "crc32",
+    "csv_line",
     "parse_json",
     "parse_yaml",
+    "printable",
     "read_json",
     "read_text",
     "read_yaml",
@@ -38,6 +43,7 @@ __all__ = [
 
 _LARGEST = 64 << 20  # bytes of a text file that is read whole
 _LARGEST_YAML = 4 << 20  # YAML is parsed a hundred times slower than JSON
+_LONGEST_NUMBER, _SIGNS = 1000, "+-0123456789"
 _DEEPEST = 64  # levels of lists and mappings
 _MOST_NODES = 1 << 20  # of YAML, each alias counted as what it stands for
 _KINDS = {
@@ -110,14 +116,52 @@ def write_json(path: Path, values: Any) -> None:
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write a CSV file; ``None`` becomes an empty cell."""
-    with replacing(path) as part, _open_csv(part) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        file.write(csv_line(header))
+        file.writelines(map(csv_line, rows))
 
 
-def _open_csv(path: Path) -> TextIO:
-    return path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
+def csv_line(cells: Sequence[Any]) -> str:
+    r"""One row of a CSV file, which is one line whatever is in the names.
+
+    Example:
+        >>> csv_line(["a,b", None, "two\nlines", 0.5])
+        '"a,b",,two\\nlines,0.5\n'
+    """
+    text = io.StringIO()
+    shown = [printable(cell) if isinstance(cell, str) else cell for cell in cells]
+    csv.writer(text, lineterminator="\n").writerow(shown)
+    return text.getvalue()
+
+
+# Control characters, those that turn the direction of text, separators of lines, and what stands
+# for bytes that are no UTF-8.
+UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    r"""A text that does nothing to a terminal or table but stand there.
+
+    Args:
+        text: Such as the name of a file, which may hold any character.
+        lines: Keep the ends of lines.
+
+    Example:
+        >>> printable("red\x1b[31m.png"), printable("a\nb"), printable("a\nb", lines=True)
+        ('red\\x1b[31m.png', 'a\\nb', 'a\nb')
+    """
+
+    def escape(found: re.Match[str]) -> str:
+        character = found.group()
+        if lines and character == "\n":
+            return character
+        if "\udc80" <= character <= "\udcff":  # a byte that is no UTF-8
+            return f"\\x{ord(character) - 0xDC00:02x}"
+        return character.encode("unicode_escape").decode("ascii")
+
+    return UNPRINTABLE.sub(escape, text)
 
 
 def check_file(path: Path, error: type[PlaceMemoryError]) -> None:
@@ -204,15 +248,19 @@ def _check_yaml(text: str) -> None:
             count += anchors[event.anchor]
         elif isinstance(event, yaml.ScalarEvent):
             count += 1
-            if event.anchor is not None:
-                anchors[event.anchor] = 1
+            anchors[event.anchor] = 1
+            if (
+                len(event.value) > _LONGEST_NUMBER
+                and event.implicit[0]
+                and event.value[0] in _SIGNS
+            ):
+                raise ValueError(f"it holds a number of {len(event.value)} digits")
         elif isinstance(event, yaml.CollectionStartEvent):
             open_nodes.append((event.anchor, count))
             count += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             anchor, before = open_nodes.pop()
-            if anchor is not None:
-                anchors[anchor] = count - before
+            anchors[anchor] = count - before
         if len(open_nodes) > _DEEPEST:
             raise ValueError(f"it is nested more than {_DEEPEST} levels deep")
         if count > _MOST_NODES:

@@ -43,9 +43,7 @@ def listing(
 def show(name: Annotated[str, typer.Argument(help="Name of the encoder.")]) -> None:
     """Print everything known of an encoder."""
     for key, value in _facts(info(name)).items():
-        out.print(
-            f"{key.replace('_', ' '):>18}  {value if value is not None else '-'}", markup=False
-        )
+        out.print(f"{key.replace('_', ' '):>18}  {value if value is not None else '-'}")
 
 
 @app.command()

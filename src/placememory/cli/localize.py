@@ -323,10 +323,10 @@ def print_score(run: LocalizedRun, score: RunScore | None) -> None:
         out.print("no true poses to compare with: the answers are not scored")
         return
     if score.located is not None:
-        out.print(str(score.located), markup=False)
+        out.print(str(score.located))
         out.print("each frame alone:")
     print_table(("", "value", "95% interval"), _recall_rows(score.recall))
-    out.print(score.recall.protocol, markup=False)
+    out.print(score.recall.protocol)
     if score.map_frames is not None and score.map_frames.differs:
         warn(str(score.map_frames))
 
