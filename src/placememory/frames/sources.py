@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from placememory._io import check_file
+from placememory._io import check_file, read_text
 from placememory.errors import BagError, ImageError, InputError
 from placememory.frames.bags import find_bag, is_bag, list_bag
 from placememory.frames.folders import find_images
@@ -102,10 +102,7 @@ def read_name_list(path: Path) -> list[str]:
     Raises:
         InputError: The file cannot be read as text.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot read the list of names ({error})") from error
+    lines = read_text(path, InputError).splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 

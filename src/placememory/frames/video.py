@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from placememory._io import check_file
 from placememory._registry import require
 from placememory.errors import ImageError
 from placememory.frames.content import describe_file
@@ -74,6 +75,7 @@ class VideoReader:
         self._frames: Iterator[Any] = iter(())
         self._ahead: Any = None
         self._next: int | None = None  # index that decoding comes to; None: nothing is open
+        check_file(path, ImageError)
         try:
             with self._av.open(str(path)) as container:
                 stream = _find_stream(container)
@@ -85,8 +87,9 @@ class VideoReader:
                     times = [frame.pts for frame in self._decode(container, stream)]
                     rate = stream.guessed_rate or stream.average_rate or _DEFAULT_RATE
         except (self._av.FFmpegError, ImageError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise ImageError(
-                f"{path}: cannot read the video ({error}); it is {describe_file(path)}"
+                f"{path}: cannot read the video ({reason}); it is {describe_file(path)}"
             ) from error
         self._pts: list[int] | None = times
         if any(time is None for time in times):
