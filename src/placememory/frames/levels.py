@@ -80,17 +80,31 @@ def to_grey_levels(values: NDArray[Any], levels: Scale | None, where: str) -> ND
     if levels is not None:
         return levels.scale(values)
     grey = whole_range(values.dtype).scale(values)
-    if not _Warned.once:
-        used = np.count_nonzero(np.bincount(grey.ravel(), minlength=256))
-        spread = np.unique(values[np.isfinite(values)]) if used < _FEW else grey[:0]
-        if len(spread) > used:
-            _Warned.once = True
-            _log.warning(
-                "%s and maybe others: %s values of %g to %g become %d of 256 grey levels; a memory "
-                "is built, and asked, with the range that its images use",
-                where, values.dtype, spread[0], spread[-1], used,
-            )  # fmt: skip
+    if not _Warned.once and np.count_nonzero(np.isfinite(values)):
+        spread = values[np.isfinite(values)]
+        what = f"{values.dtype} values of {spread.min():g} to {spread.max():g}"
+        warn_of_few_levels(grey, what, where, len(np.unique(spread)))
     return grey
+
+
+def warn_of_few_levels(levels: NDArray[np.uint8], what: str, where: str, found: int = _FEW) -> None:
+    """Log, the first time in a process, that an image keeps few of its levels.
+
+    Args:
+        levels: Any shape.
+        what: Had how many values before, in words.
+        where: Name of the image.
+        found: How many different values there were.
+    """
+    used = np.count_nonzero(np.bincount(levels.ravel(), minlength=256))
+    if used >= min(_FEW, found) or _Warned.once:
+        return
+    _Warned.once = True
+    _log.warning(
+        "%s and maybe others: %s become %d of 256 levels; a memory is built, and asked, with the "
+        "range that its grey images use, and images of dark colours are best scaled before",
+        where, what, used,
+    )  # fmt: skip
 
 
 class _Warned:
