@@ -216,3 +216,21 @@ def test_bad_usage_is_explained(
     code = 1 if "magic" in filled or "words=8" in filled else 2
     assert message in run_command(*filled, expect=code).err
     assert not work.exists()
+
+
+def test_arguments_in_the_wrong_place_are_told(office: Path, building: Building) -> None:
+    image = next(building.query.glob("*.png"))
+    for command in ("query", "localize", "figures", "calibrate"):
+        swapped = run_command(command, image, office, expect=2)
+        assert f"the memory comes first: {office} {image}" in swapped.err, command
+    folder = run_command("query", office, building.query, expect=2)
+    assert "is a folder; query takes images" in folder.err
+    both = run_command("build", office, image, "--images", image, expect=2)
+    assert "give one of them" in both.err
+
+
+def test_a_run_has_a_folder_by_default(office: Path, building: Building, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        run_command("localize", office, building.query, "--every", 20, "--no-verify")
+    assert (tmp_path / "answers/query/estimates.jsonl").exists()

@@ -221,7 +221,7 @@ def test_the_command(office: Path, building: Building, tmp_path: Path) -> None:
     with PlaceMemory.open(copied, readonly=True) as memory:
         stored = Calibration.of(memory)
         assert stored is not None
-    for arguments in ((), (building.query), ("x", "--session", "y")):
+    for arguments in ((), (building.query,), ("x", "--session", "y")):
         run_command("calibrate", copied, *arguments, expect=2)
     own = (building.mapping, "--poses", building.mapping_vertices)
     refused = run_command("calibrate", copied, *own, expect=2)
@@ -264,6 +264,8 @@ def test_a_bag_with_odometry_and_tf(office: Path, building: Building, tmp_path: 
     copied.write_bytes(office.read_bytes())
     truth = (bag, "--topic", "/cam", "--max-gap", 10, "--correct", 0.9)
     refused = run_command("calibrate", copied, *truth, expect=2)
+    assert "2 topics with poses" in refused.err
+    refused = run_command("calibrate", copied, *truth, "--pose-topic", "none", expect=2)
     assert "no frame of the run has a true pose" in refused.err
     shown = run_command("calibrate", copied, *truth, "--pose-topic", "/tf", "--max-speed", 50)
     assert f"odometry for {len(frames) - 1} frames" in shown.err

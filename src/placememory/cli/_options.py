@@ -13,7 +13,7 @@ import typer
 
 from placememory.cli._console import say, warn
 from placememory.encoders import Encoder, SequenceEncoder, Workers, create, make_like
-from placememory.errors import EncoderError, SettingError
+from placememory.errors import EncoderError, PlaceMemoryError, SettingError
 from placememory.frames import FrameSelection
 from placememory.localization.odometry import DEFAULT_SPEED
 from placememory.localization.plane import Axes
@@ -383,6 +383,25 @@ class Processes:
             return None
         make = make_like(running.weights, device=running.device, precision=running.precision)
         return Workers(self.workers, self.scheduler, make)
+
+
+def check_order(memory: str, source: Path | None) -> None:
+    """Refuse a memory that is given where frames belong: the memory comes first.
+
+    Raises:
+        SettingError: ``source`` is a memory, and ``memory`` is a file or folder that is none.
+    """
+    given = source is not None and source.is_file() and Path(memory).exists()
+    if given and _is_memory(source) and not _is_memory(memory):
+        raise SettingError(f"the memory comes first: {source} {memory}")
+
+
+def _is_memory(uri: str | Path | None) -> bool:
+    try:
+        PlaceMemory.open(str(uri), readonly=True).close()
+    except PlaceMemoryError:
+        return False
+    return True
 
 
 def one_source(source: Path | None, former: Path | None, name: str) -> Path | None:

@@ -59,6 +59,7 @@ def run(
     Run the same command again after an interruption: it goes on where it stopped. Places without a
     pose are kept, and counted.
     """
+    options.check_order(memory, source)
     if features:
         listed = feature_frames(features, frames.session or features[0].stem)
         built = build_from_features(

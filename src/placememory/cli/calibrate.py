@@ -58,6 +58,7 @@ def run(
     do better, nothing is stored, and the exit code is 1.
     """
     queries = options.one_source(source, queries, "--queries")
+    options.check_order(memory, queries)
     if reset:
         if queries is not None or frames.session is not None:
             raise SettingError("--reset removes what is stored; calibrate in another call")

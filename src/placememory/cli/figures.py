@@ -39,6 +39,7 @@ def run(
     """
     from placememory.figures import draw_gallery
 
+    options.check_order(memory, source)
     result: LocalizedRun | None = None
     with PlaceMemory.open(memory, readonly=True) as opened:
         if source is not None:

@@ -135,6 +135,7 @@ def run(
     --add-session adds the run to the memory: located frames with their poses, those between with
     poses from odometry, whose drift is printed.
     """
+    options.check_order(memory, source)
     method = None if fusion == "none" else fusion
     if out_dir is None:
         out_dir = Path("answers") / (source.resolve().stem or "run")

@@ -401,7 +401,7 @@ def prune(
         SettingError: Not exactly one budget is given, it is not positive, or the target exists.
     """
     if (places is None) == (megabytes is None):
-        raise SettingError("give a budget: either places or megabytes")
+        raise SettingError("give a budget, in places or in megabytes (--places, --megabytes)")
     with PlaceMemory.open(source, readonly=True) as memory:
         budget = places if places is not None else _places_in(memory, float(megabytes or 0))
         if budget < 1 or not radius > 0:
