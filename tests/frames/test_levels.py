@@ -79,6 +79,15 @@ def test_images_of_8_bits_have_none_and_the_whole_range_stays_the_upper_bits(
     )
 
 
+def test_damaged_frames_do_not_hide_the_others(tmp_path: Path) -> None:
+    folder = write(tmp_path / "run", "thermal")
+    for name in ("000.png", "001.png", "004.png"):
+        (folder / name).write_bytes(b"garbage")
+    levels = measure_levels(list_frames(folder))
+    assert levels is not None
+    assert levels.low > 50_000
+
+
 def test_frames_without_a_scale_stay_as_they_are() -> None:
     pixels = np.zeros((2, 3, 3), np.uint8)
     for frame in (Frame("a", "s", 0), Frame("a", "s", 0, read=lambda: pixels)):

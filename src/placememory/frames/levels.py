@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -125,14 +126,14 @@ def measure_levels(frames: Sequence[Frame]) -> Levels | None:
     """
     meter = _Meter()
     chosen = [frames[i] for i in sample_evenly(len(frames), _MEASURED)]
-    for i, frame in enumerate(chosen):
+    read = 0
+    for frame in chosen:
         metered = frame.with_levels(meter)
-        if metered is frame or (i >= _LOOKED_AT and not meter.ranges):
+        if metered is frame or (read >= _LOOKED_AT and not meter.is_deep):
             break
-        try:
+        with suppress(ImageError):  # it is counted where frames are encoded
             metered.image()
-        except ImageError:  # it is counted where frames are encoded
-            continue
+            read += 1
     return meter.levels()
 
 
@@ -156,8 +157,12 @@ class _Meter:
             self.ranges.append((float(low), float(high)))
         return np.zeros(values.shape, np.uint8)
 
+    @property
+    def is_deep(self) -> bool:
+        return self._kind != np.uint8
+
     def levels(self) -> Levels | None:
-        if self._kind == np.uint8:
+        if not self.is_deep:
             return None
         whole = whole_range(self._kind)
         low = min((low for low, _ in self.ranges), default=whole.low)

@@ -259,3 +259,11 @@ def test_another_kind_of_file_is_named_and_not_to_be_repaired(
     with pytest.raises(BagError, match=text) as raised:
         list_frames(tmp_path / name)
     assert "repair" not in str(raised.value)
+
+
+@pytest.mark.parametrize("profile", [b"ros1", b"xxxx"])
+def test_an_mcap_of_other_messages_is_not_to_be_repaired(tmp_path: Path, profile: bytes) -> None:
+    path = big_mcap(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"ros2", profile, 1))
+    with pytest.raises(BagError, match=r"the messages of big\.mcap are not those of ROS 2"):
+        list_frames(path)

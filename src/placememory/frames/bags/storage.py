@@ -230,6 +230,11 @@ class Storage(Closing):
                 raise BagError(
                     f"{self.path}: cannot open the bag: {file.name} is {kind}, and should be {own}"
                 ) from error
+            if "Profile" in str(error):
+                raise BagError(
+                    f"{self.path}: cannot open the bag: the messages of {file.name} are not those of "
+                    "ROS 2; convert it (of ROS 1: with `rosbags-convert`)"
+                ) from error
             failed = self.error(f"cannot open the bag ({first_line(error)}; it is {kind})", file)
             if self.kind != "rosbag2 mcap":
                 raise failed from error
