@@ -232,8 +232,8 @@ class Storage(Closing):
                 ) from error
             if "Profile" in str(error):
                 raise BagError(
-                    f"{self.path}: cannot open the bag: the messages of {file.name} are not those of "
-                    "ROS 2; convert it (of ROS 1: with `rosbags-convert`)"
+                    f"{self.path}: cannot open the bag: the messages of {file.name} are not those "
+                    "of ROS 2; convert it (of ROS 1: with `rosbags-convert`)"
                 ) from error
             failed = self.error(f"cannot open the bag ({first_line(error)}; it is {kind})", file)
             if self.kind != "rosbag2 mcap":
