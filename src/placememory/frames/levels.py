@@ -81,7 +81,7 @@ def to_grey_levels(values: NDArray[Any], levels: Scale | None, where: str) -> ND
     if levels is not None:
         return levels.scale(values)
     grey = whole_range(values.dtype).scale(values)
-    if not _Warned.once and np.count_nonzero(np.isfinite(values)):
+    if not _Warned.once and int(np.ptp(grey)) + 1 < _FEW and np.isfinite(values).any():
         spread = values[np.isfinite(values)]
         what = f"{values.dtype} values of {spread.min():g} to {spread.max():g}"
         warn_of_few_levels(grey, what, where, len(np.unique(spread)))
@@ -97,7 +97,7 @@ def warn_of_few_levels(levels: NDArray[np.uint8], what: str, where: str, found: 
         where: Name of the image.
         found: How many different values there were.
     """
-    used = np.count_nonzero(np.bincount(levels.ravel(), minlength=256))
+    used = int(levels.max()) - int(levels.min()) + 1
     if used >= min(_FEW, found) or _Warned.once:
         return
     _Warned.once = True
