@@ -16,9 +16,10 @@ from placememory._io import check_file, parse_yaml, read_json, read_text, read_y
 from placememory.compat.casevpr import read_casevpr_training
 from placememory.errors import InputError, PlaceMemoryError
 from placememory.evaluation.config import read_evaluation
-from placememory.frames import read_bag_info, read_image
+from placememory.frames import list_frames, read_bag_info, read_image
 from placememory.geometry import read_camera
 from placememory.maps import read_map
+from placememory.memory import PlaceMemory
 from placememory.training.config import read_training
 
 
@@ -150,3 +151,14 @@ def test_what_may_be_read_is(tmp_path: Path) -> None:
         read_text(tmp_path / "a.txt", InputError)
     (tmp_path / "link").symlink_to(tmp_path / "a.json")
     check_file(tmp_path / "link", InputError)
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "pipe"])
+def test_a_memory_or_list_that_is_no_file(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "it.memory"
+    if target == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(target)
+    check(PlaceMemory.open, path)
+    check(lambda names: list_frames(tmp_path, names=names), path)

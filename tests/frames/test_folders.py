@@ -120,3 +120,17 @@ def test_heic_without_the_extra_is_counted_before_the_first_error(
     with caplog.at_level(logging.WARNING):
         assert names(root) == ["1.png", "2.HEIC", "3.heif"]
     assert "2 of 3 images are HEIC, which needs: pip install 'placememory[heif]'" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif"])
+def test_a_sequence_in_an_image_file_is_said(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pictures = [Image.new("RGB", (8, 8), (60 * i, 0, 0)) for i in range(4)]
+    pictures[0].save(tmp_path / name, save_all=True, append_images=pictures[1:])
+    assert names(tmp_path / name) == [name]
+    assert f"{name} holds 4 pictures, of which the first is read" in caplog.text
+    caplog.clear()
+    pictures[0].save(tmp_path / name)
+    assert names(tmp_path / name) == [name]
+    assert not caplog.text

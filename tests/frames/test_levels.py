@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import struct
+import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -75,6 +77,15 @@ def test_images_of_8_bits_have_none_and_the_whole_range_stays_the_upper_bits(
     np.testing.assert_array_equal(
         list_frames(folder)[0].with_levels(Levels(0, 65536)).image()[..., 0], wide >> 8
     )
+
+
+def test_damaged_frames_do_not_hide_the_others(tmp_path: Path) -> None:
+    folder = write(tmp_path / "run", "thermal")
+    for name in ("000.png", "001.png", "004.png"):
+        (folder / name).write_bytes(b"garbage")
+    levels = measure_levels(list_frames(folder))
+    assert levels is not None
+    assert levels.low > 50_000
 
 
 def test_frames_without_a_scale_stay_as_they_are() -> None:
@@ -157,6 +168,53 @@ def test_few_grey_levels_are_said_once(
             to_grey_levels(values, None, name)
     assert len(caplog.messages) == 1
     assert "a.png and maybe others: uint16 values of 29000 to 29899 become 4 of 256" in caplog.text
+
+
+def png_of_16_bit_colours(values: np.ndarray) -> bytes:
+    """(H, W, 3) uint16, which Pillow cannot write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    height, width = values.shape[:2]
+    rows = values.astype(">u2").reshape(height, -1)
+    data = b"".join(b"\0" + row.tobytes() for row in rows)
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    parts = (chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(data)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize(("most", "told"), [(4095, True), (65535, False)])
+def test_dark_colours_of_16_bits_are_said(
+    tmp_path: Path, most: int, told: bool, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("placememory.frames.levels._Warned.once", False)
+    values = np.random.default_rng(0).integers(0, most, (30, 40, 3))
+    (tmp_path / "a.png").write_bytes(png_of_16_bit_colours(values))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), values >> 8)
+    assert ("colours of 16 bits become 16 of 256 levels" in caplog.text) == told
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.avi"])
+def test_a_thermal_video(tmp_path: Path, name: str) -> None:
+    av = pytest.importorskip("av", reason="the extra 'video' is not installed")
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "gray16le"
+        for i in range(COUNT):
+            values = (51_200 + 900 * picture(i)).astype(np.uint16)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(values, "gray16le")))
+        container.mux(stream.encode())
+    frames = list_frames(tmp_path / name)
+    levels = measure_levels(frames)
+    assert levels is not None
+    assert 51_000 < levels.low < levels.high < 52_400
+    image = frames[5].with_levels(levels).image()
+    assert image.shape == (HEIGHT, WIDTH, 3)
+    assert np.corrcoef(image[..., 0].ravel(), picture(5).ravel())[0, 1] > 0.999
+    assert len(np.unique(frames[5].image())) < 5
 
 
 def test_a_scale_that_holds_nan_and_values_beyond() -> None:

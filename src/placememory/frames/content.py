@@ -72,9 +72,21 @@ def describe(head: bytes) -> str:
         return "a page of HTML or XML"
     if not any(head):
         return "nothing but zeros"
-    if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head):
+    text = head.decode("utf-8", errors="ignore")  # the last letter may be cut off
+    is_whole = text and head.startswith(text.encode()) and len(text.encode()) > len(head) - 4
+    if is_whole and all(letter.isprintable() or letter.isspace() for letter in text):
         return "text"
     return f"of no known kind (it begins with {head[:8].hex(' ')})"
+
+
+def is_known(kind: str) -> bool:
+    r"""Whether :func:`describe` knew what it saw, so that it is not just damaged.
+
+    Example:
+        >>> is_known(describe(b"%PDF-1.7")), is_known(describe(b"")), is_known(describe(b"\x03"))
+        (True, False, False)
+    """
+    return not kind.startswith(("empty", "nothing but", "of no known", "unreadable"))
 
 
 def describe_file(path: Path) -> str:

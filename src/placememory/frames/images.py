@@ -22,7 +22,7 @@ from placememory._io import check_file
 from placememory.errors import ImageError
 from placememory.frames.content import HEAD, describe
 from placememory.frames.frame import Frame, Image
-from placememory.frames.levels import Scale, to_grey_levels
+from placememory.frames.levels import Scale, to_grey_levels, warn_of_few_levels
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,6 +42,7 @@ _DECODERS = {  # what the first bytes are -> Pillow's name; nothing else is deco
     "AVIF": "AVIF",
     "HEIC": "HEIF",
 }
+_WIDE_COLOUR = "16 bits a channel"  # of which Pillow gives the upper eight
 _ORIENTATION = 0x0112  # the EXIF tag
 _TURNS = {
     2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
@@ -135,6 +136,7 @@ def open_image(file: IO[bytes], where: str) -> Iterator[PillowImage.Image]:
         _register_heif(where)
     try:
         with PillowImage.open(file, formats=[_DECODERS[kind]]) as opened:
+            opened.info[_WIDE_COLOUR] = ";16" in str(getattr(opened, "tile", ""))
             opened.load()
             yield opened
     except ImageError:
@@ -176,7 +178,10 @@ def rgb_of_pillow(image: PillowImage.Image, levels: Scale | None, where: str) ->
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
-    return np.array(image.convert("RGB"), dtype=np.uint8)
+    pixels = np.array(image.convert("RGB"), dtype=np.uint8)
+    if image.info.get(_WIDE_COLOUR):
+        warn_of_few_levels(pixels, "colours of 16 bits", where)
+    return pixels
 
 
 def as_rgb(image: object) -> Image:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -80,17 +81,31 @@ def to_grey_levels(values: NDArray[Any], levels: Scale | None, where: str) -> ND
     if levels is not None:
         return levels.scale(values)
     grey = whole_range(values.dtype).scale(values)
-    if not _Warned.once:
-        used = np.count_nonzero(np.bincount(grey.ravel(), minlength=256))
-        spread = np.unique(values[np.isfinite(values)]) if used < _FEW else grey[:0]
-        if len(spread) > used:
-            _Warned.once = True
-            _log.warning(
-                "%s and maybe others: %s values of %g to %g become %d of 256 grey levels; a memory "
-                "is built, and asked, with the range that its images use",
-                where, values.dtype, spread[0], spread[-1], used,
-            )  # fmt: skip
+    if not _Warned.once and int(np.ptp(grey)) + 1 < _FEW and np.isfinite(values).any():
+        spread = values[np.isfinite(values)]
+        what = f"{values.dtype} values of {spread.min():g} to {spread.max():g}"
+        warn_of_few_levels(grey, what, where, len(np.unique(spread)))
     return grey
+
+
+def warn_of_few_levels(levels: NDArray[np.uint8], what: str, where: str, found: int = _FEW) -> None:
+    """Log, the first time in a process, that an image keeps few of its levels.
+
+    Args:
+        levels: Any shape.
+        what: Had how many values before, in words.
+        where: Name of the image.
+        found: How many different values there were.
+    """
+    used = int(levels.max()) - int(levels.min()) + 1
+    if used >= min(_FEW, found) or _Warned.once:
+        return
+    _Warned.once = True
+    _log.warning(
+        "%s and maybe others: %s become %d of 256 levels; a memory is built, and asked, with the "
+        "range that its grey images use, and images of dark colours are best scaled before",
+        where, what, used,
+    )  # fmt: skip
 
 
 class _Warned:
@@ -111,14 +126,14 @@ def measure_levels(frames: Sequence[Frame]) -> Levels | None:
     """
     meter = _Meter()
     chosen = [frames[i] for i in sample_evenly(len(frames), _MEASURED)]
-    for i, frame in enumerate(chosen):
+    read = 0
+    for frame in chosen:
         metered = frame.with_levels(meter)
-        if metered is frame or (i >= _LOOKED_AT and not meter.ranges):
+        if metered is frame or (read >= _LOOKED_AT and not meter.is_deep):
             break
-        try:
+        with suppress(ImageError):  # it is counted where frames are encoded
             metered.image()
-        except ImageError:  # it is counted where frames are encoded
-            continue
+            read += 1
     return meter.levels()
 
 
@@ -142,8 +157,12 @@ class _Meter:
             self.ranges.append((float(low), float(high)))
         return np.zeros(values.shape, np.uint8)
 
+    @property
+    def is_deep(self) -> bool:
+        return self._kind != np.uint8
+
     def levels(self) -> Levels | None:
-        if self._kind == np.uint8:
+        if not self.is_deep:
             return None
         whole = whole_range(self._kind)
         low = min((low for low, _ in self.ranges), default=whole.low)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from placememory._io import check_file
+from placememory._io import check_file, read_text
 from placememory.errors import BagError, ImageError, InputError
 from placememory.frames.bags import find_bag, is_bag, list_bag
 from placememory.frames.folders import find_images
 from placememory.frames.frame import Frame
-from placememory.frames.images import read_image
+from placememory.frames.images import open_image, read_image
 from placememory.frames.names import parse_names
 from placememory.frames.poses import PoseTable, read_poses
 from placememory.frames.video import is_video, list_video
 
 _log = logging.getLogger(__name__)
+_SEQUENCES = {"PNG", "WEBP", "TIFF", "AVIF"}  # Pillow's names
 
 
 def list_frames(
@@ -74,6 +76,7 @@ def list_frames(
         frames = list_video(path, label)
     elif not path.is_dir():
         check_file(path, InputError)
+        _warn_of_more(path)
         frames = _frames(path.parent, [path.name], label, exif)
     else:
         chosen = _check_names(path, names) if names is not None else find_images(path, globs)
@@ -81,6 +84,17 @@ def list_frames(
     if not frames:
         raise InputError(f"{path}: the list names no images")
     return frames[::every]
+
+
+def _warn_of_more(path: Path) -> None:
+    """Warn of an image that holds a sequence, of which one picture is read."""
+    with suppress(ImageError, OSError), path.open("rb") as file, open_image(file, path.name) as it:
+        count = getattr(it, "n_frames", 1)
+        if count > 1 and it.format in _SEQUENCES:  # photos of phones may hold a preview
+            _log.warning(
+                "%s holds %d pictures, of which the first is read; make a folder of them",
+                path, count,
+            )  # fmt: skip
 
 
 def _check_names(folder: Path, names: Path | str | Iterable[str]) -> list[str]:
@@ -102,10 +116,7 @@ def read_name_list(path: Path) -> list[str]:
     Raises:
         InputError: The file cannot be read as text.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot read the list of names ({error})") from error
+    lines = read_text(path, InputError).splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 

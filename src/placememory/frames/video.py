@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from placememory._io import check_file
 from placememory._registry import require
 from placememory.errors import ImageError
 from placememory.frames.content import describe_file
 from placememory.frames.frame import Frame, Image
+from placememory.frames.levels import Scale, to_grey_levels
 
 _CONTAINERS = """
 .mp4 .m4v .mov .qt .3gp .3g2 .f4v .mkv .webm .avi .divx .wmv .asf .flv .ts .mts .m2ts .mpg .mpeg
@@ -26,6 +28,7 @@ _NANOSECONDS = 1_000_000_000
 _STEP_BACK = 16
 _INDEXED = {"mov", "matroska"}  # containers that have a time for each frame shown
 _UNSHOWN = {"vp8"}  # codecs with packets that show nothing
+_BYTE = 8  # bits
 _DEFAULT_RATE = 25  # frames a second of a stream that does not say; FFmpeg's
 
 
@@ -74,6 +77,7 @@ class VideoReader:
         self._frames: Iterator[Any] = iter(())
         self._ahead: Any = None
         self._next: int | None = None  # index that decoding comes to; None: nothing is open
+        check_file(path, ImageError)
         try:
             with self._av.open(str(path)) as container:
                 stream = _find_stream(container)
@@ -85,8 +89,9 @@ class VideoReader:
                     times = [frame.pts for frame in self._decode(container, stream)]
                     rate = stream.guessed_rate or stream.average_rate or _DEFAULT_RATE
         except (self._av.FFmpegError, ImageError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise ImageError(
-                f"{path}: cannot read the video ({error}); it is {describe_file(path)}"
+                f"{path}: cannot read the video ({reason}); it is {describe_file(path)}"
             ) from error
         self._pts: list[int] | None = times
         if any(time is None for time in times):
@@ -98,8 +103,8 @@ class VideoReader:
             start = times[0] if times else 0
             self.stamps = [int((t - start) * base * _NANOSECONDS) for t in times]
 
-    def read(self, index: int) -> Image:
-        """Frame ``index`` as (H, W, 3) uint8 RGB, upright.
+    def read(self, index: int, *, levels: Scale | None = None) -> Image:
+        """Frame ``index`` as (H, W, 3) uint8 RGB, upright; grey of more than 8 bits by its levels.
 
         Raises:
             ImageError: The video is damaged there; the frames after it are still right.
@@ -108,7 +113,8 @@ class VideoReader:
             try:
                 if self._next is None or index < self._next:
                     self._rewind(index)
-                return _upright(self._forward_to(index))
+                decoded = self._forward_to(index)
+                return _upright(decoded, _pixels(decoded, levels, f"{self._path}#{index:06d}"))
             except (self._av.FFmpegError, StopIteration, ValueError) as error:
                 self._next = None
                 raise ImageError(f"{self._path}: cannot decode frame {index} ({error})") from error
@@ -193,9 +199,16 @@ def _packet_times(container: Any, stream: Any) -> list[int] | None:
     return shown if len(set(shown)) == len(shown) else None
 
 
-def _upright(frame: Any) -> Image:
-    """Pixels, turned and mirrored by quarters as the display matrix says."""
-    image = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+def _pixels(frame: Any, levels: Scale | None, where: str) -> Image:
+    """(H, W, 3) uint8 RGB as it is stored."""
+    if not frame.format.name.startswith("gray") or frame.format.components[0].bits <= _BYTE:
+        return np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+    grey = to_grey_levels(frame.to_ndarray(format="gray16le"), levels, where)
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def _upright(frame: Any, image: Image) -> Image:
+    """Pixels, turned and mirrored by quarters as the display matrix of the frame says."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return image

@@ -490,11 +490,10 @@ def follow(
                 revision = estimate.revision
                 places.update((place.id, place) for place in localizer.places)
             if "unreadable" in estimate.note:
+                reason = _find_reason(estimate.frame)
                 if not skip_bad:
-                    raise ImageError(
-                        f"{name}: the image cannot be read (--skip-bad goes on without it)"
-                    )
-                bad.append((name, "the image cannot be read"))
+                    raise ImageError(f"{name}: {reason} (--skip-bad goes on without it)")
+                bad.append((name, reason))
             summary.add(estimate)
             if on_estimate is not None:
                 on_estimate(estimate)
@@ -517,6 +516,15 @@ def follow(
             "encoder_hash": memory.card.hash,
         },
     )
+
+
+def _find_reason(frame: Frame) -> str:
+    """Why the image of a frame cannot be read."""
+    try:
+        frame.image()
+    except ImageError as error:
+        return str(error)
+    return "the image cannot be read"
 
 
 def _check_frames(steps: Iterable[Step | Frame], memory: PlaceMemory) -> Iterator[Step | Frame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import struct
 from pathlib import Path
 
@@ -228,3 +229,41 @@ def test_one_message_that_is_garbage_costs_no_other(tmp_path: Path, kind: str) -
     told: list[BagError] = []
     assert [p.x for p in read_bag_poses(path, on_damage=told.append).poses] == [0.0, 1.0, 3.0, 4.0]
     assert len(told) == 1
+
+
+@pytest.mark.parametrize("name", ["a.mcap", "a.bag", "a.db3", "a.mcap.zstd"])
+@pytest.mark.parametrize("target", ["pipe", "/dev/zero"])
+def test_pipes_and_devices_are_refused_at_once(tmp_path: Path, name: str, target: str) -> None:
+    if target == "pipe":
+        os.mkfifo(tmp_path / name)
+    else:
+        (tmp_path / name).symlink_to(target)
+    with pytest.raises(BagError, match=rf"{name}: it is a (pipe|device); give a file"):
+        list_frames(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "text"),
+    [
+        ("a.mcap", b"\0\0\0\x18ftypisom" + bytes(50), "is MP4, and should be MCAP$"),
+        ("a.db3", b"#ROSBAG V2.0\n", "is a ROS 1 bag, and should be SQLite$"),
+        ("a.bag", b"<html>not found</html>", "is a page of HTML or XML, and should be a ROS 1"),
+        ("a.bag", b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+    ],
+    ids=["MP4", "ROS 1", "HTML", "LFS"],
+)
+def test_another_kind_of_file_is_named_and_not_to_be_repaired(
+    tmp_path: Path, name: str, content: bytes, text: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BagError, match=text) as raised:
+        list_frames(tmp_path / name)
+    assert "repair" not in str(raised.value)
+
+
+@pytest.mark.parametrize("profile", [b"ros1", b"xxxx"])
+def test_an_mcap_of_other_messages_is_not_to_be_repaired(tmp_path: Path, profile: bytes) -> None:
+    path = big_mcap(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"ros2", profile, 1))
+    with pytest.raises(BagError, match=r"the messages of big\.mcap are not those of ROS 2"):
+        list_frames(path)

@@ -14,10 +14,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from placememory._io import Closing, read_yaml
+from placememory._io import Closing, check_file, read_yaml
 from placememory._registry import require
 from placememory.errors import BagError
-from placememory.frames.content import describe_file
+from placememory.frames.content import describe_file, is_known
 from placememory.frames.images import is_image
 from placememory.frames.names import natural_key
 
@@ -37,6 +37,7 @@ _ADVICE = {
         "repair it with `sqlite3 FILE .recover | sqlite3 whole.db3`, then `ros2 bag reindex`"
     ),
 }
+_CONTENT = {"ROS 1": "a ROS 1 bag", "rosbag2 mcap": "MCAP", "rosbag2 sqlite3": "SQLite"}
 _SQL_URI = frozenset("#%?")
 
 
@@ -87,6 +88,8 @@ def storage_files(path: Path) -> list[Path]:
     for suffixes in (_ROS2, _PACKED, (_ROS1,)):
         found = [entry for entry in entries if entry.name.lower().endswith(suffixes)]
         if found:
+            for entry in found:
+                check_file(entry, BagError)
             return sorted(found, key=lambda entry: natural_key(entry.name))
     raise BagError(f"{path}: no bag; a bag is a .bag, .mcap or .db3 file, or a folder of them")
 
@@ -222,10 +225,17 @@ class Storage(Closing):
         try:
             return self._enter(make(file))
         except Exception as error:  # whatever the formats' readers raise on garbage
-            what = (
-                f"cannot open the bag ({first_line(error)}; {file.name} is {describe_file(file)})"
-            )
-            failed = self.error(what, file)
+            kind, own = describe_file(file), _CONTENT[self.kind]
+            if is_known(kind) and kind != own:
+                raise BagError(
+                    f"{self.path}: cannot open the bag: {file.name} is {kind}, and should be {own}"
+                ) from error
+            if "Profile" in str(error):
+                raise BagError(
+                    f"{self.path}: cannot open the bag: the messages of {file.name} are not those "
+                    "of ROS 2; convert it (of ROS 1: with `rosbags-convert`)"
+                ) from error
+            failed = self.error(f"cannot open the bag ({first_line(error)}; it is {kind})", file)
             if self.kind != "rosbag2 mcap":
                 raise failed from error
             whole = WholeRecords(file)

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from placememory._io import crc32
+from placememory._io import check_file, crc32
 from placememory.errors import (
     MemoryChangedError,
     MemoryDamagedError,
@@ -700,6 +700,7 @@ def file_format(path: Path) -> int:
         )
     if not os.path.exists(path):  # noqa: PTH110 - as above
         raise MemoryNotFoundError(f"{path}: there is no such memory; make it with build")
+    check_file(path, MemoryFormatError)
     try:
         with path.open("rb") as file:
             header = file.read(100)
