@@ -193,7 +193,7 @@ def test_encoders_lists_and_shows() -> None:
         (["build", "x.memory", "--images", "nowhere"], "there is no such folder"),
         (["build", "x.memory"], "give --images"),
         (["build", "x.memory", "--images", "{run}", "--encoder", "magic"], "no encoder is called"),
-        (["build", "x.memory", "--images", "{run}", "--poses", "no.csv"], "cannot read the pose"),
+        (["build", "x.memory", "--images", "{run}", "--poses", "no.csv"], "cannot read the file"),
         (["build", "x.memory", "--images", "{run}", "--map", "no.yaml"], "cannot read the map"),
         (["build", "x.memory", "--images", "{run}", "--set", "words"], "key=value"),
         (["build", "{office}", "--images", "{run}", "--set", "words=8"], "options"),

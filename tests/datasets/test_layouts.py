@@ -404,7 +404,7 @@ def test_manifest(tmp_path: Path) -> None:
         (("image,traverse,x,y,heading", "a.jpg,day,0,0,0"), "no column is called 'heading'"),
         (("a.jpg,day,0,0", "b.jpg,day,0,0"), "no column 'image'"),
         (("image,traverse,x,y", "a.jpg,day,0,zero"), r"manifest\.csv:2: .*'zero'"),
-        (("image,traverse,x,y", "a.jpg,day,0,"), r"manifest\.csv:2: could not convert"),
+        (("image,traverse,x,y", "a.jpg,day,0,"), r"manifest\.csv:2: '' is no number"),
         (("image,traverse,x,y", "a.jpg,day,0,nan"), r"manifest\.csv:2: the position is not finite"),
         (("image,traverse,x,y", "z.jpg,day,0,0"), r"manifest\.csv:2: there is no image 'z\.jpg'"),
         (("image,traverse,x,y", ",day,0,0"), "csv:2: a row needs an image and a traverse"),

@@ -43,7 +43,7 @@ Exif = Annotated[
 PoseFile = Annotated[
     Path | None,
     typer.Option(
-        help="Pose file: maplab, TUM, KITTI, EuRoC, COLMAP, CSV table, bare coordinates, ROS bag.",
+        help="Pose file (TUM, KITTI, EuRoC, COLMAP, CSV table and a dozen more), or ROS bag.",
         rich_help_panel=_FRAMES,
     ),
 ]

@@ -123,8 +123,8 @@ def test_poses_of_a_bag_for_a_folder_of_images(bag: Path, tmp_path: Path) -> Non
     with PlaceMemory.open(memory, readonly=True) as opened:
         xs = [place.pose.x for place in opened.places]
     assert xs == pytest.approx([0.125, 0.375, 0.625, 0.875])
-    how = ("build", memory, "--images", tmp_path / "photos", "--poses", bag, "--pose-topic", "/odom",
-           "--max-gap", 0.1)  # fmt: skip
+    how = ("build", memory, "--images", tmp_path / "photos", "--poses", bag,
+           "--pose-topic", "/odom", "--max-gap", 0.1)  # fmt: skip
     cause = "poses come every 0.2 s, and two around an image may be 0.1 s apart"
     assert cause in run_command(*how, expect=2).err
     assert f"warning: {bag} (/odom): {cause}" in run_command(*how, "--allow-no-poses").err
