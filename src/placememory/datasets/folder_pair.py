@@ -10,6 +10,7 @@ says that the query has no true match. Found by themselves are the folders ``ref
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from placememory.datasets._files import (
 )
 from placememory.datasets._traverse import Dataset, Traverse
 from placememory.errors import DatasetError, SettingError
-from placememory.frames import read_poses
+from placememory.frames import Frame, Origin, fit_origin, read_poses
 
 _SUFFIXES = (".csv", ".txt")
 
@@ -130,8 +131,20 @@ class FolderPair(Dataset):
         if not with_pose:
             raise DatasetError(f"{path}: no image of {self.folders[split]} has a pose")
         found = [joined[i] for i in with_pose]
+        if split == "query":
+            found = self._in_frame_of_reference(found)
         positions = np.array([frame.pose.position for frame in found if frame.pose is not None])
         return Traverse(split, tuple(found), positions, "m", np.array(with_pose))
+
+    def _in_frame_of_reference(self, frames: list[Frame]) -> list[Frame]:
+        """Poses from latitudes and longitudes, from the origin of the reference's."""
+        first = frames[0].pose
+        if first is None or Origin.of_frame(first.frame_id) is None:
+            return frames
+        known = (record.pose for record in read_poses(self.poses["reference"]).records)
+        frame_id = next((pose.frame_id for pose in known if pose is not None), first.frame_id)
+        with as_dataset_error():
+            return [replace(frame, pose=fit_origin(frame.pose, frame_id)) for frame in frames]
 
 
 def _timeline(places: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64]:

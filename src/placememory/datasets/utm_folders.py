@@ -1,11 +1,14 @@
-"""Folders of images with UTM coordinates in their names, as VPR-datasets-downloader makes them.
+"""Folders of images with coordinates in their names, as VPR-datasets-downloader makes them.
 
 ``<root>/[images/]<train|val|test>/<database|queries>/@<utm east>@<utm north>@...@.jpg``; field 9,
 where it is filled, is the heading in degrees clockwise from north. A split is ``test/queries``.
+Several folders of queries (``queries_night``, ``queries_v1``) are splits of their own. Longitude
+and latitude in degrees, in place of the metres, become metres.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,8 @@ from placememory.datasets import robotcar
 from placememory.datasets._files import frame_of, has_images, images_in, subfolders
 from placememory.datasets._traverse import Dataset, Traverse
 from placememory.errors import DatasetError
-from placememory.frames.names import parse_name
+from placememory.frames import Origin
+from placememory.frames.names import parse_names
 
 _STAGES = ("train", "val", "test")
 _SIDES = ("database", "queries")
@@ -39,14 +43,24 @@ class UtmFolders(Dataset):
         """``test/database``, ``test/queries`` and so on, as far as they are there."""
         return list(_folders(self.root))
 
+    @cached_property
+    def _origin(self) -> Origin | None:
+        """Of positions in degrees: that of the first folder."""
+        first = images_in(next(iter(_folders(self.root).values())))
+        poses = (facts.pose for facts in parse_names([path.name for path in first]).facts)
+        pose = next((pose for pose in poses if pose is not None), None)
+        return None if pose is None else Origin.of_frame(pose.frame_id)
+
     def traverse(self, split: str) -> Traverse:
         """The images of one folder."""
         folder = _folders(self.root).get(split)
         if folder is None:
             raise self._unknown_split(split)
+        images = images_in(folder)
         frames, positions = [], []
-        for i, path in enumerate(images_in(folder)):
-            pose = parse_name(path.name).pose
+        read = parse_names([path.name for path in images], self._origin)
+        for i, (path, facts) in enumerate(zip(images, read.facts, strict=True)):
+            pose = facts.pose
             if pose is None:
                 raise DatasetError(
                     f"{path}: images here are called @<utm east>@<utm north>@...@.jpg, in metres"

@@ -27,8 +27,15 @@ from placememory.encoders import (
     from_card,
     resolve_encoder,
 )
-from placememory.errors import EncoderError, InputError
-from placememory.frames import Frame, PoseTable, resolve_frames, sample_evenly
+from placememory.errors import EncoderError, InputError, SettingError
+from placememory.frames import (
+    Frame,
+    Origin,
+    PoseTable,
+    fit_origin,
+    resolve_frames,
+    sample_evenly,
+)
 from placememory.frames.names import order_names, parse_names
 from placememory.maps import read_map
 from placememory.memory.background import measure_background
@@ -117,7 +124,7 @@ def build(
     frames = resolve_frames(images, poses, session=session)
     if source is None and isinstance(images, str | Path):
         source = images
-    frames, frame_id = _in_frame(frames, frame_id)
+    frames, frame_id = _in_frame(frames, frame_id, uri)
     made = _encoder_for(uri, encoder)
     sequences = _sequence_encoder_for(uri, sequence_encoder, made)
     bad = BadFrames(skip_bad)
@@ -185,7 +192,7 @@ def build_from_features(
     """
     started = time.perf_counter()
     check_choice("dtype", dtype, ("float32", "float16"))
-    frames, frame_id = _in_frame(frames, frame_id)
+    frames, frame_id = _in_frame(frames, frame_id, uri)
     with FeatureReader(features) as reader:
         card = reader.card or EncoderCard(name=UNKNOWN_ENCODER, dim=reader.dim)
         memory = _open_or_create(uri, card, frame_id, _check_map(map_yaml), dtype)
@@ -459,10 +466,37 @@ def _with_words_of(memory: PlaceMemory, encoder: Encoder) -> Encoder:
     return encoder.with_fitted(memory.card.fitted)
 
 
-def _in_frame(frames: Sequence[Frame], frame_id: str | None) -> tuple[list[Frame], str]:
-    """The frames with poses in a map frame of this name, where one is given, and its name."""
+def _in_frame(
+    frames: Sequence[Frame], frame_id: str | None, uri: str | Path
+) -> tuple[list[Frame], str]:
+    """The frames with poses in a map frame of this name, where one is given, and its name.
+
+    Poses that have an origin are brought to that of the memory, where there is one, or to that of
+    the name.
+
+    Raises:
+        InputError: They have an origin, and the frame of the memory has none.
+        SettingError: They have an origin, and the name is none.
+    """
+    found = next((f.pose.frame_id for f in frames if f.pose is not None), "map")
+    if Origin.of_frame(found) is not None:
+        if frame_id is not None and Origin.of_frame(frame_id) is None:
+            raise SettingError(
+                f"poses of latitudes and longitudes are in a frame that is called by its origin, "
+                f"such as {found}, not {frame_id!r}"
+            )
+        if PlaceMemory.exists(uri):
+            with PlaceMemory.open(uri, readonly=True) as memory:
+                frame_id = memory.manifest.frame_id
+            if Origin.of_frame(frame_id) is None:
+                raise InputError(
+                    f"{uri} keeps poses in the frame {frame_id!r}, which has no origin, and these "
+                    f"come from latitudes and longitudes ({found}): build another memory"
+                )
+        name = frame_id or found
+        return [replace(f, pose=fit_origin(f.pose, name)) for f in frames], name
     if frame_id is None:
-        return list(frames), next((f.pose.frame_id for f in frames if f.pose is not None), "map")
+        return list(frames), found
     named = [
         f if f.pose is None else replace(f, pose=replace(f.pose, frame_id=frame_id)) for f in frames
     ]

@@ -394,7 +394,7 @@ class PlaceMemory(Closing):
         A place with a known session and index takes the place of the old one.
 
         Args:
-            frames: N frames (or places).
+            frames: N frames (or places); poses from another origin are brought to this memory's.
             descriptors: (N, D); brought to unit norm.
             sequence_descriptors: (N, Ds), where the memory keeps them; NaN rows for none.
             encoder: Card of the encoder that made the descriptors, to be checked.
@@ -410,7 +410,9 @@ class PlaceMemory(Closing):
         """
         if encoder is not None:
             self.check_encoder(encoder)
+        frame_id = self.manifest.frame_id
         places = [f if isinstance(f, Place) else Place.from_frame(f) for f in frames]
+        places = [place.in_frame(frame_id) for place in places]
         if not places and np.size(descriptors) == 0:
             return 0
         self._write(self._check_rows(places, descriptors, sequence_descriptors))
