@@ -103,8 +103,9 @@ def test_the_origin_survives_copies_and_merges(tmp_path: Path) -> None:
         far.add([Frame("a.png", "far", 0, pose=Pose(0, 0, frame_id=FAR))], make_descriptors(1))
     with pytest.raises(PoseError, match="over 1000 km apart"):
         merge([first, tmp_path / "far"], tmp_path / "n")
+    PlaceMemory.create(tmp_path / "x", encoder=make_card(), frame_id="utm").close()
     with pytest.raises(SettingError, match="differ in their map frame"):
-        merge([first, store(tmp_path / "x", "x", "utm")], tmp_path / "n2")
+        merge([first, tmp_path / "x"], tmp_path / "n2")
 
 
 def test_a_frame_that_is_added_is_brought_to_the_memory(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ _MODULES = {
     "upgrade": "upgrade",
     "remove": "remove",
     "encoders": "encoders",
+    "datasets": "datasets",
 }
 
 
