@@ -17,6 +17,7 @@ import numpy as np
 import pymilvus  # noqa: F401 - its import is not part of opening
 
 from placememory.frames import Frame
+from placememory.localization import Localizer
 from placememory.memory import Candidates, PlaceMemory, Where
 
 K, OPENINGS = 10, 9
@@ -51,6 +52,10 @@ def main() -> None:
         found = [timed(lambda q=q, w=where: memory.search(q, K, w)[0]) for q in queries]
         facts[name] = statistics.median(seconds for seconds, _ in found)
         answers[name] = [rows_of(candidates) for _, candidates in found]
+    facts["make a localizer"], robot = timed(lambda: Localizer(memory, verify=None))
+    steps = [timed(lambda q=q: robot.observe(descriptor=q))[0] for q in queries]
+    facts["a frame of it"] = statistics.median(steps)
+    facts["its slowest frame"] = max(steps)
     frames = [Frame(f"{i}.png", "added", i) for i in range(100)]
     facts["add 100"] = timed(lambda: memory.add(frames, queries[np.arange(100) % len(queries)]))[0]
     facts["remove 100"] = timed(lambda: memory.remove("added"))[0]

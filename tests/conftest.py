@@ -83,7 +83,6 @@ def office(building: Building, tmp_path_factory: pytest.TempPathFactory) -> Path
     run_command(
         "build",
         path,
-        "--images",
         building.mapping,
         "--poses",
         building.mapping_vertices,

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
+from PIL import Image
 
 from placememory.cli.app import app
+from placememory.frames import read_image
+from placememory.samples import render_building
+from tests.conftest import run_command
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -68,3 +76,53 @@ def test_the_python_of_the_guide_runs(office, building, tmp_path: Path, monkeypa
             assert len(located) > 10
             assert names["estimate"].verdict == "unknown"  # the run ends off the map
             assert names["estimate"].in_memory is None
+
+
+ELSEWHERE = (" 0 ", "http://", "tcp://", "mixvpr")
+"""In commands of the guide that need a camera, a server, or weights."""
+
+
+def test_the_guide_works_from_top_to_bottom(building, tmp_path: Path, monkeypatch) -> None:
+    """Each command of README and guide, as a reader types it, where run1/ and run2/ are runs."""
+    monkeypatch.chdir(tmp_path)
+    _lay_out(building)
+    without = ELSEWHERE if find_spec("milvus_lite") else (*ELSEWHERE, "milvus-lite")
+    for page in ("README.md", "docs/guide.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for line in re.findall(r"^ {4}(placememory .*)$", text, re.MULTILINE):
+            command = re.sub(r"\s+#.*", "", line)
+            if not any(word in f"{command} " for word in without):
+                command = command.replace("--dim 512", "--dim 16")  # there are not so many places
+                run_command(*shlex.split(command)[1:])
+        if page == "README.md":
+            Path("office.memory").unlink()
+    assert Path("global-feats.h5").exists()
+
+
+def _lay_out(building) -> None:
+    """The files that the guide speaks of."""
+    other = render_building("other", frames=24, seed=1)
+    for name, folder in (
+        ("run1", building.mapping),
+        ("db", building.mapping),
+        ("run2", building.query),
+        ("queries", building.query),
+        ("evening", other.query),
+        ("night", other.query),
+    ):
+        shutil.copytree(folder, name)
+    for image in Path("night").glob("*.png"):  # other images than those of the evening
+        Image.fromarray((0.8 * read_image(image)).astype(np.uint8)).save(image)
+    shutil.copy(next(building.query.glob("*.png")), "photo.jpg")
+    shutil.copy(building.map_yaml, "map.yaml")
+    shutil.copy(building.map_yaml.with_suffix(".pgm"), "map.pgm")
+    _, *rows = Path("night/vertices.csv").read_text().splitlines()
+    cells = [row.split(", ") for row in rows]
+    lines = [f"{int(row[1]) * 1e-9:.9f} {' '.join(row[2:9])}\n" for row in cells]
+    Path("odometry.tum").write_text("".join(lines))
+    names = sorted(path.name for path in Path("db").glob("*.png"))
+    lines = [f"{i} 1 0 0 0 {i} 0 0 1 {name}\n\n" for i, name in enumerate(names, start=1)]
+    Path("sparse").mkdir()
+    Path("sparse/images.txt").write_text("".join(lines))
+    for name in ("north", "south"):
+        run_command("build", f"{name}.memory", "run1", "--session", name)

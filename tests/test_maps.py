@@ -225,9 +225,9 @@ def test_the_image_may_lie_elsewhere(tmp_path: Path) -> None:
         ({"mode": "[raw]"}, "mode must be trinary, scale or raw"),
         ({"negate": "'0'"}, "negate must be 0, 1, true or false"),
         ({"negate": "[1]"}, "negate must be 0, 1, true or false"),
-        ({"saved": "2020-13-45"}, "cannot read the map's yaml"),
-        ({"x": "!!python/object:os.system {}"}, "cannot read the map's yaml"),
-        ({"x": "["}, "cannot read the map's yaml"),
+        ({"saved": "2020-13-45"}, "cannot be read as YAML"),
+        ({"x": "!!python/object:os.system {}"}, "cannot be read as YAML"),
+        ({"x": "["}, "cannot be read as YAML"),
     ],
 )
 def test_bad_yaml(tmp_path: Path, changes: dict, message: str) -> None:
@@ -248,5 +248,89 @@ def test_files_that_are_no_map(tmp_path: Path, content: bytes) -> None:
 def test_bad_images_are_named(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "map.pgm").write_bytes(content)
-    with pytest.raises(MapError, match=r"map\.pgm: cannot read the map's image"):
+    with pytest.raises(MapError, match=r"map\.yaml: its image cannot be used: .*map\.pgm: "):
         read_map(write_map(tmp_path, image="map.pgm"))
+
+
+def put_image(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"P5\n3 2\n255\n\xff\xff\xff\0\0\0")
+    return path
+
+
+@pytest.mark.parametrize("yaw", ["-nan", "nan", ".nan", "-.NaN", "+nan", "NaN"])
+def test_a_yaw_that_is_not_a_number_is_0(
+    tmp_path: Path, yaw: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    put_image(tmp_path / "map.pgm")
+    (tmp_path / "map.yaml").write_text(
+        f"image: map.pgm\nresolution: 0.05\norigin: [-15.4, -30.9, {yaw}]\n"
+    )
+    assert read_map(tmp_path / "map.yaml").origin == (-15.4, -30.9, 0.0)
+    assert "map.yaml: the yaw of the origin is not a number and counts as 0" in caplog.text
+
+
+@pytest.mark.parametrize("origin", ["[.nan, 0, 0]", "[0, -nan, 0]", "[0, 0, .inf]", "[0, 0, x]"])
+def test_other_numbers_of_the_origin_must_be_some(tmp_path: Path, origin: str) -> None:
+    put_image(tmp_path / "map.pgm")
+    (tmp_path / "map.yaml").write_text(f"image: map.pgm\nresolution: 0.05\norigin: {origin}\n")
+    with pytest.raises(MapError, match=r"map\.yaml: origin must be a finite number"):
+        read_map(tmp_path / "map.yaml")
+
+
+def write_yaml(path: Path, image: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"image: {image}\nresolution: 0.05\norigin: [0, 0, 0]\n")
+    return path
+
+
+def test_the_image_may_be_of_the_home_or_a_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = put_image(tmp_path / "home" / "maps" / "map.pgm")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for image in ("~/maps/map.pgm", f"file://{file}", str(file)):
+        assert read_map(write_yaml(tmp_path / "here" / "map.yaml", image)).width == 3
+    with pytest.raises(MapError, match=r"map\.yaml: its image .*home/none\.pgm: cannot be read"):
+        read_map(write_yaml(tmp_path / "here" / "map.yaml", "~/none.pgm"))
+    with pytest.raises(MapError, match=r"map\.yaml: image '~no-such-user"):
+        read_map(write_yaml(tmp_path / "here" / "map.yaml", "~no-such-user/map.pgm"))
+
+
+def test_the_image_may_be_of_a_ros_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AMENT_PREFIX_PATH", "ROS_PACKAGE_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    url = "package://nav/maps/map.pgm"
+    around = write_yaml(tmp_path / "src" / "nav" / "config" / "map.yaml", url)
+    with pytest.raises(MapError, match=r"map\.yaml: the image package://nav.*AMENT_PREFIX_PATH"):
+        read_map(around)
+    put_image(tmp_path / "src" / "nav" / "maps" / "map.pgm")
+    assert read_map(around).height == 2
+    far = write_yaml(tmp_path / "far" / "map.yaml", url)
+    with pytest.raises(MapError, match="package://nav"):
+        read_map(far)
+    monkeypatch.setenv("ROS_PACKAGE_PATH", f"/none:{tmp_path / 'src'}")
+    assert read_map(far).height == 2
+    monkeypatch.delenv("ROS_PACKAGE_PATH")
+    put_image(tmp_path / "install" / "share" / "nav" / "maps" / "map.pgm")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"{tmp_path / 'install'}:/opt/ros/none")
+    assert read_map(far).height == 2
+
+
+def test_a_map_that_moved_with_its_image(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    put_image(tmp_path / "map.pgm")
+    assert read_map(write_yaml(tmp_path / "map.yaml", "/home/robot/map.pgm")).width == 3
+    assert "/home/robot/map.pgm is not there; the map's image is" in caplog.text
+
+
+@pytest.mark.parametrize("image", ["[a, b]", "", "{a: b}", "12", ".", "/"])
+def test_an_image_that_is_no_name(tmp_path: Path, image: str) -> None:
+    with pytest.raises(MapError, match=r"map\.yaml: image must be the name of a file"):
+        read_map(write_yaml(tmp_path / "map.yaml", image))
+
+
+@pytest.mark.parametrize("kind", ["%!PS", "GIF89a", "<svg", "%PDF"])
+def test_an_image_of_another_kind_is_not_decoded(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "map.pgm").write_text(kind)
+    with pytest.raises(MapError, match=r"map\.yaml: its image .*map\.pgm.*none of PNG"):
+        read_map(write_yaml(tmp_path / "map.yaml", "map.pgm"))

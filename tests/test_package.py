@@ -94,12 +94,12 @@ def test_commands_from_a_build_to_a_report_need_no_torch(
     building: Building, tmp_path: Path
 ) -> None:
     commands = [
-        ["build", "m", "--images", building.mapping, "--poses", building.mapping_vertices,
+        ["build", "m", building.mapping, "--poses", building.mapping_vertices,
          "--map", building.map_yaml],
         ["query", "m", sorted(building.mapping.glob("*.png"))[7], "--json"],
         ["localize", "m", building.query, "--poses", building.query_vertices, "--out", "answers",
          "--report", "report"],
-        ["calibrate", "m", "--queries", building.query, "--poses", building.query_vertices],
+        ["calibrate", "m", building.query, "--poses", building.query_vertices],
         ["figures", "m", building.query, "--poses", building.query_vertices, "--out", "figures"],
         ["info", "m"],
         ["encoders", "show", "lite-vlad"],

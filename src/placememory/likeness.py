@@ -30,6 +30,7 @@ class Centring:
 
     Args:
         descriptors: (N, D) float32 unit rows of the map, kept and not copied.
+        mean: (D,) of the whole map, where these are only some of its rows.
 
     Attributes:
         descriptors: As given.
@@ -46,9 +47,9 @@ class Centring:
         [0.141, -0.141]
     """
 
-    def __init__(self, descriptors: Vectors) -> None:
+    def __init__(self, descriptors: Vectors, mean: Floats | None = None) -> None:
         self.descriptors = descriptors
-        self.mean: Floats = descriptors.mean(axis=0, dtype=np.float64)
+        self.mean: Floats = descriptors.mean(axis=0, dtype=np.float64) if mean is None else mean
         self.shared: Floats = self.similarities(self.mean)
         squares = np.einsum("nd,nd->n", descriptors, descriptors, dtype=np.float64)
         left = squares - 2.0 * self.shared + self.mean @ self.mean

@@ -8,18 +8,23 @@ height H has its centre at (0, H - 1).
 
 from __future__ import annotations
 
+import logging
 import math
+import os
+import reprlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
-import yaml
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image as PillowImage
 
-from placememory.errors import MapError
+from placememory._io import check_file, read_yaml
+from placememory.errors import ImageError, MapError
+from placememory.frames.images import open_image
 
+_log = logging.getLogger(__name__)
+_PACKAGE = "package://"
 Mode = Literal["trinary", "scale", "raw"]
 FREE, OCCUPIED, UNKNOWN = 0, 100, -1
 
@@ -143,15 +148,18 @@ def read_map(path: Path | str) -> OccupancyGrid:
     """Read a ROS ``map.yaml`` and the image it names.
 
     Args:
-        path: The yaml; ``image`` in it is relative to its folder, or absolute.
+        path: The yaml; ``image`` in it is relative to its folder, absolute, or begins with ``~`` or
+            ``package://``. A yaw that is not a number counts as 0, with a warning.
 
     Raises:
-        MapError: A file is missing, a key is missing or impossible (the message names it).
+        MapError: A file is missing, a key is missing or impossible; the message names the yaml.
     """
     path = Path(path)
-    values = _read_yaml(path)
-    file = path.parent / str(_require_key(values, "image", path))
-    image, alpha = _read_lightness(file, with_alpha=values.get("mode", "trinary"))
+    values = read_yaml(path, MapError)
+    if not isinstance(values, dict):
+        raise MapError(f"{path}: a map's yaml has keys such as image, resolution and origin")
+    file = _find_image(_require_key(values, "image", path), path)
+    image, alpha = _read_lightness(file, path, with_alpha=str(values.get("mode", "trinary")))
     free = _threshold(values, "free_thresh", 0.25, path)
     occupied = _threshold(values, "occupied_thresh", 0.65, path)
     if free > occupied:
@@ -168,29 +176,56 @@ def read_map(path: Path | str) -> OccupancyGrid:
     )
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _find_image(text: Any, path: Path) -> Path:
+    """The file that a map's yaml names: beside it, absolute, of the home or of a ROS package.
+
+    Raises:
+        MapError: It names none, or a package that is not found.
+    """
+    if not isinstance(text, str) or not text.strip("/. "):
+        raise MapError(f"{path}: image must be the name of a file, not {_short(text)}")
+    text = text.removeprefix("file://")
+    if text.startswith(_PACKAGE):
+        return _find_in_package(text, path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise MapError(f"{path}: cannot read the map's yaml ({error})") from error
-    if not isinstance(values, dict):
-        raise MapError(f"{path}: a map's yaml has keys such as image, resolution and origin")
-    return values
+        file = path.parent / Path(text).expanduser()
+    except RuntimeError as error:
+        raise MapError(f"{path}: image {text!r}: {error}") from error
+    beside = path.parent / file.name
+    if Path(text).is_absolute() and not file.exists() and beside.is_file():
+        _log.warning("%s: %s is not there; the map's image is %s", path, file, beside)
+        return beside
+    return file
+
+
+def _find_in_package(text: str, path: Path) -> Path:
+    """A file of a ROS package: of one around the yaml, or where ROS looks for packages."""
+    package, _, rest = text.removeprefix(_PACKAGE).partition("/")
+    folders = [parent for parent in path.absolute().parents if parent.name == package]
+    for name, below in (("AMENT_PREFIX_PATH", f"share/{package}"), ("ROS_PACKAGE_PATH", package)):
+        folders += [Path(entry) / below for entry in os.environ.get(name, "").split(":") if entry]
+    found = next((folder / rest for folder in folders if (folder / rest).is_file()), None)
+    if found is None:
+        raise MapError(
+            f"{path}: the image {text} is in no folder {package} above it, nor in "
+            "AMENT_PREFIX_PATH or ROS_PACKAGE_PATH; source the workspace, or name the file"
+        )
+    return found
 
 
 def _read_lightness(
-    path: Path, with_alpha: str
+    file: Path, path: Path, with_alpha: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     """Mean of the colour channels in 0..1; trinary averages alpha in, as map_server does."""
     try:
-        with PillowImage.open(path) as opened:
-            opened.load()
+        check_file(file, ImageError)
+        with file.open("rb") as opened_file, open_image(opened_file, str(file)) as opened:
             mode = "RGBA" if "A" in opened.getbands() or "transparency" in opened.info else None
             if opened.mode.startswith("I"):
                 return np.asarray(opened).astype(np.float64) / 65535.0, None
             pixels = np.asarray(opened.convert(mode or "RGB"), dtype=np.float64) / 255.0
-    except Exception as error:  # Pillow's decoders raise nearly anything on garbage
-        raise MapError(f"{path}: cannot read the map's image ({error})") from error
+    except (ImageError, OSError) as error:
+        raise MapError(f"{path}: its image cannot be used: {error}") from error
     if mode is None:
         return pixels.mean(axis=-1), None
     channels = pixels if with_alpha == "trinary" else pixels[..., :3]
@@ -213,9 +248,12 @@ def _positive(values: dict[str, Any], path: Path) -> float:
 def _origin(values: dict[str, Any], path: Path) -> tuple[float, float, float]:
     items = _require_key(values, "origin", path)
     if not isinstance(items, list) or len(items) != 3:
-        raise MapError(f"{path}: origin must be [x, y, yaw], not {items!r}")
-    x, y, yaw = (_number(item, "origin", path) for item in items)
-    return x, y, yaw
+        raise MapError(f"{path}: origin must be [x, y, yaw], not {_short(items)}")
+    x, y = (_number(item, "origin", path) for item in items[:2])
+    if str(items[2]).lstrip("+-.").lower() == "nan":  # octomap writes it
+        _log.warning("%s: the yaw of the origin is not a number and counts as 0", path)
+        return x, y, 0.0
+    return x, y, _number(items[2], "origin", path)
 
 
 def _threshold(values: dict[str, Any], key: str, default: float, path: Path) -> float:
@@ -227,24 +265,29 @@ def _threshold(values: dict[str, Any], key: str, default: float, path: Path) -> 
 
 def _flag(values: dict[str, Any], key: str, path: Path) -> bool:
     value = values.get(key, 0)
-    if value not in (0, 1):
-        raise MapError(f"{path}: {key} must be 0, 1, true or false, not {value!r}")
+    if not isinstance(value, bool | int) or value not in (0, 1):
+        raise MapError(f"{path}: {key} must be 0, 1, true or false, not {_short(value)}")
     return bool(value)
 
 
 def _mode(values: dict[str, Any], path: Path) -> Mode:
     mode = values.get("mode", "trinary")
-    if mode not in ("trinary", "scale", "raw"):
-        raise MapError(f"{path}: mode must be trinary, scale or raw, not {mode!r}")
-    return mode  # type: ignore[no-any-return]
+    if not isinstance(mode, str) or mode not in ("trinary", "scale", "raw"):
+        raise MapError(f"{path}: mode must be trinary, scale or raw, not {_short(mode)}")
+    return cast("Mode", mode)
 
 
 def _number(value: Any, key: str, path: Path) -> float:
     """A finite number; YAML 1.1 reads ``5e-2`` as text, so text is tried too."""
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise MapError(f"{path}: {key} must be a finite number, not {value!r}")
+        raise MapError(f"{path}: {key} must be a finite number, not {_short(value)}")
     return number
+
+
+def _short(value: Any) -> str:
+    """A value as a message shows it."""
+    return reprlib.repr(value)

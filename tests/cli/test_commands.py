@@ -108,7 +108,7 @@ def test_localize_writes_its_files(office: Path, building: Building, tmp_path: P
 
 def test_localize_without_poses_names_places(office: Path, building: Building, tmp_path) -> None:
     bare = tmp_path / "bare.memory"
-    run_command("build", bare, "--images", building.mapping)
+    run_command("build", bare, building.mapping)
     shown = run_command("localize", bare, building.query, "--out", tmp_path / "o", "--every", 9)
     assert "not scored" in shown.out
     with (tmp_path / "o/estimates.csv").open() as file:
@@ -164,7 +164,7 @@ def test_extract_pairs_export_and_build_from_features(
 def test_merge_remove_and_copy(office: Path, building: Building, tmp_path: Path) -> None:
     second = tmp_path / "both.memory"
     shutil.copy(office, second)
-    run_command("build", second, "--images", building.query, "--session", "evening")
+    run_command("build", second, building.query, "--session", "evening")
     run_command("remove", second, "--session", "mapping")
     shown = run_command("merge", tmp_path / "all.memory", office, second)
     assert "in 2 sessions" in shown.err
@@ -190,13 +190,13 @@ def test_encoders_lists_and_shows() -> None:
     ("arguments", "message"),
     [
         (["info", "nothing.memory"], "there is no such memory"),
-        (["build", "x.memory", "--images", "nowhere"], "there is no such folder"),
-        (["build", "x.memory"], "give --images"),
-        (["build", "x.memory", "--images", "{run}", "--encoder", "magic"], "no encoder is called"),
-        (["build", "x.memory", "--images", "{run}", "--poses", "no.csv"], "cannot read the file"),
-        (["build", "x.memory", "--images", "{run}", "--map", "no.yaml"], "cannot read the map"),
-        (["build", "x.memory", "--images", "{run}", "--set", "words"], "key=value"),
-        (["build", "{office}", "--images", "{run}", "--set", "words=8"], "options"),
+        (["build", "x.memory", "nowhere"], "there is no such folder"),
+        (["build", "x.memory"], "give the SOURCE"),
+        (["build", "x.memory", "{run}", "--encoder", "magic"], "no encoder is called"),
+        (["build", "x.memory", "{run}", "--poses", "no.csv"], "cannot be read"),
+        (["build", "x.memory", "{run}", "--map", "no.yaml"], "cannot read the map"),
+        (["build", "x.memory", "{run}", "--set", "words"], "key=value"),
+        (["build", "{office}", "{run}", "--set", "words=8"], "options"),
         (["query", "{office}", "no.png"], "there is no such image"),
         (["query", "{office}", "{run}", "--near", "1,2"], "both the position and the radius"),
         (["query", "{office}", "--index", "flat", "{image}"], "only a Milvus store"),
@@ -216,3 +216,21 @@ def test_bad_usage_is_explained(
     code = 1 if "magic" in filled or "words=8" in filled else 2
     assert message in run_command(*filled, expect=code).err
     assert not work.exists()
+
+
+def test_arguments_in_the_wrong_place_are_told(office: Path, building: Building) -> None:
+    image = next(building.query.glob("*.png"))
+    for command in ("query", "localize", "figures", "calibrate"):
+        swapped = run_command(command, image, office, expect=2)
+        assert f"the memory comes first: {office} {image}" in swapped.err, command
+    folder = run_command("query", office, building.query, expect=2)
+    assert "is a folder; query takes images" in folder.err
+    both = run_command("build", office, image, "--images", image, expect=2)
+    assert "give one of them" in both.err
+
+
+def test_a_run_has_a_folder_by_default(office: Path, building: Building, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        run_command("localize", office, building.query, "--every", 20, "--no-verify")
+    assert (tmp_path / "answers/query/estimates.jsonl").exists()

@@ -93,7 +93,7 @@ def test_netvlad_is_fitted_on_a_run(building: Building, tmp_path: Path) -> None:
 def test_encoders_that_depend_on_the_batch_are_named(building: Building, tmp_path: Path) -> None:
     memory = tmp_path / "crica.memory"
     shown = run_command(
-        "build", memory, "--images", building.mapping, "--every", 20, "--encoder", "cricavpr",
+        "build", memory, building.mapping, "--every", 20, "--encoder", "cricavpr",
         "--weights", "random", "--set", "together=2",
     )  # fmt: skip
     assert "batch_invariant: false" in shown.err

@@ -367,7 +367,7 @@ def test_a_pair_with_poses(tmp_path: Path) -> None:
 def test_a_pair_without_ground_truth(tmp_path: Path) -> None:
     pair(tmp_path)
     with pytest.raises(
-        DatasetError, match="no ground truth for 'reference'; give reference_poses="
+        DatasetError, match="no ground truth for 'reference'; set the option reference_poses"
     ):
         open_dataset("folder-pair", tmp_path)
     with pytest.raises(SettingError, match="not both"):

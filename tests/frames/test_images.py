@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -180,3 +181,71 @@ def test_grey_and_alpha_arrays_become_rgb() -> None:
 def test_other_arrays_are_refused_with_what_to_do(image: object, hint: str) -> None:
     with pytest.raises(ImageError, match=hint):
         as_rgb(image)
+
+
+def test_avif_and_heic(tmp_path: Path) -> None:
+    big = np.kron(RGB, np.ones((16, 16, 1), np.uint8))
+    save(tmp_path / "a.avif", big, quality=95)
+    image = read_image(tmp_path / "a.avif")
+    assert np.abs(image.astype(int) - big).mean() < 4
+    heif = pytest.importorskip("pillow_heif", reason="the extra 'heif' is not installed")
+    for name in ("a.HEIC", "b.heif", "photo.jpg"):  # phones name them as they like
+        heif.from_pillow(Image.fromarray(big)).save(tmp_path / name, quality=95)
+        image = read_image(tmp_path / name)
+        assert np.abs(image.astype(int) - big).mean() < 4
+    assert is_image(tmp_path / "a.HEIC")
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_heic_is_turned_once(tmp_path: Path, orientation: int) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="the extra 'heif' is not installed")
+    big = np.kron(RGB, np.ones((16, 16, 1), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    heif.from_pillow(Image.fromarray(big)).save(
+        tmp_path / "a.heic", quality=95, exif=exif.tobytes()
+    )
+    image = read_image(tmp_path / "a.heic")
+    expected = ROTATIONS[orientation](big)
+    assert image.shape == expected.shape
+    assert np.abs(image.astype(int) - expected).mean() < 4
+
+
+def test_heic_without_the_extra_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("placememory.frames.images.has_heif", lambda: False)
+    (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99))
+    with pytest.raises(ImageError, match=r"a\.jpg: it is HEIC, which needs: pip install"):
+        read_image(tmp_path / "a.jpg")
+
+
+OTHERS = {
+    "PostScript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n",
+    "PDF": b"%PDF-1.7\n",
+    "GIF": b"GIF89a" + bytes(20),
+    "a page of HTML or XML": b"<!DOCTYPE html><title>404</title>",
+    "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\n",
+    "JPEG 2000": b"\0\0\0\x0cjP  \r\n\x87\n",
+    "MP4": b"\0\0\0\x18ftypisom" + bytes(20),
+    "a ZIP archive": b"PK\3\4" + bytes(20),
+    "nothing but zeros": bytes(100),
+    "text": b"no image\n",
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_other_kinds_are_named_and_not_decoded(tmp_path: Path, kind: str, name: str) -> None:
+    (tmp_path / name).write_bytes(OTHERS[kind])
+    with pytest.raises(ImageError, match=rf"{name}: cannot read the image: it is {kind}.*none of"):
+        read_image(tmp_path / name)
+
+
+def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=r"a\.png: it is a pipe; give a file"):
+        read_image(tmp_path / "a.png")
+    for device in ("/dev/zero", "/dev/random"):
+        with pytest.raises(ImageError, match=f"{device}: it is a device"):
+            read_image(device)

@@ -328,7 +328,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind_of_file: str) -
     if kind_of_file == "pipe":
         path = tmp_path / "poses.csv"
         os.mkfifo(path)
-    with pytest.raises(PoseError, match=r"cannot read the file \(a pipe or device\)"):
+    with pytest.raises(PoseError, match=r"it is a (pipe|device); give a file"):
         read_poses(path)
 
 
@@ -480,7 +480,7 @@ def test_the_example_of_a_format_is_one_of_it() -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "binary.txt").write_bytes(b"\xff\x00\x01")
     for path in (tmp_path / "binary.txt", tmp_path / "missing.txt", tmp_path):
-        with pytest.raises(PoseError, match=f"{path}: cannot read the file"):
+        with pytest.raises(PoseError, match=f"{path}: (cannot be read|it is a folder)"):
             read_poses(path)
     with pytest.raises(SettingError, match="no pose format is called 'bag'; known: colmap"):
         read_poses(tmp_path / "binary.txt", "bag")

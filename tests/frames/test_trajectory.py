@@ -35,8 +35,8 @@ def test_between_two_poses() -> None:
 def test_nothing_is_extrapolated_and_gaps_are_bounded() -> None:
     line = track((0, 0.0, 0.0), (0.5, 1.0, 0.0), (1.5, 2.0, 0.0))
     assert len(line) == 3
-    assert line.at(-1) is None
-    assert line.at(round(1.5 * SECOND) + 1) is None
+    assert line.at(-SECOND // 10) is None
+    assert line.at(round(1.6 * SECOND)) is None
     assert line.at(0).x == 0.0
     assert line.at(round(1.5 * SECOND)).x == 2.0  # a pose of its own needs no other
     assert line.at(SECOND) is None
@@ -107,7 +107,7 @@ def test_join_says_what_is_wrong_with_the_clocks() -> None:
     assert "from 0.000 s to 2.000 s, the poses from 100.000 s to 101.000 s" in report.cause
     with pytest.raises(PoseError, match="none of 3 frames finds a pose: the images are from"):
         report.check()
-    near = [Frame("a.png", "run", 0, stamp=100 * SECOND + 5)]
+    near = [Frame("a.png", "run", 0, stamp=100 * SECOND + SECOND // 2)]
     assert "poses come every 1 s, and two around an image may be 0.5 s" in line.join(near)[1].cause
     assert "no poses" in PoseTrack([], [], "x").join(frames)[1].cause
     own = [Frame("a.png", "run", 0, pose=Pose(5.0, 0.0))]
@@ -116,3 +116,11 @@ def test_join_says_what_is_wrong_with_the_clocks() -> None:
     assert (report.joined, report.cause) == (0, "the images have no stamps")
     joined, report = line.join([*own, *near], max_gap=1.0)
     assert str(report) == "2 of 2 frames have a pose (1 by interpolation)"
+
+
+def test_a_stamp_that_a_file_has_rounded_is_that_of_its_pose() -> None:
+    track = PoseTrack([0, 5 * 10**9], [Pose(0.0, 0.0), Pose(1.0, 0.0)])
+    for stamp in (5 * 10**9 - 130, 5 * 10**9 + 10**6, -(10**6)):
+        assert track.at(stamp) is not None
+    assert track.at(5 * 10**9 - 2 * 10**6) is None
+    assert track.at(5 * 10**9 + 130, max_gap=0.0) is None

@@ -152,13 +152,14 @@ def test_a_walk_through_the_localizer_becomes_a_session(tmp_path: Path) -> None:
         localizer = Localizer(memory, ToyEncoder())
         frames = [_frame(5 + i, i) for i in range(30)]
         run = follow(localizer, frames)
-        report = add_run(memory, run, "evening", source=tmp_path)
+        report = add_run(memory, run, "evening", source=tmp_path, topic="/cam")
         places = [p for p in memory.places if p.session == "evening"]
         assert len(places) == report.located + report.between > 25
         for place in places:
             assert place.pose.distance_to(frames[place.index].pose) < 1.0
             assert place.floor == "ground"
         assert memory.manifest.sources["evening"] == str(tmp_path)
+        assert memory.manifest.topics == {"evening": "/cam"}
         assert localizer.refresh()
         again = follow(Localizer(memory, ToyEncoder()), frames)
         with pytest.raises(InputError, match="in the memory itself"):

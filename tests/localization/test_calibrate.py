@@ -210,8 +210,8 @@ def test_what_cannot_be_calibrated() -> None:
 def test_the_command(office: Path, building: Building, tmp_path: Path) -> None:
     copied = tmp_path / "office.memory"
     copied.write_bytes(office.read_bytes())
-    truth = ("--queries", building.query, "--poses", building.query_vertices)
-    shown = run_command("calibrate", copied, *truth, "--out", tmp_path / "out", "--precision", 0.9)
+    truth = (building.query, "--poses", building.query_vertices)
+    shown = run_command("calibrate", copied, *truth, "--out", tmp_path / "out", "--correct", 0.9)
     assert "expected calibration error" in shown.out
     assert "95 % ellipse" in shown.err
     assert "stored with the memory" in shown.err
@@ -221,14 +221,14 @@ def test_the_command(office: Path, building: Building, tmp_path: Path) -> None:
     with PlaceMemory.open(copied, readonly=True) as memory:
         stored = Calibration.of(memory)
         assert stored is not None
-    for arguments in ((), ("--queries", building.query), ("--queries", "x", "--session", "y")):
+    for arguments in ((), (building.query,), ("x", "--session", "y")):
         run_command("calibrate", copied, *arguments, expect=2)
-    own = ("--queries", building.mapping, "--poses", building.mapping_vertices)
+    own = (building.mapping, "--poses", building.mapping_vertices)
     refused = run_command("calibrate", copied, *own, expect=2)
     assert "--exclude-session mapping" in refused.err
     odometry = tmp_path / "odometry.csv"
     odometry.write_text("\n".join(["name,x,y,yaw", *(f"x{i},{i},0,0" for i in range(3))]))
-    shown = run_command("calibrate", copied, *truth, "--odometry", odometry, "--precision", 0.9)
+    shown = run_command("calibrate", copied, *truth, "--odometry", odometry, "--correct", 0.9)
     assert "no frame has odometry" in shown.err
     with PlaceMemory.open(copied, readonly=True) as memory:
         stored = Calibration.of(memory)
@@ -262,8 +262,10 @@ def test_a_bag_with_odometry_and_tf(office: Path, building: Building, tmp_path: 
     bag = bags.write_bag(tmp_path / "run", "mcap", rows)
     copied = tmp_path / "office.memory"
     copied.write_bytes(office.read_bytes())
-    truth = ("--queries", bag, "--topic", "/cam", "--max-gap", 10, "--precision", 0.9)
+    truth = (bag, "--topic", "/cam", "--max-gap", 10, "--correct", 0.9)
     refused = run_command("calibrate", copied, *truth, expect=2)
+    assert "2 topics with poses" in refused.err
+    refused = run_command("calibrate", copied, *truth, "--pose-topic", "none", expect=2)
     assert "no frame of the run has a true pose" in refused.err
     shown = run_command("calibrate", copied, *truth, "--pose-topic", "/tf", "--max-speed", 50)
     assert f"odometry for {len(frames) - 1} frames" in shown.err

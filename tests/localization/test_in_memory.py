@@ -118,7 +118,7 @@ def test_the_commands_warn_and_leave_a_session_out(
 
     both = tmp_path / "both.memory"
     both.write_bytes(office.read_bytes())
-    run_command("build", both, "--images", building.query, "--poses", building.query_vertices)
+    run_command("build", both, building.query, "--poses", building.query_vertices)
     truth = ("--poses", building.query_vertices, "--radius", "2", "--out", tmp_path / "out")
     shown = run_command("localize", both, building.query, *truth)
     assert "leave the session out with --exclude-session query" in shown.err

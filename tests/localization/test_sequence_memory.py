@@ -90,7 +90,7 @@ def test_one_encoder_may_describe_frames_and_windows(run1: Path, tmp_path: Path)
 def test_the_commands(run1: Path, tmp_path: Path) -> None:
     memory, weights = tmp_path / "m", ("--sequence-weights", "random")
     run_command(
-        "build", memory, "--images", run1, "--encoder", "lite-vlad", "--set", "words=4",
+        "build", memory, run1, "--encoder", "lite-vlad", "--set", "words=4",
         "--sequence-encoder", "jist", *weights,
     )  # fmt: skip
     with PlaceMemory.open(memory, readonly=True) as opened:

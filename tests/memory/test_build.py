@@ -152,7 +152,7 @@ def test_a_killed_build_command_resumes(building, tmp_path: Path, store: str) ->
     for i, path in enumerate(sorted(building.mapping.glob("*.png")) * 16):  # more than a fit takes
         os.link(path, images / f"{i:04d}.png")
     uri = f"milvus-lite:{tmp_path / 'm'}" if store == "lite" else str(tmp_path / "m")
-    command = [sys.executable, "-m", "placememory", "build", uri, "--images", str(images)]
+    command = [sys.executable, "-m", "placememory", "build", uri, str(images)]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         _wait_for_places(process, tmp_path / "m", store)
         process.kill()

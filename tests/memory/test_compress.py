@@ -85,6 +85,6 @@ def test_a_compressed_memory_is_asked_and_added_to(office: Path, building, tmp_p
             for frame in queries
         ]
         assert sum(same) >= 6
-    run_command("build", tmp_path / "short", "--images", building.query, "--session", "second")
+    run_command("build", tmp_path / "short", building.query, "--session", "second")
     with PlaceMemory.open(tmp_path / "short") as short:
         assert short.sessions()["second"] > 0

@@ -8,6 +8,7 @@ import signal
 import sys
 from typing import NoReturn
 
+from placememory._io import printable
 from placememory.errors import InputError, MemoryFormatError, MemoryNotFoundError, PlaceMemoryError
 
 _BAD_INPUT = (InputError, MemoryFormatError, MemoryNotFoundError)
@@ -45,7 +46,7 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 def _end(message: str, code: int) -> NoReturn:
-    sys.stderr.write(f"error: {message}\n")
+    sys.stderr.write(f"error: {printable(message, lines=True)}\n")
     sys.exit(code)
 
 

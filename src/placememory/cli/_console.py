@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import resource
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,9 +22,25 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from placememory._io import UNPRINTABLE, printable
+
 _WIDE = None if sys.stdout is not None and sys.stdout.isatty() else 200
-out = Console(highlight=False, soft_wrap=True, width=_WIDE)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class PlainConsole(Console):
+    """Prints texts as they are: names of files are no markup, no emoji and no control codes."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(highlight=False, soft_wrap=True, markup=False, emoji=False, **settings)
+
+    def print(self, *objects: Any, **settings: Any) -> None:
+        """Print texts without their control characters, and tables."""
+        shown = [printable(o, lines=True) if isinstance(o, str) else o for o in objects]
+        super().print(*shown, **settings)
+
+
+out = PlainConsole(width=_WIDE)
+err = PlainConsole(stderr=True)
 
 
 class Advance(Protocol):
@@ -34,13 +51,13 @@ class Advance(Protocol):
 
 def say(text: str) -> None:
     """Print a line for people, on standard error, so that standard output stays for programs."""
-    err.print(text, markup=False)
+    err.print(text)
 
 
 def warn(text: str) -> None:
     """Print a warning."""
-    err.print("[yellow]warning:[/yellow] ", end="")
-    err.print(text, markup=False)
+    err.print("warning: ", end="", style="yellow")
+    err.print(text)
 
 
 class LogHandler(logging.Handler):
@@ -53,15 +70,21 @@ class LogHandler(logging.Handler):
 
 def print_json(values: Any) -> None:
     """Print values as JSON on standard output."""
-    typer.echo(json.dumps(values, indent=2, ensure_ascii=False))
+
+    def escape(found: re.Match[str]) -> str:
+        return "\n" if found.group() == "\n" else json.dumps(found.group())[1:-1]
+
+    typer.echo(UNPRINTABLE.sub(escape, json.dumps(values, indent=2, ensure_ascii=False)))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:
     """Print a table; columns of numbers are set to the right. ``None`` is shown as a dash."""
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=printable(title) or None, title_justify="left", box=None, pad_edge=False)
     for i, name in enumerate(columns):
         numeric = all(isinstance(row[i], int | float) or row[i] is None for row in rows)
-        table.add_column(name, justify="right" if numeric and rows else "left", overflow="fold")
+        table.add_column(
+            printable(name), justify="right" if numeric and rows else "left", overflow="fold"
+        )
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     out.print(table)
@@ -71,7 +94,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return "-"
     text = f"{value:.4f}" if isinstance(value, float) else str(value)
-    return text.replace("[", "\\[")
+    return printable(text)
 
 
 @contextmanager
@@ -81,15 +104,17 @@ def progress(label: str) -> Iterator[Advance]:
         yield lambda _done, _total, _text="": None
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[text]}", markup=False),
     )
     with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(label, total=None, text="")
-        yield lambda done, total, text="": bar.update(task, completed=done, total=total, text=text)
+        task = bar.add_task(printable(label), total=None, text="")
+        yield lambda done, total, text="": bar.update(
+            task, completed=done, total=total, text=printable(text)
+        )
 
 
 class Bars:

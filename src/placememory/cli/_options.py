@@ -13,7 +13,7 @@ import typer
 
 from placememory.cli._console import say, warn
 from placememory.encoders import Encoder, SequenceEncoder, Workers, create, make_like
-from placememory.errors import EncoderError, SettingError
+from placememory.errors import EncoderError, PlaceMemoryError, SettingError
 from placememory.frames import FrameSelection
 from placememory.localization.odometry import DEFAULT_SPEED
 from placememory.localization.plane import Axes
@@ -28,6 +28,22 @@ Memory = Annotated[
     str,
     typer.Argument(
         help="A file, [b]milvus-lite:PATH[/b], or [b]http://host:port/collection[/b].",
+        show_default=False,
+    ),
+]
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SOURCE",
+        help="Folder (searched recursively), video, ROS bag, or one image.",
+        show_default=False,
+    ),
+]
+MaybeSource = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[SOURCE]",
+        help="Folder (searched recursively), video, ROS bag, or one image.",
         show_default=False,
     ),
 ]
@@ -49,7 +65,7 @@ PoseFile = Annotated[
     ),
 ]
 Radius = Annotated[
-    float, typer.Option(help="An answer this many metres off is correct, where poses are known.")
+    float, typer.Option(help="Metres within which an answer is correct, where poses are known.")
 ]
 Heading = Annotated[
     float | None, typer.Option(help="And it must be this many degrees off at the most.")
@@ -368,6 +384,36 @@ class Processes:
             return None
         make = make_like(running.weights, device=running.device, precision=running.precision)
         return Workers(self.workers, self.scheduler, make)
+
+
+def check_order(memory: str, source: Path | None) -> None:
+    """Refuse a memory that is given where frames belong: the memory comes first.
+
+    Raises:
+        SettingError: ``source`` is a memory, and ``memory`` is a file or folder that is none.
+    """
+    given = source is not None and source.is_file() and Path(memory).exists()
+    if given and _is_memory(source) and not _is_memory(memory):
+        raise SettingError(f"the memory comes first: {source} {memory}")
+
+
+def _is_memory(uri: str | Path | None) -> bool:
+    try:
+        PlaceMemory.open(str(uri), readonly=True).close()
+    except PlaceMemoryError:
+        return False
+    return True
+
+
+def one_source(source: Path | None, former: Path | None, name: str) -> Path | None:
+    """The source of frames, also where it is given by the option of version 0.1.
+
+    Raises:
+        SettingError: Both are given.
+    """
+    if source is not None and former is not None:
+        raise SettingError(f"{name} is the SOURCE of version 0.1; give one of them")
+    return former if source is None else source
 
 
 def sequence_encoder_of(

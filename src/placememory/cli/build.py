@@ -21,12 +21,8 @@ def run(
     memory: options.Memory,
     frames: options.MappingFrames,
     running: options.Running,
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder (searched recursively), video, ROS bag, or one image.", show_default=False
-        ),
-    ] = None,
+    source: options.MaybeSource = None,
+    images: Annotated[Path | None, typer.Option(hidden=True)] = None,
     map_yaml: options.MapYaml = None,
     features: Annotated[
         list[Path] | None,
@@ -58,11 +54,12 @@ def run(
 ) -> None:
     """Build a memory from a mapping run, or add a run to it.
 
-    Example: [b]placememory build office.memory --images run1/ --poses vertices.csv[/b]
+    Example: [b]placememory build office.memory run1/ --poses vertices.csv[/b]
 
     Run the same command again after an interruption: it goes on where it stopped. Places without a
     pose are kept, and counted.
     """
+    options.check_order(memory, source)
     if features:
         listed = feature_frames(features, frames.session or features[0].stem)
         built = build_from_features(
@@ -73,8 +70,8 @@ def run(
             map_yaml=map_yaml,
             dtype=dtype,
         )
-    elif images is not None:
-        listed = frames.selection.list_frames(images)
+    elif (taken := options.one_source(source, images, "--images")) is not None:
+        listed = frames.selection.list_frames(taken)
         made = _encoder(memory, encoder, running, options_of(set_option or []))
         with progress("Building") as advance:
             built = build(
@@ -86,13 +83,14 @@ def run(
                 ),
                 frame_id=frame_id,
                 map_yaml=map_yaml,
-                source=images,
+                source=taken,
+                pose_topic=None if frames.pose_topic in ("auto", "none") else frames.pose_topic,
                 dtype=dtype,
                 skip_bad=frames.skip_bad,
                 progress=advance,
             )
     else:
-        raise SettingError("give --images, or --features")
+        raise SettingError("give the SOURCE of the frames, or --features")
     with built:
         report = built.report
     assert report is not None

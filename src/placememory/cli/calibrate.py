@@ -22,7 +22,8 @@ from placememory.localization import (
     follow,
 )
 from placememory.localization.stream import open_stream
-from placememory.memory import PlaceMemory, Where
+from placememory.memory import PlaceMemory, Where, recall_topics
+from placememory.metrics import DEFAULT_RADIUS
 from placememory.metrics.located import LocatedResult
 
 
@@ -31,16 +32,11 @@ def run(
     memory: options.Memory,
     frames: options.CalibrationFrames,
     motion: options.Motion,
-    queries: Annotated[
-        Path | None,
-        typer.Option(
-            help="A run through the map with true poses: folder, video, or ROS bag.",
-            show_default=False,
-        ),
-    ] = None,
+    source: options.MaybeSource = None,
+    queries: Annotated[Path | None, typer.Option(hidden=True)] = None,
     exclude_session: options.ExcludeSession = None,
-    radius: Annotated[float, typer.Option(help="Metres within which an answer is correct.")] = 2.0,
-    precision: Annotated[
+    radius: options.Radius = DEFAULT_RADIUS,
+    correct: Annotated[
         float, typer.Option(help="Share of located frames that shall be correct.")
     ] = 0.98,
     reset: Annotated[
@@ -54,29 +50,31 @@ def run(
 ) -> None:
     """Fit the filter's evidence, threshold and covariance to a map; store them with the memory.
 
-    Example: [b]placememory calibrate office.memory --queries run2/ --poses truth.csv[/b]
+    Example: [b]placememory calibrate office.memory run2/ --poses truth.csv[/b]
 
-    The run is replayed on the map and on the map with a stretch left out, so that the unknown is
-    calibrated, too. localize uses what is stored. Where the precision asked for cannot be reached,
-    or the default settings do better, nothing is stored, and the exit code is 1.
+    SOURCE is a run through the map whose true poses are known. It is replayed on the map and on the
+    map with a stretch left out, so that the unknown is calibrated, too. localize uses what is
+    stored. Where the share of correct answers asked for cannot be reached, or the default settings
+    do better, nothing is stored, and the exit code is 1.
     """
+    queries = options.one_source(source, queries, "--queries")
+    options.check_order(memory, queries)
     if reset:
         if queries is not None or frames.session is not None:
             raise SettingError("--reset removes what is stored; calibrate in another call")
         _reset(memory)
         return
     if (queries is None) == (frames.session is None):
-        raise SettingError("give --queries, a run with true poses, or --session")
+        raise SettingError("give a SOURCE, a run with true poses, or --session")
     with PlaceMemory.open(memory) as opened:
         opened.check_writable()
         if frames.session is not None:
-            report = calibrate_on_session(
-                opened, frames.session, radius=radius, precision=precision
-            )
+            report = calibrate_on_session(opened, frames.session, radius=radius, precision=correct)
         else:
             assert queries is not None
             where = None if not exclude_session else Where(exclude_sessions=exclude_session)
-            stream = open_stream(queries, frames.selection, motion.source)
+            selection = recall_topics(frames.selection, memory, queries, truth=True)
+            stream = open_stream(queries, selection, motion.source)
             if stream.camera is not None:
                 raise SettingError("a camera has no true poses; record a run, and give its poses")
             localizer = Localizer(
@@ -97,9 +95,7 @@ def run(
             stream.log_joins(estimate.frame for estimate in found)
             if stream.report is not None:
                 frames.selection.check_join(stream.report)
-            report = calibrate_on_run(
-                opened, found, where=where, radius=radius, precision=precision
-            )
+            report = calibrate_on_run(opened, found, where=where, radius=radius, precision=correct)
         _print_report(report)
         if out_dir is not None:
             _write(report, out_dir)

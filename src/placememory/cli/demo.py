@@ -69,7 +69,7 @@ def run(
         f"figures are in {(out_dir / 'figures').resolve()}, tables in "
         f"{(out_dir / 'answers').resolve()}; {time.perf_counter() - started:.0f} s in all"
     )
-    out.print(f"\nOpen {page.resolve()}", markup=False)
+    out.print(f"\nOpen {page.resolve()}")
 
 
 def _draw(folder: Path, memory: PlaceMemory, building: Building, result: LocalizedRun) -> Path:

@@ -43,9 +43,7 @@ def listing(
 def show(name: Annotated[str, typer.Argument(help="Name of the encoder.")]) -> None:
     """Print everything known of an encoder."""
     for key, value in _facts(info(name)).items():
-        out.print(
-            f"{key.replace('_', ' '):>18}  {value if value is not None else '-'}", markup=False
-        )
+        out.print(f"{key.replace('_', ' '):>18}  {value if value is not None else '-'}")
 
 
 @app.command()
@@ -78,7 +76,7 @@ def fit(
     """Fit NetVLAD's clusters and whitening on your own images; the result serves as --weights.
 
     Example: [b]placememory encoders fit netvlad-wpca run1/ own.safetensors --dim 512[/b], then
-    [b]placememory build b.memory --images run1/ --encoder netvlad-wpca --set dim=512
+    [b]placememory build b.memory run1/ --encoder netvlad-wpca --set dim=512
     --weights own.safetensors[/b]
     """
     if name != "netvlad-wpca":

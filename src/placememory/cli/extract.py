@@ -16,9 +16,7 @@ from placememory.memory.extract import encoder_like, extract
 
 @options.expand_groups
 def run(
-    images: Annotated[
-        Path, typer.Argument(help="Folder, video, ROS bag, or one image.", show_default=False)
-    ],
+    source: options.Source,
     out: Annotated[Path, typer.Option("--out", help="The .h5 file.", show_default=False)],
     frames: options.Frames,
     running: options.Running,
@@ -43,7 +41,7 @@ def run(
     then [b]placememory build office.memory --features db.h5[/b]. Images and --out lie under the
     same paths on all of them.
     """
-    listed = frames.selection.list_frames(images)
+    listed = frames.selection.list_frames(source)
     made = encoder_like(
         like,
         out,

@@ -11,7 +11,8 @@ from placememory.cli import _options as options
 from placememory.cli._console import progress, say, warn, warn_of_bad_images
 from placememory.localization import LocalizedRun, localize
 from placememory.maps import OccupancyGrid, read_map
-from placememory.memory import PlaceMemory, Where, images_of_memory
+from placememory.memory import PlaceMemory, Where, images_of_memory, recall_topics
+from placememory.metrics import DEFAULT_RADIUS
 
 
 @options.expand_groups
@@ -19,9 +20,7 @@ def run(
     memory: options.Memory,
     frames: options.PosedFrames,
     running: options.Running,
-    images: Annotated[
-        Path | None, typer.Argument(help="Queries to localise and draw.", show_default=False)
-    ] = None,
+    source: options.MaybeSource = None,
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for the figures.")] = Path(
         "figures"
     ),
@@ -30,23 +29,24 @@ def run(
         Path | None, typer.Option(help="Where the memory's images are now, if they have moved.")
     ] = None,
     exclude_session: options.ExcludeSession = None,
-    radius: options.Radius = 5.0,
+    radius: options.Radius = DEFAULT_RADIUS,
     heading: options.Heading = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Candidates shown.")] = 5,
 ) -> None:
-    """Draw places on the map and, with queries, strips, matches, scores and the similarity matrix.
+    """Draw places on the map and, of queries, strips, matches, scores and similarities.
 
     Example: [b]placememory figures office.memory run2/ --poses truth.csv --out figures/[/b]
     """
     from placememory.figures import draw_gallery
 
+    options.check_order(memory, source)
     result: LocalizedRun | None = None
     with PlaceMemory.open(memory, readonly=True) as opened:
-        if images is not None:
+        if source is not None:
             with progress("Localising") as advance:
                 result = localize(
                     opened,
-                    frames.selection.list_frames(images),
+                    recall_topics(frames.selection, memory, source).list_frames(source),
                     encoder=running.encoder_of(opened),
                     fusion=None,
                     where=None if not exclude_session else Where(exclude_sessions=exclude_session),

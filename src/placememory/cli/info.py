@@ -46,7 +46,7 @@ def run(
     facts["encoder_options"] = ", ".join(f"{k}={v}" for k, v in facts["encoder_options"].items())
     for name, value in facts.items():
         shown = "-" if value in (None, "") else value
-        out.print(f"{name.replace('_', ' '):>18}  {shown}", markup=False)
+        out.print(f"{name.replace('_', ' '):>18}  {shown}")
     print_table(("session", "places"), list(sessions.items()))
 
 

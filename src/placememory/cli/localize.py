@@ -38,8 +38,8 @@ from placememory.localization import (
 )
 from placememory.localization.session import check_session
 from placememory.localization.stream import Stream, open_stream
-from placememory.memory import PlaceMemory, images_folder, images_of_memory
-from placememory.metrics import RecallResult
+from placememory.memory import PlaceMemory, images_folder, images_of_memory, recall_topics
+from placememory.metrics import DEFAULT_RADIUS, RecallResult
 
 _RECENT = 0.1  # weight of the newest frame in the milliseconds shown
 
@@ -47,7 +47,7 @@ _RECENT = 0.1  # weight of the newest frame in the milliseconds shown
 @options.expand_groups
 def run(
     memory: options.Memory,
-    images: Annotated[
+    source: Annotated[
         Path,
         typer.Argument(
             metavar="SOURCE",
@@ -55,14 +55,19 @@ def run(
             show_default=False,
         ),
     ],
-    out_dir: Annotated[
-        Path, typer.Option("--out", help="Folder for the results.", show_default=False)
-    ],
     frames: options.PosedFrames,
     places: options.Filter,
     motion: options.Motion,
     running: options.Running,
-    radius: options.Radius = 5.0,
+    out_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder for the results; default: answers/ and the source's name.",
+            show_default=False,
+        ),
+    ] = None,
+    radius: options.Radius = DEFAULT_RADIUS,
     heading: options.Heading = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Candidates a frame.")] = 10,
     plane: Annotated[
@@ -118,7 +123,7 @@ def run(
 ) -> None:
     """Localise a run as it streams, each frame with those before it, and write the results.
 
-    Example: [b]placememory localize office.memory run2/ --out answers/ --poses truth.csv[/b]
+    Example: [b]placememory localize office.memory run2/ --poses truth.csv[/b]
 
     The folder gets estimates.jsonl, trajectory.tum, estimates.csv and test_to_vertex_matches.csv,
     line by line as the frames come, and at the end metrics.json. A frame is located, ambiguous or
@@ -130,10 +135,12 @@ def run(
     --add-session adds the run to the memory: located frames with their poses, those between with
     poses from odometry, whose drift is printed.
     """
+    options.check_order(memory, source)
     method = None if fusion == "none" else fusion
-    stream = open_stream(
-        images, frames.selection, motion.source, seconds=seconds, listed=method is None
-    )
+    if out_dir is None:
+        out_dir = Path("answers") / (source.resolve().stem or "run")
+    selection = recall_topics(frames.selection, memory, source)
+    stream = open_stream(source, selection, motion.source, seconds=seconds, listed=method is None)
     if stream.camera is not None and report_dir is not None:
         raise SettingError(
             "--report draws the frames again, and a camera's are gone; record and localise a video"
@@ -179,7 +186,7 @@ def run(
         score = done.score(radius, heading)
         added = None
         if add_session is not None:
-            added = _add(opened, done, add_session, stream, images)
+            added = _add(opened, done, add_session, stream, source)
         ended = None if done.ended is None else str(done.ended)
         metrics = files.finish(
             done,
@@ -220,7 +227,11 @@ def _add(
         return None
     try:
         added = add_run(
-            memory, run, session, source=None if stream.camera is not None else source.resolve()
+            memory,
+            run,
+            session,
+            source=None if stream.camera is not None else source.resolve(),
+            topic=None if stream.bag is None else stream.bag[1],
         )
     except InputError as error:
         warn(f"not added to the memory: {error}")
@@ -246,7 +257,7 @@ def _geometry(
         return verifier, None
     if camera is None:
         raise SettingError("--colmap needs the query camera's --intrinsics")
-    return verifier, Poser(PosedModel.open(colmap, images_folder(memory)), camera)
+    return verifier, Poser(PosedModel.open(colmap, images_folder(memory), memory.levels), camera)
 
 
 def _shown_by(advance: Any, total: int | None) -> Any:
@@ -292,7 +303,9 @@ def _report(
     from placememory.figures import write_report
 
     frames = stream.read_again(estimate.frame for estimate in run)
-    readable = tuple(replace(e, frame=f) for e, f in zip(run, frames, strict=True))
+    readable = tuple(
+        replace(e, frame=f.with_levels(memory.levels)) for e, f in zip(run, frames, strict=True)
+    )
     return write_report(
         folder, memory, replace(run, estimates=readable), radius=radius, heading=heading
     )
@@ -310,10 +323,10 @@ def print_score(run: LocalizedRun, score: RunScore | None) -> None:
         out.print("no true poses to compare with: the answers are not scored")
         return
     if score.located is not None:
-        out.print(str(score.located), markup=False)
+        out.print(str(score.located))
         out.print("each frame alone:")
     print_table(("", "value", "95% interval"), _recall_rows(score.recall))
-    out.print(score.recall.protocol, markup=False)
+    out.print(score.recall.protocol)
     if score.map_frames is not None and score.map_frames.differs:
         warn(str(score.map_frames))
 

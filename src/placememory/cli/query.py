@@ -15,6 +15,7 @@ import typer
 
 from placememory.cli import _options as options
 from placememory.cli._console import out, peak_megabytes, print_json, print_table, say
+from placememory.errors import SettingError
 from placememory.frames import read_image
 from placememory.memory import Candidate, Candidates, PlaceMemory, copy
 
@@ -42,7 +43,9 @@ class _Answer:
 @options.expand_groups
 def run(
     memory: options.Memory,
-    images: Annotated[list[Path], typer.Argument(help="Image files.", show_default=False)],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Image files.", show_default=False)
+    ],
     places: options.Filter,
     running: options.Running,
     k: Annotated[int, typer.Option("-k", min=1, help="Candidates an image.")] = 5,
@@ -58,6 +61,12 @@ def run(
     Example: [b]placememory query office.memory photo.jpg -k 5[/b]
     """
     where = places.where
+    options.check_order(memory, images[0])
+    for path in images:
+        if path.is_dir():
+            raise SettingError(
+                f"{path} is a folder; query takes images ({path}/*.jpg), localize takes runs"
+            )
     if index is not None:
         options.say_index(memory, index)
     started = time.perf_counter()
@@ -67,7 +76,7 @@ def run(
         answers = []
         for path in images:
             times = [time.perf_counter()]
-            image = read_image(path, exif=exif)
+            image = read_image(path, exif=exif, levels=opened.levels)
             times.append(time.perf_counter())
             descriptor = encoder.encode([image])
             times.append(time.perf_counter())

@@ -69,7 +69,7 @@ def _print(result: TrainingResult | DryRun, *, as_json: bool) -> None:
     if as_json:
         print_json(result.to_dict())
     elif isinstance(result, TrainingResult):
-        out.print(str(result), markup=False)
+        out.print(str(result))
         say(f"log, events, checkpoints and training.png: {result.folder}")
     else:
         print_table(("", ""), result.rows())

@@ -143,8 +143,9 @@ class FolderPair(Dataset):
         found = [path for path in beside if path.is_file()]
         if not found:
             raise DatasetError(
-                f"{self.root}: no ground truth for {folder.name!r}; give {split}_poses=FILE or "
-                f"correspondences=FILE (looked for {', '.join(path.name for path in beside)}, "
+                f"{self.root}: no ground truth for {folder.name!r}; set the option "
+                f"{split}_poses: FILE or "
+                f"correspondences: FILE (looked for {', '.join(path.name for path in beside)}, "
                 f"{', '.join(_LISTS)})"
             )
         return found[0]
@@ -157,7 +158,7 @@ class FolderPair(Dataset):
         if report.without and self.without_pose == "error":
             raise DatasetError(
                 f"{path}: {len(report.without)} of {len(frames)} images have no pose, first "
-                f"{report.without[0]}; complete the file, or give without_pose='drop'"
+                f"{report.without[0]}; complete the file, or set the option without_pose: drop"
             )
         with_pose = [i for i, frame in enumerate(joined) if frame.pose is not None]
         if not with_pose:

@@ -91,7 +91,8 @@ class RobotCar(Dataset):
             if fact.number != number and not self.allow_gaps:
                 raise DatasetError(
                     f"{fact.path}: frame number {fact.number} where {number} is expected; numbers "
-                    "run from 0 without gaps: renumber the files, or give allow_gaps=True"
+                    "run from 0 without gaps: renumber the files, or set the option "
+                    "allow_gaps: true"
                 )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -16,11 +15,13 @@ from pydantic import (
     model_validator,
 )
 
+from placememory._io import read_yaml
 from placememory._types import Protocol
 from placememory.encoders import names as encoder_names
 from placememory.errors import SettingError
 from placememory.fusion import names as fusion_names
 from placememory.matching import names as matcher_names
+from placememory.metrics import DEFAULT_RADIUS
 from placememory.metrics.sequences import Strategy
 
 M = TypeVar("M", bound=BaseModel)
@@ -128,7 +129,7 @@ class DatasetConfig(StrictModel):
     layout: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     pairs: tuple[Pair, ...] = Field(min_length=1)
-    radius: float = Field(default=5.0, gt=0)
+    radius: float = Field(default=DEFAULT_RADIUS, gt=0)
     radii: tuple[float, ...] = ()
     heading: float | None = Field(default=None, gt=0)
     positives: Positives | None = None
@@ -287,7 +288,7 @@ def read_evaluation(path: Path | str) -> Evaluation:
             message names the file and the fields.
     """
     path = Path(path)
-    return resolve_paths(validate(Evaluation, read_yaml(path), path), path)
+    return resolve_paths(validate(Evaluation, read_yaml(path, SettingError), path), path)
 
 
 def read_window_evaluation(path: Path | str) -> Evaluation:
@@ -300,7 +301,7 @@ def read_window_evaluation(path: Path | str) -> Evaluation:
         SettingError: As for :func:`read_evaluation`.
     """
     path = Path(path)
-    values = read_yaml(path)
+    values = read_yaml(path, SettingError)
     if not isinstance(values, dict) or not isinstance(values.get("models"), dict):
         raise SettingError(f"{path}: models: name the encoders that describe windows")
     settings = [values.get("settings") or {}, *(values.get("variants") or {}).values()]
@@ -311,18 +312,6 @@ def read_window_evaluation(path: Path | str) -> Evaluation:
     values["systems"] = [{"encoder": name, "kind": "windows"} for name in values["encoders"]]
     values.setdefault("output", "output/sequences")
     return resolve_paths(validate(Evaluation, values, path), path)
-
-
-def read_yaml(path: Path) -> Any:
-    """Values of a configuration's file.
-
-    Raises:
-        SettingError: It cannot be read, or is no YAML.
-    """
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingError(f"{path}: cannot read the configuration ({error})") from error
 
 
 def validate(model: type[M], values: Any, path: Path) -> M:

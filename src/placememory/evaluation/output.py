@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from placememory._io import write_csv, write_json
+from placememory._io import read_json, write_csv, write_json
 from placememory._version import __version__
 from placememory.errors import InputError
 from placememory.evaluation.plan import Question, Run
@@ -108,9 +107,8 @@ def read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         InputError: The folder holds no whole run.
     """
     try:
-        texts = [(folder / name).read_text(encoding="utf-8") for name in (CONFIG, METRICS)]
-        config, metrics = (json.loads(text) for text in texts)
-    except (OSError, ValueError) as error:
+        config, metrics = (read_json(folder / name, InputError) for name in (CONFIG, METRICS))
+    except InputError as error:
         raise InputError(f"{folder}: this is no finished run ({error})") from error
     return config, metrics
 

@@ -17,6 +17,7 @@ from placememory.localization import LocalizedRun
 from placememory.localization.estimate import Estimate
 from placememory.maps import OccupancyGrid
 from placememory.memory import ImageOf, PlaceMemory
+from placememory.metrics import DEFAULT_RADIUS
 
 
 def draw_gallery(
@@ -26,7 +27,7 @@ def draw_gallery(
     *,
     image_of: ImageOf,
     grid: OccupancyGrid | None = None,
-    radius: float = 5.0,
+    radius: float = DEFAULT_RADIUS,
     heading: float | None = None,
     k: int = 5,
     strips: int = 48,

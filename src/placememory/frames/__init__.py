@@ -12,6 +12,7 @@ from placememory.frames.frame import Frame, FrameImages, Image
 from placememory.frames.geographic import Origin, change_origin, fit_origin, local_poses
 from placememory.frames.images import as_frame, as_rgb, map_ahead, read_ahead, read_image
 from placememory.frames.keyframes import sample_evenly, select_keyframes
+from placememory.frames.levels import Levels, measure_levels
 from placememory.frames.pose import Pose, read_transform
 from placememory.frames.poses import JoinReport, PoseRecord, PoseTable, read_poses
 from placememory.frames.selection import FrameSelection, log_join
@@ -25,6 +26,7 @@ __all__ = [
     "FrameSelection",
     "Image",
     "JoinReport",
+    "Levels",
     "Origin",
     "Pose",
     "PoseRecord",
@@ -41,6 +43,7 @@ __all__ = [
     "local_poses",
     "log_join",
     "map_ahead",
+    "measure_levels",
     "read_ahead",
     "read_bag_info",
     "read_bag_poses",

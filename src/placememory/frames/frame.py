@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,8 @@ class Frame:
         pose: Body in world; ``None`` if unknown.
         vertex_id: Id of the SLAM vertex the image was attached to; ``None`` if there is none.
         floor: Name of the floor or level; ``None`` if there is none.
-        read: Returns the image, (H, W, 3) uint8 RGB.
+        read: Returns the image, (H, W, 3) uint8 RGB. Where it is a ``functools.partial`` of a
+            function with a keyword ``levels``, deep images can be scaled; see :meth:`with_levels`.
 
     Example:
         >>> frame = Frame("a.png", "run1", 0, read=lambda: np.zeros((2, 3, 3), np.uint8))
@@ -57,6 +59,24 @@ class Frame:
         if self.read is None:
             raise ImageError(f"frame {self.name!r} has no image to read")
         return self.read()
+
+    def with_levels(self, levels: Any) -> Frame:
+        """The frame whose deep image (16 bits, float) is scaled by :class:`Levels` when it is read.
+
+        The frame itself, where there is nothing to scale by, or its images are always of 8 bits.
+        """
+        if levels is None or not isinstance(self.read, partial):
+            return self
+        if "levels" not in (getattr(self.read.func, "__kwdefaults__", None) or {}):
+            return self
+        return replace(self, read=partial(self.read, levels=levels))
+
+    @property
+    def topic(self) -> str | None:
+        """The topic of a bag that the image is of; ``None`` where it is of no bag."""
+        function = self.read.func if isinstance(self.read, partial) else None
+        topic = getattr(getattr(function, "__self__", None), "topic", None)
+        return topic if isinstance(topic, str) else None
 
     @property
     def path(self) -> Path | None:

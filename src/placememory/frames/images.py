@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+import stat
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from contextlib import contextmanager
+from functools import cache, partial
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import numpy as np
 from PIL import Image as PillowImage
 
+from placememory._io import check_file
 from placememory.errors import ImageError
+from placememory.frames.content import HEAD, describe
 from placememory.frames.frame import Frame, Image
+from placememory.frames.levels import Scale, to_grey_levels
 
 T = TypeVar("T")
 R = TypeVar("R")
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
+HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
+_PLAIN = ".png .jpg .jpeg .jpe .jfif .webp .bmp .tif .tiff .ppm .pgm .pnm .pbm .avif"
+SUFFIXES = HEIF_SUFFIXES | frozenset(_PLAIN.split())
+NAMES = "PNG, JPEG, WebP, BMP, TIFF, PNM, AVIF, HEIC"
+"""The formats that are read."""
+
+_DECODERS = {  # what the first bytes are -> Pillow's name; nothing else is decoded
+    "PNG": "PNG",
+    "JPEG": "JPEG",
+    "WebP": "WEBP",
+    "BMP": "BMP",
+    "TIFF": "TIFF",
+    "PNM": "PPM",
+    "AVIF": "AVIF",
+    "HEIC": "HEIF",
+}
 _ORIENTATION = 0x0112  # the EXIF tag
 _TURNS = {
     2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
@@ -46,33 +68,97 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def read_image(path: Path | str, *, exif: bool = True) -> Image:
+def read_image(path: Path | str, *, exif: bool = True, levels: Scale | None = None) -> Image:
     """Read an image as (H, W, 3) uint8 RGB.
 
-    Grey becomes three equal channels, 16-bit values keep their upper eight bits, float images are
-    taken as 0..1, transparency is dropped.
+    Grey becomes three equal channels, transparency is dropped. The kind of image is told by the
+    bytes, not by the name, and nothing but these kinds is decoded.
 
     Args:
-        path: PNG, JPEG, WebP, BMP, TIFF or PNM.
+        path: PNG, JPEG, WebP, BMP, TIFF, PNM, AVIF, or HEIC (the extra ``heif``).
         exif: Turn the image as its EXIF orientation says. hloc ignores the orientation; give
-            ``False`` to be equal to it. In a TIFF the orientation is part of the format, and is
-            always honoured.
+            ``False`` to be equal to it. In TIFF and HEIC the orientation is part of the format, and
+            is always honoured.
+        levels: Values of deep images (16 bits, float) that become black and white; by default the
+            whole range, 0 to 65535, or 0 to 1. A memory has its own (see :class:`Levels`).
 
     Raises:
-        ImageError: The file is missing, truncated or no image.
+        ImageError: The file is missing, truncated, no image or no file.
     """
     path = Path(path)
     try:
-        with PillowImage.open(path) as opened:
-            opened.load()
-            turn = _TURNS.get(_orientation(opened)) if exif else None
-            return rgb_of_pillow(opened if turn is None else opened.transpose(turn))
+        mode = path.stat().st_mode
     except FileNotFoundError as error:
         raise ImageError(f"{path}: there is no such image") from error
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{path}: cannot read the image ({error})") from error
+    if not stat.S_ISDIR(mode):
+        check_file(path, ImageError)
+    try:
+        with path.open("rb") as file:
+            return decode_image(file, str(path), exif=exif, levels=levels)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot read the image ({error})") from error
+
+
+def decode_image(
+    file: IO[bytes], where: str, *, exif: bool = False, levels: Scale | None = None
+) -> Image:
+    """Decode an image as :func:`read_image` does.
+
+    Args:
+        file: At its start.
+        where: Its name, for messages.
+        exif: As :func:`read_image` takes it.
+        levels: The same.
+
+    Raises:
+        ImageError: It is truncated, or of no kind that is read; says which kind it is.
+    """
+    with open_image(file, where) as opened:
+        turn = _TURNS.get(_orientation(opened)) if exif else None
+        return rgb_of_pillow(opened if turn is None else opened.transpose(turn), levels, where)
+
+
+@contextmanager
+def open_image(file: IO[bytes], where: str) -> Iterator[PillowImage.Image]:
+    """Open and decode an image of a kind that is read; for those that want more than its pixels.
+
+    Raises:
+        ImageError: It is truncated, or of no kind that is read.
+    """
+    kind = describe(file.read(HEAD))
+    file.seek(0)
+    if kind not in _DECODERS:
+        raise ImageError(f"{where}: cannot read the image: it is {kind}, none of {NAMES}")
+    if kind == "HEIC":
+        _register_heif(where)
+    try:
+        with PillowImage.open(file, formats=[_DECODERS[kind]]) as opened:
+            opened.load()
+            yield opened
+    except ImageError:
+        raise
     except PillowImage.DecompressionBombError as error:
-        raise ImageError(f"{path}: the image is implausibly large ({error})") from error
+        raise ImageError(f"{where}: the image is implausibly large ({error})") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on garbage
-        raise ImageError(f"{path}: cannot read the image ({error}); is it complete?") from error
+        raise ImageError(
+            f"{where}: cannot read the image ({error}); it begins as {kind}: is it complete?"
+        ) from error
+
+
+@cache
+def has_heif() -> bool:
+    """Whether HEIC can be read: the extra ``heif`` is installed."""
+    return find_spec("pillow_heif") is not None
+
+
+def _register_heif(where: str) -> None:
+    if not has_heif():
+        raise ImageError(
+            f"{where}: it is HEIC, which needs: pip install 'placememory[heif]'; or convert it"
+        )
+    import_module("pillow_heif").register_heif_opener()
 
 
 def _orientation(image: PillowImage.Image) -> int:
@@ -83,17 +169,14 @@ def _orientation(image: PillowImage.Image) -> int:
         return 1
 
 
-def rgb_of_pillow(image: PillowImage.Image) -> Image:
-    """Any Pillow mode to (H, W, 3) uint8."""
-    if image.mode.startswith("I;16") or image.mode == "I":
-        grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> 8
-    elif image.mode == "F":
-        grey = np.round(np.clip(np.nan_to_num(np.asarray(image)), 0.0, 1.0) * 255.0)
-    else:
-        if image.mode == "P" and "transparency" in image.info:
-            image = image.convert("RGBA")
-        return np.array(image.convert("RGB"), dtype=np.uint8)
-    return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
+def rgb_of_pillow(image: PillowImage.Image, levels: Scale | None, where: str) -> Image:
+    """Any Pillow mode to (H, W, 3) uint8; deep ones by their levels."""
+    if image.mode.startswith("I") or image.mode == "F":
+        grey = to_grey_levels(np.asarray(image), levels, where)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return np.array(image.convert("RGB"), dtype=np.uint8)
 
 
 def as_rgb(image: object) -> Image:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from placememory._io import check_file
 from placememory.errors import BagError, ImageError, InputError
-from placememory.frames.bags import is_bag, list_bag
+from placememory.frames.bags import find_bag, is_bag, list_bag
 from placememory.frames.exif import read_exif_poses
+from placememory.frames.folders import find_images
 from placememory.frames.frame import Frame
-from placememory.frames.images import is_image, read_image
-from placememory.frames.names import order_names, parse_names
+from placememory.frames.images import read_image
+from placememory.frames.names import parse_names
 from placememory.frames.poses import PoseTable, read_poses
 from placememory.frames.video import is_video, list_video
 
@@ -57,7 +59,7 @@ def list_frames(
         ImageError: A listed name does not exist.
         BagError: The bag is damaged, or has not one topic to choose.
     """
-    path = Path(source)
+    path = find_bag(Path(source))
     if every < 1:
         raise InputError(f"every must be at least 1, not {every}")
     if not path.exists():
@@ -71,26 +73,15 @@ def list_frames(
         frames = list_bag(path, topic, label, on_damage=on_damage)
     elif path.is_file() and is_video(path):
         frames = list_video(path, label)
-    elif path.is_file():
+    elif not path.is_dir():
+        check_file(path, InputError)
         frames = _frames(path.parent, [path.name], label, exif)
     else:
-        chosen = _check_names(path, names) if names is not None else _find_images(path, globs)
+        chosen = _check_names(path, names) if names is not None else find_images(path, globs)
         frames = _frames(path, chosen, label, exif)
     if not frames:
-        wanted = f" that match {', '.join(globs)}" if globs else ""
-        raise InputError(f"{path}: no images{wanted} in this folder (PNG, JPEG, WebP, BMP, TIFF)")
+        raise InputError(f"{path}: the list names no images")
     return frames[::every]
-
-
-def _find_images(folder: Path, globs: Sequence[str]) -> list[str]:
-    """Image names below a folder, relative, in order; hidden files are left out."""
-    try:
-        paths = {path for glob in globs or ["**/*"] for path in folder.glob(glob)}
-        names = [path.relative_to(folder) for path in paths if path.is_file() and is_image(path)]
-    except (NotImplementedError, ValueError) as error:
-        raise InputError(f"a glob is a pattern relative to {folder}: {error}") from error
-    visible = [n.as_posix() for n in names if not any(part.startswith(".") for part in n.parts)]
-    return order_names(visible)
 
 
 def _check_names(folder: Path, names: Path | str | Iterable[str]) -> list[str]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from placememory._io import check_file
 from placememory.errors import PoseError
 from placememory.frames.units import UNITS, decimal_of
 
@@ -53,16 +54,15 @@ def read_bytes(path: Path, size: int | None = None) -> bytes:
     Raises:
         PoseError: It cannot be read, is no file (a pipe, a device), or is over 512 MB.
     """
+    check_file(path, PoseError)
     try:
-        if path.exists() and not path.is_file():
-            what = "a folder" if path.is_dir() else "a pipe or device"
-            raise PoseError(f"{path}: cannot read the file ({what}); give a file")
-        if size is None and path.stat().st_size > LARGEST_TEXT:
-            raise PoseError(f"{path}: over {LARGEST_TEXT >> 20} MB; no table is that large")
         with path.open("rb") as file:
-            return file.read(LARGEST_TEXT if size is None else size)
+            content = file.read(LARGEST_TEXT + 1 if size is None else size)
     except OSError as error:
-        raise PoseError(f"{path}: cannot read the file ({error.strerror or error})") from error
+        raise PoseError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if len(content) > LARGEST_TEXT:
+        raise PoseError(f"{path}: cannot be read (it has more than {LARGEST_TEXT >> 20} MB)")
+    return content
 
 
 def _decode(path: Path, content: bytes, *, cut: bool = False) -> str:
@@ -75,7 +75,7 @@ def _decode(path: Path, content: bytes, *, cut: bool = False) -> str:
     except UnicodeDecodeError as error:
         if cut:
             raise
-        raise PoseError(f"{path}: cannot read the file ({error}); save it as UTF-8") from error
+        raise PoseError(f"{path}: cannot be read ({error}); save it as UTF-8") from error
 
 
 def data_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -16,6 +16,7 @@ from placememory.frames.units import median_step
 
 DEFAULT_POSE_GAP = 0.5
 _NANOSECONDS = 1_000_000_000
+_ROUNDED = 10**6  # nanoseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,9 @@ class Trajectory(ABC):
             max_gap: Seconds; ``None`` is returned where the two are further apart.
 
         Returns:
-            ``None`` before the first pose, after the last, and in a gap: nothing is extrapolated.
+            ``None`` before the first pose, after the last, and in a gap: nothing is extrapolated. A
+            pose at most a millisecond and a hundredth of a step away is taken as it is: files round
+            stamps.
 
         Raises:
             SettingError: The gap is negative or not finite.
@@ -141,6 +144,7 @@ class PoseTrack(Trajectory):
         self.stamps = sorted(last)
         self.poses = [last[stamp] for stamp in self.stamps]
         self.source = source
+        self._rounded = min(_ROUNDED, int(median_step(self.stamps)) // 100)
 
     def __len__(self) -> int:
         return len(self.stamps)
@@ -148,9 +152,11 @@ class PoseTrack(Trajectory):
     def at(self, stamp: int, *, max_gap: float = DEFAULT_POSE_GAP) -> Pose | None:
         """The pose at a stamp; see :meth:`Trajectory.at`."""
         widest = gap_in_nanoseconds(max_gap)
+        rounded = min(widest, self._rounded)
         after = bisect_left(self.stamps, stamp)
-        if after < len(self.stamps) and self.stamps[after] == stamp:
-            return self.poses[after]
+        for near in (after, after - 1):
+            if 0 <= near < len(self.stamps) and abs(self.stamps[near] - stamp) <= rounded:
+                return self.poses[near]
         if after in (0, len(self.stamps)):
             return None
         start, end = self.stamps[after - 1], self.stamps[after]

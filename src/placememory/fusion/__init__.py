@@ -12,7 +12,7 @@ from placememory.fusion._belief import Belief, Fusion, Hypothesis, Proposing, Ve
 from placememory.fusion._evidence import Evidence, Odometry
 from placememory.fusion._observation import ObservationModel
 from placememory.fusion._places import PlaceTable
-from placememory.fusion._profile import MapProfile
+from placememory.fusion._profile import MapProfile, Rest
 from placememory.fusion._state import Resumable, State
 
 DEFAULT_FUSION = "bayes"
@@ -31,6 +31,7 @@ __all__ = [
     "Odometry",
     "PlaceTable",
     "Proposing",
+    "Rest",
     "Resumable",
     "State",
     "Verdict",

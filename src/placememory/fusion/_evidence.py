@@ -195,13 +195,13 @@ _LEVEL_PLACES = 1 << 17
 _CACHED = 1 << 15
 
 
-def normalise_rows(columns: Floats) -> tuple[Floats, Floats, Floats]:
+def normalise_rows(columns: Floats, sample: Rows | None = None) -> tuple[Floats, Floats, Floats]:
     """Normalised similarities (T, N), with the centre (T,) and the spread (T,) of each frame.
 
-    Centre and spread are those of :meth:`Evidence.centre_and_spread`. A frame that is equally like
-    everything has z = 0.
+    Centre and spread are those of :meth:`Evidence.centre_and_spread`, of the rows of a sample where
+    one is given. A frame that is equally like everything has z = 0.
     """
-    centre, spread = measure_rows(columns)
+    centre, spread = measure_rows(columns if sample is None else columns[:, sample])
     z = columns.copy()
     for part in in_parts(z.shape[1]):
         z[:, part] -= centre[:, None]

@@ -104,8 +104,12 @@ class PlaceTable:
         return cls(place, heading, runs, at, tuple(names), _spacing(place, runs, at))
 
     @classmethod
-    def from_places(cls, places: Iterable[PlaceLike]) -> PlaceTable:
+    def from_places(cls, places: Iterable[PlaceLike], runs: Rows | None = None) -> PlaceTable:
         """A table of a memory's places, in their order.
+
+        Args:
+            places: N places.
+            runs: (N,) number of the unbroken run that each is of; by default a session is one.
 
         Example:
             >>> from placememory.memory import Place
@@ -121,7 +125,7 @@ class PlaceTable:
                 -1, 3
             ),
             yaw=[np.nan if p.pose is None else p.pose.yaw for p in given],
-            session=[number[p.session] for p in given],
+            session=[number[p.session] for p in given] if runs is None else runs,
             order=[p.index for p in given],
             ids=[(p.session, p.index) for p in given],
         )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from copy import copy
+from dataclasses import dataclass
+
 import numpy as np
 
 from placememory._types import Bools, Floats, Rows, Vectors
@@ -16,6 +20,23 @@ _FEWEST = 10
 _LEAST_ALIKE = 2.0  # scales of the background
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Rest:
+    """The places of a map that are in no table: those of a map too large to be at hand.
+
+    Attributes:
+        count: How many they are.
+        sample: (S,) int64, rows of the table that stand for them: an even sample of the map.
+
+    Example:
+        >>> Rest(1_000_000 - 640, np.arange(0, 640, 2)).count
+        999360
+    """
+
+    count: int
+    sample: Rows
+
+
 class MapProfile:
     """A map's own statistics, which the filter measures a run by.
 
@@ -24,6 +45,7 @@ class MapProfile:
         places: Of the map.
         background: How alike the map and views of other places are; ``None`` where it is not
             known, so that likeness alone then says nothing of being on the map.
+        rest: The places of the map that these are not, where they are only some of them.
 
     Attributes:
         centring: Takes off what all views have in common.
@@ -34,7 +56,8 @@ class MapProfile:
             has to those that are not its neighbours.
         key_rows: (K,) int64, rows of the chain (by session and order) that are at least half a
             ``step`` apart along their run.
-        background: As given, for this number of places.
+        background: As given, for the number of all places.
+        rest: As given.
 
     Example:
         >>> rows = np.eye(12, dtype=np.float32)
@@ -45,10 +68,17 @@ class MapProfile:
     """
 
     def __init__(
-        self, descriptors: Vectors, places: PlaceTable, background: Background | None = None
+        self,
+        descriptors: Vectors,
+        places: PlaceTable,
+        background: Background | None = None,
+        rest: Rest | None = None,
     ) -> None:
-        self.centring = Centring(np.ascontiguousarray(descriptors, np.float32))
-        self.background = None if background is None else background.grow_to(len(places))
+        rows = np.ascontiguousarray(descriptors, np.float32)
+        mean = None if rest is None else rows[rest.sample].mean(axis=0, dtype=np.float64)
+        self.centring, self.rest = Centring(rows, mean), rest
+        count = len(places) + (0 if rest is None else rest.count)
+        self.background = None if background is None else background.grow_to(count)
         chain = places.chain()
         views = _Centred(self.centring, chain)
         next_one = np.flatnonzero(np.diff(places.session[chain]) == 0)
@@ -59,8 +89,20 @@ class MapProfile:
         if self.background is not None:
             best = _look_alikes(self.centring, places)
             if len(best):
-                likeness = float(np.median(best)) - self.background.location
-                self.alike = max(_LEAST_ALIKE, 0.5 * likeness / self.background.scale)
+                scale = self.background.scale  # the best of more places is better, as for the law
+                grown = float(np.median(best)) + scale * math.log(count / len(places))
+                likeness = grown - self.background.location
+                self.alike = max(_LEAST_ALIKE, 0.5 * likeness / scale)
+
+    def with_others(self, descriptors: Vectors, places: PlaceTable, rest: Rest) -> MapProfile:
+        """Of the same map where other places are in the table: mean, step and alike stay."""
+        other = copy(self)
+        rows = np.ascontiguousarray(descriptors, np.float32)
+        other.centring, other.rest = Centring(rows, self.centring.mean), rest
+        chain = places.chain()
+        views = _Centred(other.centring, chain)
+        other.key_rows = _key_rows(views, places.session[chain], 0.5 * self.step)
+        return other
 
 
 class _Centred:

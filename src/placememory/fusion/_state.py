@@ -93,9 +93,12 @@ def find_places(state: State, table: PlaceTable) -> Rows:
 
 
 def read_masses(
-    state: State, table: PlaceTable, end: Rows, depth: Rows
-) -> tuple[Floats, Floats, float]:
+    state: State, table: PlaceTable, end: Rows, depth: Rows, outside: int = 0
+) -> tuple[Floats, Floats, float, float]:
     """The masses of a state on the places of a table; their sum is 1.
+
+    A place that was among those in no table (:class:`Rest`) takes its even share of what was
+    believed of them, and what is believed of one that now is goes to theirs.
 
     Args:
         state: With :func:`describe_places`, ``mass`` of its places, and ``beyond`` of steps beyond
@@ -103,9 +106,11 @@ def read_masses(
         table: Where the belief goes on.
         end: (B,) row of the table that each step lies beyond.
         depth: (B,) how far beyond.
+        outside: How many places of the map are in no table now.
 
     Returns:
-        Mass (N,) of the places, (B,) beyond ends, and the share that has no place any more.
+        Mass (N,) of the places, (B,) beyond ends, that of places in no table, and the share that
+        has no place any more.
 
     Raises:
         InputError: An array is missing, or they are no probabilities.
@@ -124,13 +129,25 @@ def read_masses(
     step_of = {step: i for i, step in enumerate(steps)}
     before = zip(last.tolist(), depths.tolist(), strict=True)
     same = np.array([step_of.get(step, -1) for step in before], dtype=np.int64)
+    elsewhere, others = 0.0, 0.0
+    if "elsewhere" in state:
+        elsewhere, others = read_array(state, "elsewhere", (2,)).tolist()
     on, lost = _carry(mass, rows, len(table))
     past, gone = _carry(beyond, same, len(end))
-    total = float(on.sum() + past.sum()) + lost + gone
-    least = min(mass.min(initial=0.0), beyond.min(initial=0.0))
+    lost += gone
+    total = float(on.sum() + past.sum()) + lost + elsewhere
+    least = min(mass.min(initial=0.0), beyond.min(initial=0.0), elsewhere, others)
     if not (math.isfinite(total) and total > 0 and least >= 0):
         raise InputError("the state of the filter is damaged: its masses are no probabilities")
-    return on / total, past / total, (lost + gone) / total
+    if others:
+        fresh = np.setdiff1d(np.arange(len(table)), rows)
+        on[fresh] += elsewhere / max(others, len(fresh))
+        elsewhere -= elsewhere * len(fresh) / max(others, len(fresh))
+    if outside:
+        elsewhere, lost = elsewhere + lost, 0.0
+    else:
+        elsewhere, lost = 0.0, elsewhere + lost
+    return on / total, past / total, elsewhere / total, lost / total
 
 
 def _carry(mass: Floats, rows: Rows, count: int) -> tuple[Floats, float]:

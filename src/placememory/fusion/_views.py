@@ -67,12 +67,19 @@ class RunViews:
         window: Key views whose order is tested.
         starts: (N,) first row of the run of each row.
         chain: (N,) rows of the map by session and order: the order in which columns are kept here.
+        sample: (S,) rows of the chain that centre and spread are taken from; all by default.
     """
 
     def __init__(
-        self, profile: MapProfile | None, *, window: int, starts: Rows, chain: Rows
+        self,
+        profile: MapProfile | None,
+        *,
+        window: int,
+        starts: Rows,
+        chain: Rows,
+        sample: Rows | None = None,
     ) -> None:
-        self._profile, self._chain = profile, chain
+        self._profile, self._chain, self._sample = profile, chain, sample
         self._in_order = bool((np.diff(chain) == 1).all())
         if profile is not None:
             self._shared = self._ordered(profile.centring.shared)
@@ -108,7 +115,7 @@ class RunViews:
         shifts = self._shifts([view], recent=False)
         for part in in_parts(len(self._chain)):
             centred[:, part] = self._centre([view], part, shifts, recent=False)
-        z, middle, spread = normalise_rows(centred)
+        z, middle, spread = normalise_rows(centred, self._sample)
         likeness = None
         background = self._profile.background
         if background is not None and spread[0] > 0:
@@ -151,7 +158,7 @@ class RunViews:
             return None
         views = list(self._views)
         if self._profile is None or any(view.descriptor is None for view in views):
-            whole = normalise_rows(np.stack([view.column for view in views]))[0]
+            whole = normalise_rows(np.stack([view.column for view in views]), self._sample)[0]
             z = np.asarray(whole[:, self._keys], np.float32)
         else:
             z = self._keyed_z(views)
@@ -259,7 +266,8 @@ class RunViews:
     def _keyed_z(self, views: list[_View]) -> Vectors:
         """(T, K) z of the views at the key rows, all centred with the newest mean."""
         shifts = self._shifts(views, recent=True)
-        sample = slice(None, None, max(1, len(self._chain) // _SPARSE))
+        rows = np.arange(len(self._chain)) if self._sample is None else self._sample
+        sample = rows[:: max(1, len(rows) // _SPARSE)]
         middle, spread = measure_rows(self._centre(views, sample, shifts, recent=True))
         scales = 1.0 / np.maximum(spread, 1e-9)
         found = np.empty((len(views), len(self._keys)), np.float32)

@@ -43,6 +43,12 @@ class Bayes:
     by the order of its views, by their likeness, and by geometry. A probability is the product of
     both. See ``docs/concepts/fusion.md`` for what each part was measured on.
 
+    Of a map too large to be at hand the table holds some places, and the profile names the
+    :class:`Rest`: all others are one more place, *elsewhere*. A frame multiplies its belief by the
+    mean likelihood of the sample that stands for them, and a place that comes into the table takes
+    its share of it along, as one that goes gives its own back. So what the table does not hold
+    makes nothing sure.
+
     Args:
         places: The map.
         profile: What the map knows of itself; ``None`` where its descriptors are not known, so that
@@ -123,9 +129,19 @@ class Bayes:
         self._odometry = OdometryMotion(table, index, slack=slack, turn=turn)
         steps = int(radius / table.spacing) if math.isfinite(table.spacing) else reach
         self._close = self._order.runs.depth <= steps
-        self._anywhere = spread_evenly(table, index)
+        rest = None if profile is None else profile.rest
+        sample = None
+        if rest is not None:
+            row_of = np.empty(len(table), np.int64)
+            row_of[self._chain] = np.arange(len(table))
+            sample = row_of[rest.sample]
+        self._sample, self._outside = sample, 0 if rest is None else rest.count
+        share = len(table) / (len(table) + self._outside)
+        self._anywhere, self._anywhere_else = share * spread_evenly(table, index), 1.0 - share
         starts = np.searchsorted(table.session, table.session, side="left")
-        self._views = RunViews(profile, window=window, starts=starts, chain=self._chain)
+        self._views = RunViews(
+            profile, window=window, starts=starts, chain=self._chain, sample=sample
+        )
         start = min(max(1.0 - start_off_map, 1e-3), 1.0 - 1e-3)
         alike = 2.0 if profile is None else profile.alike
         self._on_map = OnMap(alike, math.log(start / (1.0 - start)))
@@ -137,7 +153,7 @@ class Bayes:
     def reset(self) -> None:
         """Forget all frames."""
         self._clock = Clock()
-        self._mass = self._anywhere.copy()
+        self._mass, self._elsewhere = self._anywhere.copy(), self._anywhere_else
         self._beyond = np.zeros(len(self._close))
         self._pending = _STILL
         self._moved = 0.0  # since the last key view, in parts of what makes a view a new one
@@ -151,9 +167,12 @@ class Bayes:
 
     @property
     def probabilities(self) -> Floats:
-        """(N + 1,) float64: of each row of the table, then of being off the map. Their sum is 1."""
+        """(N + 1,) float64: of each row of the table, then of being off the map.
+
+        Their sum is 1, less the probability of the :class:`Rest` where there is one.
+        """
         result = np.empty(len(self._mass) + 1)
-        mass, off = self._shares()
+        mass, _, off = self._shares()
         result[self._chain], result[-1] = mass, off
         return result
 
@@ -203,6 +222,7 @@ class Bayes:
         if weights.any():
             meant = weights * self._anywhere
             self._mass = 0.95 * meant / meant.sum() + 0.05 * self._anywhere
+            self._elsewhere = 0.05 * self._anywhere_else
         else:  # no place is there
             self._on_map.move(0.9, 0.0, 0.0)
 
@@ -213,6 +233,7 @@ class Bayes:
         return {
             **describe_places(self._table),
             "mass": self._mass.copy(),
+            "elsewhere": np.array([self._elsewhere, self._outside]),
             "beyond": self._beyond.copy(),
             "beyond_end": self._order.runs.end,
             "beyond_depth": self._order.runs.depth,
@@ -242,7 +263,9 @@ class Bayes:
             InputError: It is no state of this filter. Nothing has changed then.
         """
         runs = self._order.runs
-        mass, beyond, lost = read_masses(state, self._table, runs.end, runs.depth)
+        mass, beyond, elsewhere, lost = read_masses(
+            state, self._table, runs.end, runs.depth, self._outside
+        )
         moved, frames, count = (
             float(read_array(state, name, ())) for name in ("moved", "frames", "views_count")
         )
@@ -258,6 +281,7 @@ class Bayes:
         )
         self._views.restore(views, total if len(total) else None, count)
         self._mass, self._beyond = mass + lost * self._anywhere, beyond
+        self._elsewhere = elsewhere + lost * self._anywhere_else
         self._pending, self._moved, self._frames = pending, moved, int(frames)
         self._on_map.restore(on_map)
         self._on_map.move(0.0, 0.0, lost)
@@ -337,20 +361,22 @@ class Bayes:
 
     def _spread_lost(self) -> float:
         """Mass that left the map may be anywhere when it is back; returns what stayed."""
-        stayed = float(self._mass.sum()) + float(self._beyond.sum())
+        stayed = float(self._mass.sum()) + float(self._beyond.sum()) + self._elsewhere
         if stayed < 1.0:
             self._mass = self._mass + (1.0 - stayed) * self._anywhere
+            self._elsewhere += (1.0 - stayed) * self._anywhere_else
         return min(1.0, stayed)
 
     def _pass(self, share: float) -> None:
         """Be carried elsewhere, leave the map or enter it, in a part of a step."""
         leave, enter, kidnap = self._rates
-        anywhere = kidnap * share * float(self._mass.sum())
+        anywhere = kidnap * share * (float(self._mass.sum()) + self._elsewhere)
         mass = np.empty_like(self._mass)
         for part in in_parts(len(mass)):
             np.multiply(self._mass[part], 1.0 - kidnap * share, out=mass[part])
             mass[part] += anywhere * self._anywhere[part]
         self._mass = mass
+        self._elsewhere += anywhere * self._anywhere_else - kidnap * share * self._elsewhere
         self._on_map.move(leave * share, enter * share, 0.0)
 
     def _weigh(self, evidence: Evidence, look: Look, share: float, before: Floats | None) -> None:
@@ -373,6 +399,10 @@ class Bayes:
         ends = self._order.runs.nats(find_nats(self._order.runs.end), 0.5 * self.observation.floor)
         self._beyond = self._beyond * np.exp(share * ends)
         total += float(self._beyond.sum())
+        if self._sample is not None:
+            self._elsewhere *= float(np.exp(share * find_nats(self._sample)).mean())
+            total += self._elsewhere
+            self._elsewhere /= total
         mass /= total
         self._mass, self._beyond = mass, self._beyond / total
         if before is not None:
@@ -403,14 +433,15 @@ class Bayes:
         np.add.at(mass, self._order.runs.end, np.where(self._close, self._beyond, 0.0))
         return mass
 
-    def _shares(self) -> tuple[Floats, float]:
-        """Probability of each place and of being off the map."""
+    def _shares(self) -> tuple[Floats, float, float]:
+        """Probability of each place, of being elsewhere on the map, and off it."""
         mass = self._with_ends()
         mass *= self._on_map.probability
-        return mass, max(0.0, 1.0 - float(mass.sum()))
+        elsewhere = self._elsewhere * self._on_map.probability
+        return mass, elsewhere, max(0.0, 1.0 - float(mass.sum()) - elsewhere)
 
     def _belief(self) -> Belief:
-        mass, off_map = self._shares()
+        mass, elsewhere, off_map = self._shares()
         modes = self._modes.find(mass, 5)
         probability = min(1.0, modes[0][1]) if modes else 0.0
         second = modes[1][1] if len(modes) > 1 else 0.0
@@ -428,9 +459,14 @@ class Bayes:
             min(1.0, off_map),
             self._frames,
             poses[0][2] if poses else None,
-            entropy=max(0.0, _information(mass) + _information(np.array([off_map]))),
+            entropy=max(0.0, _information(mass) + self._information_outside(elsewhere, off_map)),
             reason=reason,
         )
+
+    def _information_outside(self, elsewhere: float, off_map: float) -> float:
+        """Sum of -p log p of being off the map, and at each of the places in no table."""
+        evenly = elsewhere * math.log(self._outside) if self._outside else 0.0
+        return evenly + _information(np.array([elsewhere, off_map]))
 
     def _verdict(
         self, probability: float, ambiguity: float, modes: list[tuple[int, float, Rows]], off: float

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from placememory._io import parse_json, parse_yaml, read_text
 from placememory._types import Floats
 from placememory.errors import SettingError
 from placememory.geometry.features import opencv
@@ -144,12 +143,14 @@ def read_camera(path: Path | str) -> Camera:
             "a .json"
         )
     try:
-        return reader(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise SettingError(f"{path}: there is no such file") from error
+        return reader(read_text(path, SettingError), str(path))
     except KeyError as error:
         raise SettingError(f"{path}: the key {error} is missing") from error
-    except (OSError, ValueError, TypeError, IndexError, yaml.YAMLError, SettingError) as error:
+    except SettingError as error:
+        if str(path) in str(error):
+            raise
+        raise SettingError(f"{path}: cannot read a camera ({error})") from error
+    except (ArithmeticError, AttributeError, ValueError, TypeError, IndexError) as error:
         raise SettingError(f"{path}: cannot read a camera ({error})") from error
 
 
@@ -178,8 +179,8 @@ def from_colmap(model: str, width: int, height: int, parameters: Sequence[float]
     return Camera(fx, fy, cx - 0.5, cy - 0.5, distortion, width, height)
 
 
-def _ros(text: str) -> Camera:
-    found = _mapping(yaml.safe_load(text))
+def _ros(text: str, where: str) -> Camera:
+    found = _mapping(parse_yaml(text, where, SettingError))
     model = found.get("distortion_model")
     if model not in _PLUMB_BOB:
         raise SettingError(f"the distortion model is {model!r}; only plumb_bob is supported")
@@ -191,7 +192,7 @@ def _ros(text: str) -> Camera:
     return Camera(k[0], k[4], k[2], k[5], _bent(bent), *size)
 
 
-def _colmap(text: str) -> Camera:
+def _colmap(text: str, where: str) -> Camera:  # noqa: ARG001 - as the others
     lines = [line.split() for line in text.splitlines() if line.strip() and line[0] != "#"]
     if len(lines) != 1:
         raise SettingError(f"it has {len(lines)} cameras; keep the line of the query's camera")
@@ -199,8 +200,8 @@ def _colmap(text: str) -> Camera:
     return from_colmap(model, int(width), int(height), [float(value) for value in parameters])
 
 
-def _plain(text: str) -> Camera:
-    found = _mapping(json.loads(text))
+def _plain(text: str, where: str) -> Camera:
+    found = _mapping(parse_json(text, where, SettingError))
     known = {"fx", "fy", "cx", "cy", "distortion", "width", "height"}
     if set(found) - known:
         raise SettingError(f"unknown keys {sorted(set(found) - known)}; known are {sorted(known)}")

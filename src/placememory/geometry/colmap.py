@@ -12,7 +12,7 @@ import numpy as np
 
 from placememory._types import Floats
 from placememory.errors import InputError, SettingError
-from placememory.frames import Image
+from placememory.frames import Image, Levels
 from placememory.frames.images import read_image
 from placememory.geometry.camera_pose import pycolmap
 from placememory.geometry.cameras import Camera, from_colmap
@@ -73,12 +73,15 @@ class PosedModel:
         self._read, self._count_shared = read, count_shared
 
     @classmethod
-    def open(cls, folder: Path | str, images: Path | str) -> PosedModel:
+    def open(
+        cls, folder: Path | str, images: Path | str, levels: Levels | None = None
+    ) -> PosedModel:
         """Read a COLMAP model, binary or text.
 
         Args:
             folder: With ``cameras``, ``images`` and ``points3D``, as ``.bin`` or ``.txt``.
             images: Folder that the names of the images start from.
+            levels: What deep images (16 bits, float) are scaled by, as in the memory.
 
         Raises:
             InputError: There is no model, it cannot be read, it has no image with a pose, or some
@@ -108,7 +111,9 @@ class PosedModel:
                 f"there, such as {missing[0]!r}; give the folder that their names start from"
             )
         by_points = _shared_points(model) if model.num_points3D() else None
-        return cls(posed, lambda name: read_image(root / name, exif=False), by_points)
+        return cls(
+            posed, lambda name: read_image(root / name, exif=False, levels=levels), by_points
+        )
 
     def __len__(self) -> int:
         return len(self._names)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from placememory._io import Closing, write_json
+from placememory._io import Closing, csv_line, write_json
 from placememory.errors import PlaceMemoryError
 from placememory.frames import Pose
 from placememory.localization.estimate import Estimate
@@ -93,15 +91,15 @@ class RunWriter(Closing):
         except OSError as error:
             self.close()
             raise self._error(error) from error
-        self._append(ESTIMATES, _csv_line(_COLUMNS))
-        self._append(MATCHES, _csv_line(match_columns()))
+        self._append(ESTIMATES, csv_line(_COLUMNS))
+        self._append(MATCHES, csv_line(match_columns()))
 
     def write(self, estimate: Estimate) -> None:
         """Append an estimate to all files."""
         self._append(LINES, json.dumps(estimate.to_dict(), allow_nan=False) + "\n")
         self._append(TRAJECTORY, self._trajectory_line(estimate))
-        self._append(ESTIMATES, _csv_line(estimate_row(estimate, self._radius, self._heading)))
-        self._append(MATCHES, _csv_line(match_row(estimate)))
+        self._append(ESTIMATES, csv_line(estimate_row(estimate, self._radius, self._heading)))
+        self._append(MATCHES, csv_line(match_row(estimate)))
 
     def finish(
         self, run: LocalizedRun, score: RunScore | None, more: Mapping[str, Any] | None = None
@@ -282,9 +280,3 @@ def _pose_cells(pose: Pose | None) -> list[float | None]:
     if pose is None:
         return [None] * len(_POSE)
     return [pose.x, pose.y, pose.z, *(pose.quaternion or (None,) * 4)]
-
-
-def _csv_line(row: Sequence[Any]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(row)
-    return text.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,7 +45,9 @@ from placememory.fusion import (
     Odometry,
     PlaceTable,
     Proposing,
+    Rest,
     Resumable,
+    State,
 )
 from placememory.geometry import (
     Poser,
@@ -64,11 +67,16 @@ from placememory.localization.online_map import OnlineMap, SearchResult, unit_ve
 from placememory.localization.plane import MapPlane
 from placememory.localization.reason import explain
 from placememory.localization.state import StateHeader, fingerprint, read_state, write_state
+from placememory.localization.working_set import WorkingSet
 from placememory.memory import Candidate, Place, PlaceMemory, Where
 from placememory.memory.rows import PlaceRows
 
 _log = logging.getLogger(__name__)
 _SEQUENCE_CANDIDATES = 5
+_READ, _SERVED = 100_000, 20_000  # places of a map in a file and in Milvus that are all read
+_AT_HAND = 4096  # then
+_MOST_LIKELY = 1000
+_LIKELY = 0.01  # of a belief: places that are at hand with it
 _CHANGED = Belief("unknown", (), None, 0.0, None, 0, reason="the map has changed")
 
 
@@ -135,6 +143,9 @@ class Localizer:
         timing: Which stamps follow each other, and how long a belief stays good without evidence.
         plane: ``xy``, ``xz`` or ``yz`` of the map frame, in which the robot moves; by default it is
             found, see :class:`MapPlane`.
+        working: Places at hand at a time, see :class:`WorkingSet`; the memory is searched for each
+            frame. ``None`` reads all; of a map of more than 100,000 places (20,000 in Milvus) 4,096
+            are. Needs the fusion ``bayes`` or none, no ``where`` and no sequence descriptors.
 
     Raises:
         EncoderMismatchError: The encoder is not the memory's.
@@ -179,6 +190,7 @@ class Localizer:
         exclusion: int = 0,
         timing: Timing | None = None,
         plane: str | None = None,
+        working: int | None = None,
     ) -> None:
         if not isinstance(memory, PlaceMemory):
             raise InputError(
@@ -193,6 +205,8 @@ class Localizer:
             raise SettingError("a growing map has no fixed places to fuse over; give fusion=None")
         self.k = k
         self._where = where
+        self._working = working
+        self._set: WorkingSet | None = None
         self._candidates = candidates
         if candidates is None:
             self._candidates = 0 if memory.rows.sequences is None else _SEQUENCE_CANDIDATES
@@ -212,20 +226,21 @@ class Localizer:
             exclusion=exclusion,
         )
         self._frame_id = memory.manifest.frame_id
+        self._levels = memory.levels
         self._verify = verify
         self._verifier: Verifier | None = None
         self._poser = poser
         self._map: OnlineMap
-        self._fusion: Fusion | None
+        self._fusion: Fusion | None = None
         self._belief: Belief | None  # in coordinates of the plane
         self._method, self._settings, self._calibrated = fusion, settings, calibrated
         self._check, self._plane = OdometryCheck(), plane
-        self._take(memory.rows)
+        self._growing = growing
+        self._read()
         self._names: deque[str] = deque(maxlen=self._map.window.length)
         self._lock = Lock()
         self._latest: Estimate | None = None
         timing = timing or Timing()
-        self._growing = growing
         self._order = StampOrder(timing.reorder, timing.leap)
         self._fresh, self._same = Freshness(timing), SameView()
         self._count = 0
@@ -316,8 +331,13 @@ class Localizer:
                 "transform it first"
             )
         spread = _planar(pose.covariance if covariance is None else covariance, self.plane)
-        pose = self.plane.lower(pose)
+        there, pose = pose.position, self.plane.lower(pose)
         with self._lock:
+            if self._set is not None:
+                radius = 1.0 + 3.0 * math.sqrt(float(np.linalg.eigvalsh(spread[:2, :2])[-1]))
+                if self._set.bring_near(there, radius):
+                    self._hold_others(self._set)
+                    fusion = self._resumable("seeded")
             yaw = None if pose.quaternion is None else pose.yaw
             fusion.seed((pose.x, pose.y), yaw, spread)
             self._latest = None
@@ -374,6 +394,9 @@ class Localizer:
                 and not np.isin(content, fingerprint(self._map.window.rows)).any()
             ):
                 raise InputError(f"{path} is of another memory: it has none of its places")
+            if self._set is not None and self._set.bring(_likely(state)):
+                self._hold_others(self._set)
+                fusion = self._resumable("loaded")
             fusion.restore(state, paused=True)
             self._map.restart()
             self._forget_views()
@@ -443,27 +466,70 @@ class Localizer:
                     note=step.note,
                 )
 
-    def _take(self, rows: PlaceRows, before: OnlineMap | None = None) -> None:
-        """Make rows of the memory the map; belief and window of the map before go on with it.
+    def _read(self, before: OnlineMap | None = None) -> None:
+        """Make the memory as it is now the map; see :meth:`_take`.
 
         Raises:
             InputError: No place meets the filter. Nothing has changed then.
         """
-        revision = rows.revision
-        if self._where is not None:
+        rows = self.memory.rows
+        revision, held = rows.revision, self._hold()
+        if held is not None:
+            if isinstance(self._fusion, Resumable):
+                held.bring(_likely(self._fusion.state()))
+            rows = held.rows
+        elif self._where is not None:
             rows = rows.select(self._where)
             if not len(rows):
                 raise InputError(f"{self.memory.uri}: no place meets the filter {self._where}")
+        self._take(rows, MapPlane.of(list(rows.places), self._plane), held, before)
+        self._revision = revision
+        self._verifier = None if self._verify == "auto" else self._verify
+        if self._verify == "auto" and self._fusion is not None:
+            self._verifier = Verifier.of_memory(self.memory)
+
+    def _hold(self) -> WorkingSet | None:
+        """The part of the memory that is at hand, where not all of it is."""
+        fits = self._method in (None, fusions.DEFAULT_FUSION) and not self._growing
+        fits = fits and self._where is None and self.memory.rows.sequence_dim is None
+        if self._working is not None:
+            if not fits:
+                raise SettingError(
+                    f"working={self._working} needs the fusion {fusions.DEFAULT_FUSION!r} or none, "
+                    "no filter, no growing map and a memory without sequence descriptors"
+                )
+            return WorkingSet(self.memory, self._working)
+        most = _SERVED if self.memory.has_index else _READ
+        if not fits or self.memory.rows.is_resident or len(self.memory) <= most:
+            return None
+        return WorkingSet(self.memory, _AT_HAND)
+
+    def _take(
+        self,
+        rows: PlaceRows,
+        plane: MapPlane,
+        held: WorkingSet | None,
+        before: OnlineMap | None,
+        again: MapProfile | None = None,
+    ) -> None:
+        """Make rows of the memory the map; belief and window of the map before go on with it.
+
+        ``again`` is the profile, where these are other places of the same map.
+        """
+        profile: MapProfile | None = None
         fusion: Fusion | None = None
         calibration: Calibration | None = None
         places = list(rows.places)
-        plane = MapPlane.of(places, self._plane)
+        rest, runs = (None, None) if held is None else (held.rest, held.runs)
         spread, spots = None, np.zeros((0, 3))
         if self._method is not None:
             level = [plane.lower_place(place) for place in places]
-            spread, table = MapSpread(level), PlaceTable.from_places(level)
+            spread, table = MapSpread(level), PlaceTable.from_places(level, runs)
             spots = np.column_stack([table.positions[:, :2], table.yaw])
-            profile = _profile(rows, table, self.memory)
+            if rest is not None and again is not None:
+                profile = again.with_others(rows.descriptors, table, rest)
+            else:
+                profile = _profile(rows, table, self.memory, rest)
             settings = dict(self._settings or {})
             if self._calibrated and self._method == fusions.DEFAULT_FUSION:
                 calibration = Calibration.of(self.memory)
@@ -474,14 +540,11 @@ class Localizer:
                 assert isinstance(self._fusion, Resumable)
                 fusion.restore(self._fusion.state())
         refinement = None if self._poser is None else Refinement(self._poser, places)
-        made = self._make_map(places, rows.descriptors, rows.sequences)
+        made = self._make_map(places, rows.descriptors, rows.sequences, runs=runs)
         if before is not None:
             made.take_window(before)
-        self._map, self._fusion, self._refinement = made, fusion, refinement
-        self._revision = revision
-        self._verifier = None if self._verify == "auto" else self._verify
-        if self._verify == "auto" and fusion is not None:
-            self._verifier = Verifier.of_memory(self.memory)
+        self._map, self._fusion, self._refinement, self._set = made, fusion, refinement, held
+        self._profile = profile
         self.plane, self._spread, self._spots = plane, spread, spots
         self._belief = None if before is None else _CHANGED
         self._calibration = calibration
@@ -495,7 +558,8 @@ class Localizer:
             return False
         if not len(self.memory):
             raise InputError(f"{self.memory.uri} holds no places any more")
-        self._take(self.memory.rows, self._map)
+        self._read(self._map)
+        self._levels = self.memory.levels
         return True
 
     def _try_refresh(self) -> None:
@@ -523,6 +587,7 @@ class Localizer:
         sequence: ArrayLike | None,
     ) -> Estimate:
         clock = _Clock()
+        frame = frame.with_levels(self._levels)
         stamp = None if frame.stamp is None else frame.stamp * 1e-9
         if self._order.take(stamp) == "late":
             return self._skip(frame, "out of order", None, clock, moves=False)
@@ -562,6 +627,7 @@ class Localizer:
     ) -> Estimate:
         frozen = self._same.is_frozen(described.frame, odometry)
         informs = not frozen or self._same.stands
+        self._bring(described.frame)
         if self._map.replaces:
             self._names.pop()
         self._map.push(described.frame, Place.from_frame(frame))
@@ -614,6 +680,21 @@ class Localizer:
             descriptor=described.frame,
             in_memory=None if same is None else self._map.places[same],
         )
+
+    def _bring(self, descriptor: Vectors) -> None:
+        """Have the places at hand that the next frame needs, where not all are."""
+        held, belief = self._set, self._belief
+        if held is None:
+            return
+        hypotheses = () if belief is None else belief.hypotheses
+        likely = [h.place for h in hypotheses if h.weight >= _LIKELY]
+        if held.cover(descriptor, self.k, likely):
+            self._hold_others(held)
+            self._belief = belief
+
+    def _hold_others(self, held: WorkingSet) -> None:
+        """Other places of the same map are at hand now."""
+        self._take(held.rows, self.plane, held, self._map, self._profile)
 
     def _fuse(self, fusion: Fusion, evidence: Evidence, odometry: Odometry | None) -> Belief:
         """The belief after a frame, its covariance as wide as the calibration found it."""
@@ -893,13 +974,23 @@ class _Clock:
         self._last = now
 
 
-def _profile(rows: PlaceRows, table: PlaceTable, memory: PlaceMemory) -> MapProfile:
+def _profile(
+    rows: PlaceRows, table: PlaceTable, memory: PlaceMemory, rest: Rest | None
+) -> MapProfile:
     """What the map knows of itself by what is searched."""
     if rows.sequences is not None:
         return MapProfile(np.nan_to_num(rows.sequences), table)
     stored = memory.manifest.background
     background = None if stored is None else Background.from_dict(stored)
-    return MapProfile(rows.descriptors, table, background)
+    return MapProfile(rows.descriptors, table, background, rest)
+
+
+def _likely(state: State) -> list[tuple[str, int]]:
+    """Places of a belief's state with a hundredth of what the likeliest has."""
+    mass = np.asarray(state["mass"])
+    rows = np.flatnonzero(mass >= _LIKELY * mass.max(initial=1e-9))
+    rows = rows[np.argsort(-mass[rows], kind="stable")][:_MOST_LIKELY]
+    return [(str(state["session"][row]), int(state["index"][row])) for row in rows.tolist()]
 
 
 def _planar(covariance: ArrayLike | None, plane: MapPlane) -> NDArray[np.float64]:

@@ -55,6 +55,7 @@ class OnlineMap:
             makes all frames key frames.
         growing: Whether pushed key frames are added to the map.
         exclusion: Key frames before the window that are not searched.
+        runs: (N,) number of the unbroken run of each place; by default a session is one.
 
     Raises:
         SettingError: A setting has an impossible value.
@@ -70,6 +71,7 @@ class OnlineMap:
         keyframes: float = 1.0,
         growing: bool = False,
         exclusion: int = 0,
+        runs: Rows | None = None,
     ) -> None:
         check_whole(window=window)
         check_whole(exclusion=exclusion, least=0)
@@ -82,7 +84,7 @@ class OnlineMap:
         self._has_sequence: Bools | None = None
         if sequences is not None:
             self._has_sequence = np.logical_not(np.isnan(sequences).any(axis=1))
-        self._sessions = _runs_of_sessions(places)
+        self._sessions = _stretches_of([p.session for p in places] if runs is None else runs)
         self.restart()
 
     def restart(self) -> None:
@@ -267,10 +269,9 @@ def unit_vector(name: str, vector: Vectors, dim: int | None) -> Vectors:
     return row / np.float32(np.sqrt(np.einsum("i,i->", row, row, dtype=np.float64)))
 
 
-def _runs_of_sessions(places: Sequence[Place]) -> list[tuple[int, int]]:
-    """First and last row of each run of places of one session."""
-    names = [place.session for place in places]
-    if not names:
+def _stretches_of(names: Sequence[str] | Rows) -> list[tuple[int, int]]:
+    """First and last row of each stretch of rows of one name."""
+    if not len(names):
         return []
     edges = [i for i in range(1, len(names)) if names[i] != names[i - 1]]
     return list(zip([0, *edges], [*edges, len(names)], strict=True))

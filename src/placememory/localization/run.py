@@ -36,6 +36,7 @@ from placememory.localization.odometry import Motions
 from placememory.localization.plane import Axes
 from placememory.memory import Place, PlaceId, PlaceMemory, Where
 from placememory.metrics import (
+    DEFAULT_RADIUS,
     FrameCheck,
     GroundTruth,
     LocatedFrames,
@@ -240,7 +241,9 @@ class LocalizedRun:
             heading=heading,
         )
 
-    def score(self, radius: float = 2.0, heading: float | None = None) -> RunScore | None:
+    def score(
+        self, radius: float = DEFAULT_RADIUS, heading: float | None = None
+    ) -> RunScore | None:
         """Score estimates whose frames have true poses, which the localizer does not use.
 
         Args:

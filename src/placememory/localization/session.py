@@ -130,6 +130,7 @@ def add_run(
     *,
     reach: float = 10.0,
     source: str | Path | None = None,
+    topic: str | None = None,
 ) -> AddedRun:
     """Add a localised run to the memory it was localised in, as a session of its own.
 
@@ -143,6 +144,7 @@ def add_run(
         reach: Metres of way to the nearest located frame, up to which a frame is taken. Without
             odometry, frames between two located ones at most 3 m apart are taken.
         source: Where the images are, for figures.
+        topic: Of a bag, if it has several with images.
 
     Returns:
         What became of the frames. All are written at once, or none.
@@ -209,6 +211,8 @@ def add_run(
     memory.add(chosen, np.stack([row for row in rows if row is not None]))
     if source is not None:
         memory.set_sources({session: source})
+    if topic is not None:
+        memory.set_topics({session: topic})
     located = sum(numbers[frame.index] in path.anchors for frame in chosen)
     unused = sum(estimate.descriptor is None for estimate in run)
     return AddedRun(

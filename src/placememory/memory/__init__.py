@@ -10,6 +10,7 @@ from placememory.memory.images import (
     images_of_memory,
     no_images,
     read_image,
+    recall_topics,
 )
 from placememory.memory.index import IndexRecall, index_recall, use_index
 from placememory.memory.place import Candidate, Candidates, Place, PlaceId
@@ -47,6 +48,7 @@ __all__ = [
     "open_memory",
     "prune",
     "read_image",
+    "recall_topics",
     "show_address",
     "upgrade",
     "use_index",

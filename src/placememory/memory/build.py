@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -30,9 +31,11 @@ from placememory.encoders import (
 from placememory.errors import EncoderError, InputError, SettingError
 from placememory.frames import (
     Frame,
+    Levels,
     Origin,
     PoseTable,
     fit_origin,
+    measure_levels,
     resolve_frames,
     sample_evenly,
 )
@@ -45,6 +48,7 @@ from placememory.memory.place_memory import UNKNOWN_ENCODER, PlaceMemory
 from placememory.memory.report import BuildReport
 from placememory.memory.sample import SampleFile, discard_sample, sample_path
 
+_log = logging.getLogger(__name__)
 _FEATURE_BYTES = 1 << 25  # read at a time
 _CHECKED = 3
 _SAME = 0.9
@@ -62,6 +66,7 @@ def build(
     frame_id: str | None = None,
     map_yaml: Path | str | None = None,
     source: Path | str | None = None,
+    pose_topic: str | None = None,
     dtype: str = "float32",
     skip_bad: bool = False,
     batch: int = BATCH,
@@ -75,6 +80,9 @@ def build(
     batch in flight, also of the images that a vocabulary is fitted on. What a frame does not know
     (its pose, say, when the run is given again without poses) stays as the memory has it.
 
+    Deep images (16 bits, float) are scaled by the range of values that a sample of the first ones
+    uses. The memory keeps it, and scales later ones and queries alike.
+
     Args:
         uri: Address of the memory (see :meth:`PlaceMemory.create`).
         images: A folder, video or bag, or frames with images and, where known, poses.
@@ -87,6 +95,7 @@ def build(
         frame_id: Name of the map frame that the poses are in; by default as they say.
         map_yaml: ROS map under the places, stored for figures.
         source: Where the images are, stored for figures; by default ``images`` if it is a path.
+        pose_topic: The topic of a bag that the poses were taken from, stored to be asked again.
         dtype: ``float32`` or ``float16``, how a new memory stores descriptors.
         skip_bad: Leave out, and count, images that cannot be read.
         batch: Frames a transaction.
@@ -125,6 +134,8 @@ def build(
     if source is None and isinstance(images, str | Path):
         source = images
     frames, frame_id = _in_frame(frames, frame_id, uri)
+    levels = _levels_for(uri, frames)
+    frames = [frame.with_levels(levels) for frame in frames]
     made = _encoder_for(uri, encoder)
     sequences = _sequence_encoder_for(uri, sequence_encoder, made)
     bad = BadFrames(skip_bad)
@@ -148,8 +159,12 @@ def build(
     with _closing_on_error(memory):
         made = _with_words_of(memory, made)
         memory.check_encoder(made.card)
+        if levels is not None and memory.levels is None:
+            memory.set_facts(levels=(levels.low, levels.high))
         if source is not None:
             _set_source(memory, frames, Path(source).resolve(), made)
+        topics = {frame.session: frame.topic for frame in frames if frame.topic is not None}
+        memory.set_topics(topics, {} if pose_topic is None else dict.fromkeys(topics, pose_topic))
         moved = job.update_known(memory)
         if descriptors is not None:
             for start in range(0, len(sample), batch):
@@ -509,6 +524,18 @@ def _encoder_for(uri: str | Path, encoder: Encoder | str | None) -> Encoder:
         with PlaceMemory.open(uri, readonly=True) as memory:
             return memory.encoder()
     return resolve_encoder(encoder)
+
+
+def _levels_for(uri: str | Path, frames: Sequence[Frame]) -> Levels | None:
+    """What deep images are scaled by: as the memory does, else by what these ones use."""
+    if PlaceMemory.exists(uri):
+        with PlaceMemory.open(uri, readonly=True) as memory:
+            if memory.levels is not None:
+                return memory.levels
+    levels = measure_levels(frames)
+    if levels is not None:
+        _log.info("deep images: values of %s become the 256 grey levels of this memory", levels)
+    return levels
 
 
 def _check_map(path: Path | str | None) -> Path | None:

@@ -25,7 +25,7 @@ from placememory.errors import (
     MemoryUnfinishedError,
     SettingError,
 )
-from placememory.frames import Frame, Image, as_frame
+from placememory.frames import Frame, Image, Levels, as_frame
 from placememory.likeness import Background
 from placememory.memory.place import Candidate, Candidates, Place
 from placememory.memory.report import BuildReport
@@ -205,6 +205,7 @@ class PlaceMemory(Closing):
             "encoder_hash": self.card.hash,
             "encoder_options": dict(self.card.options),
             "descriptors_depend_on_the_batch": not self.card.batch_invariant,
+            "deep_images": None if self.levels is None else f"values of {self.levels}",
             "descriptor": f"{manifest.dim} x {manifest.dtype}",
             "sequence_descriptor": manifest.sequence_dim,
             "sessions": self.sessions(),
@@ -219,6 +220,12 @@ class PlaceMemory(Closing):
     def manifest(self) -> Manifest:
         """The manifest of the store."""
         return self._store.manifest
+
+    @property
+    def levels(self) -> Levels | None:
+        """What deep images (16 bits, float) are scaled by here; ``None`` where there are none."""
+        found = self.manifest.levels
+        return None if found is None else Levels(*found)
 
     @property
     def rows(self) -> PlaceRows:
@@ -340,7 +347,8 @@ class PlaceMemory(Closing):
             EncoderError: See :meth:`encoder`.
             SettingError: ``k`` is below 1.
         """
-        [found] = self.search(self.encoder().encode([as_frame(image).image()]), k, where)
+        pixels = as_frame(image).with_levels(self.levels).image()
+        [found] = self.search(self.encoder().encode([pixels]), k, where)
         return found
 
     def check_encoder(self, card: EncoderCard) -> None:
@@ -519,6 +527,19 @@ class PlaceMemory(Closing):
             sources = {**known, **{name: _path_text(folder) for name, folder in folders.items()}}
             if sources != known:
                 self._store.update(sources=sources)
+
+    def set_topics(self, images: Mapping[str, str], poses: Mapping[str, str] | None = None) -> None:
+        """Store which topics of bags images and poses are of, by session, to read them again."""
+        with self._lock:
+            given = {"topics": images, "pose_topics": poses or {}}
+            known = {name: getattr(self.manifest, name) for name in given}
+            changed = {
+                name: {**known[name], **new}
+                for name, new in given.items()
+                if new.items() - known[name].items()
+            }
+            if changed:
+                self._store.update(**changed)
 
     def set_facts(self, **fields: Any) -> None:
         """Store fields of the manifest as another memory's has them; see :class:`Manifest`.

@@ -18,6 +18,9 @@ from placememory.memory.place import Place
 NO_STAMP = int(np.iinfo(np.int64).min)
 """Stands for an unknown stamp in :class:`Columns`."""
 
+Stretch = tuple[str, int, int]
+"""Places of a session from an index to another, both included."""
+
 _UNIT_TOLERANCE = 1e-5
 _SHOWN = 3
 
@@ -158,6 +161,40 @@ class PlaceRows:
     def select(self, where: RowFilter) -> PlaceRows:
         """The rows that meet a filter; a store that can filter reads no others."""
         return self.take(where.rows(self))
+
+    def extent(self) -> dict[str, tuple[int, int]]:
+        """Of each session, indices that none of its places is below and above."""
+        columns = self.columns
+        return {
+            name: (int(index.min()), int(index.max()))
+            for number, name in enumerate(columns.sessions)
+            if len(index := columns.index[columns.session == number])
+        }
+
+    def stretches(self, wanted: Sequence[Stretch]) -> PlaceRows:
+        """The places of some stretches, in the order of their ids; others are not read.
+
+        Example:
+            >>> rows = PlaceRows([Place("a", i, f"{i}.png") for i in range(9)], np.eye(9))
+            >>> [place.index for place in rows.stretches([("a", 7, 20), ("a", 2, 3)]).places]
+            [2, 3, 7, 8]
+        """
+        columns = self.columns
+        chosen = np.zeros(len(self), bool)
+        for name, first, last in wanted:
+            if name in columns.sessions:
+                of_session = columns.session == columns.sessions.index(name)
+                chosen |= of_session & (first <= columns.index) & (columns.index <= last)
+        return self.take(np.flatnonzero(chosen)).sort_by_id()
+
+    def find_near(self, position: NDArray[np.float64], radius: float) -> list[tuple[str, int]]:
+        """Ids of the places within ``radius`` metres of a position (3,); of very many, some."""
+        columns = self.columns
+        apart = np.linalg.norm(columns.positions - position, axis=1)
+        return [
+            (columns.sessions[columns.session[row]], int(columns.index[row]))
+            for row in np.flatnonzero(apart <= radius).tolist()
+        ]
 
     def with_places(self, places: Sequence[Place]) -> PlaceRows:
         """The same descriptors at other places."""

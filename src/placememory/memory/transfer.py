@@ -88,7 +88,7 @@ def merge(
         EncoderMismatchError: Two memories were made by different encoders.
         MemoryUnfinishedError: The target is another command's unfinished memory.
         SettingError: Two memories share a session name, or differ in their map frame or in the
-            length of their sequence descriptors.
+            length of their sequence descriptors, or in how they scale deep images.
     """
     if not sources:
         raise SettingError("nothing to merge")
@@ -107,6 +107,7 @@ def merge(
                 _add_missing(merged, memory, task, progress)
             for memory in opened:
                 merged.set_sources(memory.manifest.sources)
+                merged.set_topics(memory.manifest.topics, memory.manifest.pose_topics)
                 _carry(memory, merged, _OF_THE_MAP, only_gaps=True)
                 _say_left_out(memory, merged)
     return merged
@@ -216,7 +217,7 @@ def _filling(
         raise
 
 
-_OF_THE_MAP = frozenset({"map_yaml", "sources", "background"})
+_OF_THE_MAP = frozenset({"map_yaml", "sources", "topics", "pose_topics", "levels", "background"})
 """What a manifest says of a map as a whole, and goes to a memory of some of its places."""
 
 _OF_THESE_PLACES = frozenset({"calibration"})
@@ -327,8 +328,14 @@ def _check_alike(first: PlaceMemory, second: PlaceMemory, *, any_origin: bool = 
 
 
 def _check_mergeable(memories: Sequence[PlaceMemory]) -> None:
+    deep = [memory for memory in memories if memory.levels is not None]
     for i, memory in enumerate(memories):
         _check_alike(memories[0], memory, any_origin=True)
+        if memory.levels not in (None, *(other.levels for other in deep[:1])):
+            raise SettingError(
+                f"{deep[0].uri} and {memory.uri} scale deep images by other values, "
+                f"{deep[0].levels} and {memory.levels}; build both into one memory"
+            )
         for owner in memories[:i]:
             shared = owner.sessions().keys() & memory.sessions().keys()
             clashing = sorted(shared & _sessions_beyond(owner, memory)) if shared else []
@@ -407,7 +414,7 @@ def prune(
         SettingError: Not exactly one budget is given, it is not positive, or the target exists.
     """
     if (places is None) == (megabytes is None):
-        raise SettingError("give a budget: either places or megabytes")
+        raise SettingError("give a budget, in places or in megabytes (--places, --megabytes)")
     with PlaceMemory.open(source, readonly=True) as memory:
         budget = places if places is not None else _places_in(memory, float(megabytes or 0))
         if budget < 1 or not radius > 0:

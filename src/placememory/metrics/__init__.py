@@ -14,9 +14,10 @@ from placememory.metrics.paired import PairedDifference, PairedDifferenceResult
 from placememory.metrics.pose_errors import PoseErrors, PoseErrorsResult
 from placememory.metrics.recall import Recall, RecallResult
 from placememory.metrics.sequences import SequenceWindows, build_windows, sequence_truth
-from placememory.metrics.truth import GroundTruth, Outcome, is_correct
+from placememory.metrics.truth import DEFAULT_RADIUS, GroundTruth, Outcome, is_correct
 
 __all__ = [
+    "DEFAULT_RADIUS",
     "CorrespondencePrecision",
     "CorrespondencePrecisionResult",
     "Coverage",

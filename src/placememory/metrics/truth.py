@@ -24,6 +24,9 @@ from placememory.metrics.inputs import check_positions
 
 Unit = Literal["m", "deg", "frames"]
 UNITS = ("m", "deg", "frames")
+DEFAULT_RADIUS = 2.0
+"""Metres within which an answer is correct, where nobody says otherwise; what `located` means."""
+
 EDGE = (0.75, 1.5)
 """Share of the radius up to which a frame is on the map, and from which it is off it, where part of
 the map is hidden; what lies between counts in neither."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, field_validator, model_validator
 
+from placememory._io import parse_yaml, read_yaml
 from placememory._registry import unknown_name
 from placememory.encoders import names as encoder_names
 from placememory.errors import SettingError
-from placememory.evaluation.config import StrictModel, read_yaml, validate
+from placememory.evaluation.config import StrictModel, validate
 from placememory.metrics.sequences import Strategy
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -368,13 +368,13 @@ def apply_changes(values: Any, changes: tuple[str, ...]) -> Any:
 def _value(text: str) -> Any:
     """A YAML value; a text that is none, such as ``*.bias``, as it stands."""
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return parse_yaml(text, "a change", SettingError)
+    except SettingError:
         return text
 
 
 def _yaml(path: Path) -> Any:
-    values = read_yaml(path)
+    values = read_yaml(path, SettingError)
     if not isinstance(values, dict):
         raise SettingError(f"{path}: a configuration is a table of fields")
     return values

@@ -21,10 +21,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from placememory._io import replacing, write_json, write_text
+from placememory._io import read_yaml, replacing, write_json, write_text
 from placememory._registry import require
 from placememory._version import __version__
-from placememory.errors import InputError
+from placememory.errors import InputError, SettingError
 from placememory.metrics.paired import PairedDifference, PairedDifferenceResult
 from placememory.training.config import Training, parse_training
 from placememory.training.sampling import Position
@@ -128,7 +128,7 @@ def read_config(path: Path) -> Training:
     file = path / CONFIG
     if not file.is_file():
         raise InputError(f"{path}: this is no folder of a training: it has no {CONFIG}")
-    return parse_training(yaml.safe_load(file.read_text(encoding="utf-8")), file)
+    return parse_training(read_yaml(file, SettingError), file)
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from placememory.memory import PlaceMemory
+from placememory.frames import FrameSelection
+from placememory.memory import PlaceMemory, copy, images_of_memory, merge, recall_topics
 from tests.conftest import run_command
 from tests.frames.bags.write import SECOND, START, Messages, write_bag
 
@@ -123,8 +124,10 @@ def test_poses_of_a_bag_for_a_folder_of_images(bag: Path, tmp_path: Path) -> Non
     with PlaceMemory.open(memory, readonly=True) as opened:
         xs = [place.pose.x for place in opened.places]
     assert xs == pytest.approx([0.125, 0.375, 0.625, 0.875])
-    how = ("build", memory, "--images", tmp_path / "photos", "--poses", bag,
-           "--pose-topic", "/odom", "--max-gap", 0.1)  # fmt: skip
+    how = (
+        "build", memory, "--images", tmp_path / "photos", "--poses", bag,
+        "--pose-topic", "/odom", "--max-gap", 0.1,
+    )  # fmt: skip
     cause = "poses come every 0.2 s, and two around an image may be 0.1 s apart"
     assert cause in run_command(*how, expect=2).err
     assert f"warning: {bag} (/odom): {cause}" in run_command(*how, "--allow-no-poses").err
@@ -140,3 +143,60 @@ def test_a_cut_bag_stops_the_build_or_is_used_as_far_as_it_goes(bag: Path, tmp_p
     shown = run_command("build", memory, *how, "--skip-bad")
     assert "warning: " in shown.err
     assert "places added" in shown.err
+
+
+@pytest.fixture(scope="module")
+def known(bag: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A memory of a bag with two cameras and two topics of poses."""
+    memory = tmp_path_factory.mktemp("known") / "a.memory"
+    run_command("build", memory, "--images", bag, "--topic", "cam", "--pose-topic", "/tf")
+    return memory
+
+
+def test_the_topics_are_remembered_with_the_session(bag: Path, known: Path, tmp_path: Path) -> None:
+    with PlaceMemory.open(known, readonly=True) as memory:
+        assert memory.manifest.topics == {"run1": "/cam"}
+        assert memory.manifest.pose_topics == {"run1": "/tf"}
+        image = images_of_memory(memory)(memory.places[3])
+        np.testing.assert_array_equal(image, picture(3))
+    with copy(known, tmp_path / "copy") as copied, merge([known], tmp_path / "merged") as merged:
+        for other in (copied, merged):
+            assert other.manifest.topics == {"run1": "/cam"}
+            assert other.manifest.pose_topics == {"run1": "/tf"}
+            assert images_of_memory(other)(other.places[3]) is not None
+
+
+def test_a_run_is_localised_and_drawn_without_naming_its_topic(known: Path, tmp_path: Path) -> None:
+    later = walk(tmp_path / "run2", "ros1", ahead=1_000_000)
+    shown = run_command(
+        "localize", known, later, "--out", tmp_path / "o", "--report", tmp_path / "r",
+        "--no-verify",
+    )  # fmt: skip
+    assert "report:" in shown.err
+    assert "cannot be shown" not in shown.err
+    assert (tmp_path / "r" / "index.html").is_file()
+
+
+@pytest.mark.parametrize("kind", ["mcap", "sqlite", "ros1"])
+def test_topics_that_are_not_named_are_those_of_the_memory(
+    known: Path, tmp_path: Path, kind: str
+) -> None:
+    later = walk(tmp_path / "run2", kind)
+    nothing = FrameSelection()
+    found = recall_topics(nothing, str(known), later)
+    assert ((found.topic or "").strip("/"), found.pose_topic) == ("cam", None)
+    found = recall_topics(nothing, str(known), later, truth=True)
+    assert ((found.topic or "").strip("/"), found.pose_topic) == ("cam", "/tf")
+    named = FrameSelection(topic="/other", pose_topic="/odom")
+    assert recall_topics(named, str(known), later, truth=True) == named
+    assert recall_topics(nothing, str(known), tmp_path / "no.bag", truth=True) == nothing
+
+
+def test_the_images_of_a_memory_without_topics_are_missed_with_a_warning(
+    bag: Path, known: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with copy(known, tmp_path / "a.memory") as memory:
+        memory.set_facts(topics={})
+        assert images_of_memory(memory)(memory.places[3]) is None
+    assert "the images of session 'run1' cannot be shown: " in caplog.text
+    assert "choose one with --topic" in caplog.text

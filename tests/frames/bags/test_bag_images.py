@@ -193,7 +193,7 @@ def test_planar_yuv(tmp_path: Path, encoding: str, padding: int) -> None:
 @pytest.mark.parametrize(
     ("encoding", "width", "height", "step", "size", "message"),
     [
-        ("32FC1", 8, 6, 32, 192, r"'32FC1' is not known; known: mono8"),
+        ("32FC2", 8, 6, 64, 384, r"'32FC2' is not known; known: mono8"),
         ("rgb8", 8, 6, 24, 100, r"100 bytes with 24 a row, where 8x6 rgb8 needs 144"),
         ("rgb8", 8, 6, 20, 120, r"with 20 a row"),
         ("rgb8", 0, 6, 0, 0, r"empty \(0x6\)"),
@@ -246,6 +246,47 @@ def test_compressed_images_that_cannot_be(tmp_path: Path) -> None:
         ("/c", START + 1, made.compressed(START + 1, b"\0\0\0\1g", "h264")),
     ]
     frames = list_bag(write_bag(tmp_path / "c", "mcap", rows))
-    for frame, text in zip(frames, ("png", "h264"), strict=True):
-        with pytest.raises(ImageError, match=rf"\(/c\): cannot read .* of format '{text}'"):
+    for frame, text in zip(frames, ("'png'.* begins as PNG", "'h264'.* is H.264"), strict=True):
+        with pytest.raises(ImageError, match=rf"\(/c\) of format {text}"):
             frame.image()
+
+
+def test_compressed_depth_is_refused_by_name(tmp_path: Path) -> None:
+    data = bytes(12) + packed(WIDE[:, :, 0], "PNG")
+    for i, text in enumerate(("16UC1; compressedDepth png", "32FC1; compressedDepth rvl")):
+        rows = [("/d", START, Messages("mcap").compressed(START, data, text))]
+        [frame] = list_bag(write_bag(tmp_path / f"d{i}", "mcap", rows))
+        with pytest.raises(ImageError, match="is compressed depth, no picture"):
+            frame.image()
+
+
+@pytest.mark.parametrize("encoding", ["mjpeg", "jpeg", "png", "MJPG"])
+def test_image_messages_that_hold_a_file(tmp_path: Path, encoding: str) -> None:
+    data = packed(RGB, "PNG" if encoding == "png" else "JPEG")
+    expected = np.asarray(PillowImage.open(io.BytesIO(data)).convert("RGB"))
+    found = read_one(tmp_path, np.frombuffer(data, np.uint8), encoding, WIDTH, HEIGHT, 0)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("encoding", ["i420", "I420", "yuv420", "yv12"])
+@pytest.mark.parametrize("padding", [0, 4])
+def test_yuv_of_three_planes(tmp_path: Path, encoding: str, padding: int) -> None:
+    y, u, v = planes(2, 2)
+    parts = [
+        (y, padding),
+        *((part, padding // 2) for part in ((v, u) if "v1" in encoding else (u, v))),
+    ]
+    data = np.concatenate([np.pad(part, ((0, 0), (0, wide))).ravel() for part, wide in parts])
+    found = read_one(tmp_path, data, encoding, WIDTH, HEIGHT, WIDTH + padding)
+    expected = rgb_of(y, spread(u, 2, 2), spread(v, 2, 2))
+    assert np.abs(found - expected).max() <= 1
+
+
+@pytest.mark.parametrize("big", [0, 1])
+@pytest.mark.parametrize(("encoding", "kind"), [("32FC1", "f4"), ("16SC1", "i2")])
+def test_float_and_signed_values(tmp_path: Path, encoding: str, kind: str, big: int) -> None:
+    values = GREY.astype(np.float64) / 256 if kind == "f4" else GREY.astype(np.int16) * 100
+    data = values.astype(f"{'>' if big else '<'}{kind}")
+    found = read_one(tmp_path, data, encoding, WIDTH, HEIGHT, data.itemsize * WIDTH, big=big)
+    expected = GREY if kind == "f4" else GREY.astype(int) * 100 >> 8
+    np.testing.assert_array_equal(found, grey(expected.astype(np.uint8)))

@@ -14,17 +14,17 @@ beside it::
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from placememory._io import read_json, read_yaml
 from placememory._types import Protocol
 from placememory.compat.casevpr.pipeline import BACKENDS, CasevprSettings
 from placememory.errors import SettingError
-from placememory.evaluation.config import NO_ENCODER, Evaluation, read_yaml, resolve_paths, validate
+from placememory.evaluation.config import NO_ENCODER, Evaluation, resolve_paths, validate
 
 ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "netvlad_WPCA4096": ("netvlad-wpca", {}),
@@ -120,14 +120,11 @@ def read_paths(path: Path) -> Paths:
     Raises:
         SettingError: It cannot be read, or a field is wrong.
     """
-    return validate(Paths, read_yaml(path), path)
+    return validate(Paths, read_yaml(path, SettingError), path)
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SettingError(f"{path}: cannot read the batch of tests ({error})") from error
+    content = read_json(path, SettingError)
     if not isinstance(content, dict):
         raise SettingError(f"{path}: a batch of tests is an object, not a {type(content).__name__}")
     return content

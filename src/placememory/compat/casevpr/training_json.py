@@ -10,10 +10,10 @@ dropout too; additional test sets are looked at once, after training, with the b
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from placememory._io import read_json
 from placememory.compat.casevpr.evaluation_json import ENCODERS
 from placememory.errors import SettingError
 
@@ -32,10 +32,7 @@ def read_casevpr_training(path: Path) -> dict[str, Any]:
         SettingError: The file cannot be read, or a section, name or value in it is missing or not
             known.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SettingError(f"{path}: cannot read the training ({error})") from error
+    found = read_json(path, SettingError)
     missing = [s for s in _SECTIONS if not isinstance(found, dict) or s not in found]
     if missing:
         raise SettingError(f"{path}: this is no training of CaseVPR: no {', '.join(missing)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from bisect import bisect_right
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,13 +12,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from placememory.errors import BagError, ImageError
-from placememory.frames.bags.open import OpenBag, RawMessage, close_reader
+from placememory.frames.bags.open import OpenBag, RawMessage
+from placememory.frames.bags.packets import PacketDecoder, begins_anew, codec_of, undecodable
 from placememory.frames.bags.pixels import rgb_of_message
+from placememory.frames.bags.storage import find_bag
 from placememory.frames.frame import Frame, Image
+from placememory.frames.levels import Scale
 
 OnDamage = Callable[[BagError], None]
 _STEP = 32  # further on than this, looking for the place beats reading up to it
-_PASSED = 8  # messages kept for a thread that comes late
+_PASSED = 8  # messages or images kept for a thread that comes late
+_REORDERED = 16  # packets after its own that an image may need
 _NANOSECONDS = 1_000_000_000
 
 
@@ -47,15 +52,16 @@ def list_bag(
         BagError: The bag is damaged, or has not one topic to choose.
         MissingExtraError: The package ``rosbags`` is not installed.
     """
-    path = Path(path)
+    path = find_bag(Path(path))
     stamps: list[int] = []
     messages = _Messages(path)
     with OpenBag(path) as bag:
         messages.topic = bag.info.image_topic(topic).name
         try:
             for message in bag.messages([messages.topic]):
-                stamps.append(_stamp(bag, message))
-                messages.note(message.received)
+                decoded, stamp = _decode(bag, message), message.received
+                stamps.append(stamp if decoded is None else stamp_of(decoded, stamp))
+                messages.note(message.received, decoded)
         except BagError as error:
             if on_damage is None:
                 raise
@@ -85,9 +91,15 @@ def stream_bag(
             topic to choose.
         MissingExtraError: The package ``rosbags`` is not installed.
     """
-    path, label = Path(path), _label(Path(path), session)
+    path = find_bag(Path(path))
+    label = _label(path, session)
     with OpenBag(path) as bag:
         chosen = bag.info.image_topic(topic).name
+        first = next(bag.messages([chosen]), None)
+        decoded = None if first is None else _decode(bag, first)
+        if decoded is not None and codec_of(decoded) is not None:
+            yield from _stream_video(path, chosen, label)
+            return
         for index, message in enumerate(bag.messages([chosen])):
             name = f"{path.name}#{index:06d}"
             where, stamp = f"{name} ({chosen})", message.received
@@ -101,21 +113,29 @@ def stream_bag(
             yield Frame(name, label, index, stamp=stamp, read=read)
 
 
+def _stream_video(path: Path, topic: str, session: str) -> Iterator[Frame]:
+    """Frames of a topic of video packets, whose images need other messages than their own."""
+    damage: list[BagError] = []
+    yield from list_bag(path, topic, session, on_damage=damage.append)
+    if damage:
+        raise damage[0]
+
+
 def stamp_of(message: Any, received: int) -> int:
     """Nanoseconds of a message's header; when it was received, where the header has none."""
     stamp = message.header.stamp
     return int(stamp.sec * _NANOSECONDS + stamp.nanosec) or received
 
 
-def _stamp(bag: OpenBag, message: RawMessage) -> int:
-    """The stamp of an image; of one that cannot be read, when it was received."""
+def _decode(bag: OpenBag, message: RawMessage) -> Any:
+    """The message of an image; ``None`` if it cannot be read."""
     try:
-        return stamp_of(bag.decode(message), message.received)
+        return bag.decode(message)
     except BagError:
-        return message.received
+        return None
 
 
-def _image(bag: OpenBag, message: RawMessage, where: str) -> Image:
+def _image(bag: OpenBag, message: RawMessage, where: str, levels: Scale | None) -> Image:
     """The image in a message.
 
     Raises:
@@ -125,7 +145,7 @@ def _image(bag: OpenBag, message: RawMessage, where: str) -> Image:
         decoded = bag.decode(message)
     except BagError as error:
         _refuse(where, error)
-    return rgb_of_message(decoded, where)
+    return rgb_of_message(decoded, where, levels=levels)
 
 
 def _refuse(where: str, error: BagError) -> NoReturn:
@@ -156,16 +176,26 @@ class _Messages:
         self._found: Iterator[RawMessage] = iter(())
         self._next: int | None = None  # index that the reader comes to; None: somewhere
         self._passed: OrderedDict[int, RawMessage] = OrderedDict()
+        self._codec: str | None = None  # of video; None: each message is an image of its own
+        self._is_known = False  # whether a message was seen that says so
+        self._anew: list[int] = [0]  # indices from which video can be decoded
+        self._decoder: PacketDecoder | None = None
+        self._fed = 0  # index that the decoder wants next
+        self._images: OrderedDict[int, Image] = OrderedDict()  # decoded and not asked for yet
 
-    def note(self, received: int) -> None:
-        """Add a message."""
+    def note(self, received: int, message: Any) -> None:
+        """Add a message; ``None``: it cannot be read."""
+        if message is not None and not self._is_known:
+            self._codec, self._is_known = codec_of(message), True
+        if message is not None and self._codec is not None and begins_anew(message, self._codec):
+            self._anew.append(len(self._keys))
         key = received, self._seen[received]
         self._seen[received] += 1
         self._indices[key] = len(self._keys)
         self._keys.append(key)
 
-    def image(self, index: int) -> Image:
-        """Image ``index`` as (H, W, 3) uint8 RGB.
+    def image(self, index: int, *, levels: Scale | None = None) -> Image:
+        """Image ``index`` as (H, W, 3) uint8 RGB; a deep one is scaled by levels.
 
         Raises:
             ImageError: It cannot be read or decoded.
@@ -174,16 +204,43 @@ class _Messages:
         try:
             with self._lock:
                 bag = self._open()
+                if self._codec is not None:
+                    return self._decode_video(bag, index, self._codec, where)
                 raw = self._raw(bag, index)
         except BagError as error:
             _refuse(where, error)
-        return _image(bag, raw, where)
+        return _image(bag, raw, where, levels)
 
     def _open(self) -> OpenBag:
         if self._bag is None:
             self._bag = OpenBag(self._path)
-            weakref.finalize(self, close_reader, self._bag.reader)
+            weakref.finalize(self, self._bag.close)
         return self._bag
+
+    def _decode_video(self, bag: OpenBag, index: int, codec: str, where: str) -> Image:
+        """Feed the decoder until the image of a packet comes out."""
+        if index in self._images:
+            return self._images.pop(index)
+        start = self._anew[bisect_right(self._anew, index) - 1]
+        if self._decoder is None or not start <= self._fed <= index:
+            self._decoder, self._fed = PacketDecoder(codec, where), start
+            self._images.clear()
+        last = min(len(self._keys), index + 1 + _REORDERED)
+        while index not in self._images and self._fed <= last:
+            data = None
+            if self._fed < len(self._keys):
+                data = bytes(bag.decode(self._raw(bag, self._fed)).data)
+            self._images.update(self._decoder.feed(self._fed, data))
+            self._fed += 1
+            if data is None:
+                self._decoder = None
+                break
+        image = self._images.pop(index, None)
+        while len(self._images) > _PASSED:
+            self._images.popitem(last=False)
+        if image is None:
+            raise undecodable(where, codec, bytes(bag.decode(self._raw(bag, index)).data))
+        return image
 
     def _raw(self, bag: OpenBag, index: int) -> RawMessage:
         if index in self._passed:

@@ -10,24 +10,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
 from placememory.errors import ImageError
 from placememory.frames.frame import Image
-from placememory.frames.images import rgb_of_pillow
+from placememory.frames.images import open_image, rgb_of_pillow
+from placememory.frames.levels import Scale, to_grey_levels
 
+_Samples = NDArray[np.unsignedinteger[Any]]
 _CHANNEL = {"r": 0, "g": 1, "b": 2}
 
 
-def demosaic(mosaic: NDArray[np.unsignedinteger[Any]], pattern: str) -> NDArray[np.uint8]:
+def demosaic(mosaic: NDArray[np.unsignedinteger[Any]], pattern: str) -> _Samples:
     """Colours of a mosaic. At the borders the image is mirrored, which keeps the pattern.
 
     Args:
-        mosaic: (H, W) uint8 or uint16; of uint16 the upper eight bits are kept at the end.
+        mosaic: (H, W) uint8 or uint16.
         pattern: Colours of the first two pixels of the first two rows, such as ``"rggb"``.
 
     Returns:
-        (H, W, 3) uint8 RGB.
+        (H, W, 3) RGB of the mosaic's type.
 
     Example:
         >>> red = np.array([[200, 0], [0, 0]], np.uint8)
@@ -53,7 +54,7 @@ def demosaic(mosaic: NDArray[np.unsignedinteger[Any]], pattern: str) -> NDArray[
             target[..., 1] = (cross + 2) >> 2
             corners = area.at(-1, -1) + area.at(-1, 1) + area.at(1, -1) + area.at(1, 1)
             target[..., 2 - _CHANNEL[colour]] = (corners + 2) >> 2
-    return (result if mosaic.dtype == np.uint8 else result >> 8).astype(np.uint8)
+    return result.astype(mosaic.dtype)
 
 
 class _Neighbours:
@@ -72,7 +73,15 @@ class _Neighbours:
 
 
 # Layout -> pixels that share one colour sample, across and down.
-CHROMA = {"uyvy": (2, 1), "yuyv": (2, 1), "nv12": (2, 2), "nv21": (2, 2), "nv24": (1, 1)}
+CHROMA = {
+    "uyvy": (2, 1),
+    "yuyv": (2, 1),
+    "nv12": (2, 2),
+    "nv21": (2, 2),
+    "nv24": (1, 1),
+    "i420": (2, 2),
+    "yv12": (2, 2),
+}
 _BITS = 16
 _HALF = 1 << (_BITS - 1)
 
@@ -118,8 +127,6 @@ def rgb_of_yuv(
     return result
 
 
-_Samples = NDArray[np.unsignedinteger[Any]]
-
 _RGB, _BGR = slice(0, 3), slice(2, None, -1)
 # Encoding -> (channels, bytes a channel, where red, green and blue are). 8UC3 and 8UC4 are what
 # OpenCV holds, so blue comes first.
@@ -128,6 +135,8 @@ _PLAIN: dict[str, tuple[int, int, slice]] = {
     "mono16": (1, 2, _RGB),
     "8UC1": (1, 1, _RGB),
     "16UC1": (1, 2, _RGB),
+    "16SC1": (1, 2, _RGB),
+    "32FC1": (1, 4, _RGB),
     "8UC3": (3, 1, _BGR),
     "8UC4": (4, 1, _BGR),
     "rgb8": (3, 1, _RGB),
@@ -152,37 +161,45 @@ _YUV = {
     "nv12": "nv12",
     "nv21": "nv21",
     "nv24": "nv24",
+    "i420": "i420",
+    "yuv420": "i420",
+    "yuv420p": "i420",
+    "yv12": "yv12",
 }
-ENCODINGS = (*_PLAIN, *_BAYER, *_YUV)
+_PACKED = ("jpeg", "jpg", "mjpeg", "mjpg", "png")
+ENCODINGS = (*_PLAIN, *_BAYER, *_YUV, *_PACKED)
 
 
-def rgb_of_message(message: Any, where: str) -> Image:
+def rgb_of_message(message: Any, where: str, *, levels: Scale | None = None) -> Image:
     """The image of a message, (H, W, 3) uint8 RGB.
-
-    Of 16-bit values the upper eight bits are kept, transparency is dropped.
 
     Args:
         message: ``sensor_msgs/Image`` or ``sensor_msgs/CompressedImage``.
         where: Bag, number and topic, for messages.
+        levels: How deep values (16 bits, float) are scaled; see :func:`to_grey_levels`.
 
     Raises:
         ImageError: The encoding is unknown, or the data is not what it says.
     """
     if hasattr(message, "format"):
-        return _decompress(message.data, message.format, where)
+        return _decompress(message.data, message.format, where, levels)
     encoding = message.encoding
+    if encoding.lower() in _PACKED:
+        return _decompress(message.data, encoding, where, levels)
     if not message.width or not message.height:
         raise ImageError(f"{where}: the image is empty ({message.width}x{message.height})")
     if encoding in _PLAIN:
         channels, size, order = _PLAIN[encoding]
         rows = _rows(message, message.width * channels, size, where)
-        pixels = _upper(rows).reshape(message.height, message.width, channels)
-        return _reorder(pixels, order)
+        return _reorder(
+            _to_bytes(rows, levels, where).reshape(message.height, message.width, channels), order
+        )
     if encoding in _BAYER:
         pattern, size = _BAYER[encoding]
-        return demosaic(_rows(message, message.width, size, where), pattern)
-    if encoding in _YUV:
-        return _of_yuv(message, _YUV[encoding], where)
+        mosaic = demosaic(_rows(message, message.width, size, where), pattern)
+        return _to_bytes(mosaic, levels, where)
+    if encoding.lower() in _YUV:
+        return _of_yuv(message, _YUV[encoding.lower()], where)
     raise ImageError(
         f"{where}: the encoding {encoding!r} is not known; known: {', '.join(ENCODINGS)}"
     )
@@ -207,14 +224,16 @@ def _rows(
     rows = padded[: step * height].reshape(height, step)[:, : width * size]
     if size == 1:
         return rows
-    return np.ascontiguousarray(rows).view(">u2" if message.is_bigendian else "<u2")
+    kind = {"16SC1": "i2", "32FC1": "f4"}.get(message.encoding, "u2")
+    values = np.ascontiguousarray(rows).view(f">{kind}" if message.is_bigendian else f"<{kind}")
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
-def _upper(samples: _Samples) -> NDArray[np.uint8]:
-    """Samples as bytes: the upper one of two."""
+def _to_bytes(samples: _Samples, levels: Scale | None, where: str) -> NDArray[np.uint8]:
+    """Samples as bytes: deep ones as grey levels."""
     if samples.dtype == np.uint8:
         return samples.astype(np.uint8, copy=False)
-    return (samples >> 8).astype(np.uint8)
+    return to_grey_levels(samples, levels, where)
 
 
 def _reorder(pixels: NDArray[np.uint8], order: slice) -> Image:
@@ -235,18 +254,31 @@ def _of_yuv(message: Any, layout: str, where: str) -> Image:
     if width % across or height % down:
         raise ImageError(f"{where}: {message.encoding} of {width}x{height}: an odd size")
     if layout in ("uyvy", "yuyv"):
-        packed = _upper(_rows(message, width * 2, 1, where)).reshape(height, width // 2, 4)
+        packed = _bytes(message, width * 2, where).reshape(height, width // 2, 4)
         luma = packed[:, :, 1::2] if layout == "uyvy" else packed[:, :, ::2]
         chroma = packed[:, :, ::2] if layout == "uyvy" else packed[:, :, 1::2]
         return rgb_of_yuv(luma.reshape(height, width), chroma[..., 0], chroma[..., 1], layout)
     step = message.step or width
-    luma = _upper(_rows(message, width, 1, where))
+    luma = _bytes(message, width, where)
+    if layout in ("i420", "yv12"):
+        part, size = _Chroma(message, step // 2), step // 2 * (height // 2)
+        first, second = (
+            _bytes(part, width // 2, where, height // 2, skip=step * height + size * plane)
+            for plane in (0, 1)
+        )
+        return rgb_of_yuv(luma, *((first, second) if layout == "i420" else (second, first)), layout)
     wide = 2 * width // across
     part = _Chroma(message, step * wide // width)
-    pairs = _upper(_rows(part, wide, 1, where, height // down, skip=step * height))
+    pairs = _bytes(part, wide, where, height // down, skip=step * height)
     pairs = pairs.reshape(height // down, width // across, 2)
-    first, second = (1, 0) if layout == "nv21" else (0, 1)
-    return rgb_of_yuv(luma, pairs[..., first], pairs[..., second], layout)
+    u, v = (1, 0) if layout == "nv21" else (0, 1)
+    return rgb_of_yuv(luma, pairs[..., u], pairs[..., v], layout)
+
+
+def _bytes(
+    message: Any, width: int, where: str, height: int | None = None, skip: int = 0
+) -> NDArray[np.uint8]:
+    return _rows(message, width, 1, where, height, skip).astype(np.uint8, copy=False)
 
 
 class _Chroma:
@@ -258,16 +290,17 @@ class _Chroma:
         self.step, self.is_bigendian = step, 0
 
 
-def _decompress(data: Any, text: str, where: str) -> Image:
-    """A JPEG or PNG inside a message; ``format`` only says whether its grey is a Bayer mosaic."""
-    kind = text.split("compressed")[-1].strip()
-    try:
-        with PillowImage.open(io.BytesIO(bytes(data))) as opened:
-            opened.load()
-            if kind in _BAYER and opened.mode == "L":
-                return demosaic(np.asarray(opened), _BAYER[kind][0])
-            return rgb_of_pillow(opened)
-    except Exception as error:  # Pillow's decoders raise nearly anything on garbage
+def _decompress(data: Any, text: str, where: str, levels: Scale | None) -> Image:
+    """An image file inside a message; ``format`` only says whether its grey is a Bayer mosaic."""
+    content = bytes(data)
+    if "compressedDepth" in text:
         raise ImageError(
-            f"{where}: cannot read the compressed image of format {text!r} ({error})"
-        ) from error
+            f"{where}: format {text!r} is compressed depth, no picture; choose a topic of pictures"
+        )
+    kind = text.split("compressed")[-1].strip()
+    where = f"{where} of format {text!r}"
+    with open_image(io.BytesIO(content), where) as opened:
+        if kind in _BAYER and opened.mode == "L":
+            mosaic: _Samples = np.asarray(opened)
+            return demosaic(mosaic, _BAYER[kind][0]).astype(np.uint8, copy=False)
+        return rgb_of_pillow(opened, levels, where)

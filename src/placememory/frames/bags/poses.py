@@ -19,6 +19,7 @@ from placememory.frames.bags.open import (
     RawMessage,
     read_bag_info,
 )
+from placememory.frames.geographic import local_poses
 from placememory.frames.pose import Pose, Quaternion, compose
 from placememory.frames.trajectory import DEFAULT_POSE_GAP, PoseTrack, Trajectory
 
@@ -232,13 +233,24 @@ def add_static(topic: str, topics: Iterable[str]) -> list[str]:
 _TREES = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
 _TRANSFORM = "geometry_msgs/msg/TransformStamped"
 _WITH_COVARIANCE = ("nav_msgs/msg/Odometry", "geometry_msgs/msg/PoseWithCovarianceStamped")
-_TRACKS = (*_WITH_COVARIANCE, "geometry_msgs/msg/PoseStamped", _TRANSFORM)
-_TYPES = (*_TRACKS, *_TREES)
+_STAMPED = "geometry_msgs/msg/PoseStamped"
+_TRACKS = (*_WITH_COVARIANCE, _STAMPED, _TRANSFORM)
+_PATH = "nav_msgs/msg/Path"
+_ARRAY = "geometry_msgs/msg/PoseArray"
+_POINT = "geometry_msgs/msg/PointStamped"
+_FIX = "sensor_msgs/msg/NavSatFix"
+_RARER = (_PATH, _ARRAY, _POINT, _FIX)
+_TYPES = (*_TRACKS, *_TREES, *_RARER)
 
 
 def pose_topics(info: BagInfo) -> list[BagTopic]:
-    """The topics of a bag that poses can be read from; static transforms alone are none."""
-    return [topic for topic in info.of_types(_TYPES) if not is_static(topic.name)]
+    """The topics of a bag that poses can be read from; static transforms alone are none.
+
+    Paths, arrays of poses and points are counted only where there is nothing else, for they may as
+    well be a plan, particles, or a click.
+    """
+    found = [t for t in info.of_types((*_TRACKS, *_TREES)) if not is_static(t.name)]
+    return found or info.of_types(_RARER)
 
 
 def read_bag_poses(
@@ -252,9 +264,12 @@ def read_bag_poses(
     """Read the poses of a bag, to be asked for at the stamps of its images.
 
     Read are ``nav_msgs/Odometry``, ``geometry_msgs/PoseStamped``, ``PoseWithCovarianceStamped``
-    and ``TransformStamped``, and ``tf2_msgs/TFMessage`` with the static transforms beside it. A
-    quaternion of zeros, and a covariance of zeros or with NaN, are unknown; a pose that is not
-    finite is left out. A pose's ``frame_id`` is that of the message, or the parent frame.
+    and ``TransformStamped``, and ``tf2_msgs/TFMessage`` with the static transforms beside it; of
+    ``nav_msgs/Path`` the last message, ``geometry_msgs/PoseArray`` with one pose each, and the
+    positions of ``PointStamped`` and ``sensor_msgs/NavSatFix``, these in metres east and north of
+    an origin (:mod:`placememory.frames.geographic`). A quaternion of zeros, and a covariance of
+    zeros or with NaN, are unknown; a pose that is not finite is left out. A pose's ``frame_id`` is
+    that of the message, or the parent frame.
 
     Args:
         path: ``.bag``, ``.mcap``, ``.db3``, or a rosbag2 folder.
@@ -278,13 +293,51 @@ def read_bag_poses(
             others = [] if child else _image_frames(bag)
             tree = TransformTree(_transforms(bag, names, on_damage), source)
             return tree.chain(parent, child, others)
+        found = _messages(bag, [chosen.name], on_damage)
+        if chosen.type == _PATH:
+            return _track_of_path(found, source)
+        if chosen.type == _FIX:
+            return _track_of_fixes(found, source)
         stamps, poses = [], []
-        for raw, message in _messages(bag, [chosen.name], on_damage):
-            pose = _pose(message, chosen.type)
+        for raw, message in found:
+            pose = _pose(message, chosen.type, source)
             if pose is not None:
                 stamps.append(stamp_of(message, raw.received))
                 poses.append(pose)
         return PoseTrack(stamps, poses, source)
+
+
+def _track_of_fixes(found: Iterator[tuple[RawMessage, Any]], source: str) -> PoseTrack:
+    """Positions in metres from an origin among them; fixes that are none are left out."""
+    fixes = [(raw, message) for raw, message in found if message.status.status >= 0]
+    poses = local_poses([m.latitude for _, m in fixes], [m.longitude for _, m in fixes])
+    known = [
+        (stamp_of(message, raw.received), pose)
+        for (raw, message), pose in zip(fixes, poses, strict=True)
+        if pose is not None
+    ]
+    return PoseTrack([stamp for stamp, _ in known], [pose for _, pose in known], source)
+
+
+def _track_of_path(found: Iterator[tuple[RawMessage, Any]], source: str) -> PoseTrack:
+    """The poses of the last path: it holds those of the paths before it.
+
+    Raises:
+        BagError: Its poses have no times of their own: it is a plan, no way that was driven.
+    """
+    path: Any = None
+    for _, message in found:
+        path = message
+    listed = [] if path is None else list(path.poses)
+    stamps = [stamp_of(pose, 0) for pose in listed]
+    if len(listed) > 1 and len(set(stamps)) == 1:
+        raise BagError(
+            f"{source}: the {len(listed)} poses of the last path have one stamp, so it is a plan, "
+            "not a way that was driven; choose another topic, or none, with --pose-topic (topic=)"
+        )
+    poses = [_pose(pose, _STAMPED, source) for pose in listed]
+    known = [(stamp, pose) for stamp, pose in zip(stamps, poses, strict=True) if pose is not None]
+    return PoseTrack([stamp for stamp, _ in known], [pose for _, pose in known], source)
 
 
 def read_bag_transform(
@@ -419,10 +472,24 @@ def _image_frames(bag: OpenBag) -> list[str]:
     return [] if first is None else [strip_slash(bag.decode(first).header.frame_id)]
 
 
-def _pose(message: Any, kind: str) -> Pose | None:
-    """Pose of a message; ``None`` if it is not finite."""
+def _pose(message: Any, kind: str, source: str) -> Pose | None:
+    """Pose of a message; ``None`` if it is not finite.
+
+    Raises:
+        BagError: It is a set of poses.
+    """
     if kind == _TRANSFORM:
         return _transform(message)
+    if kind == _POINT:
+        return _valid(message.point, None, message.header.frame_id, None)
+    if kind == _ARRAY:
+        if len(message.poses) != 1:
+            raise BagError(
+                f"{source}: a message has {len(message.poses)} poses without times of their own "
+                "(particles?), not one; choose another topic, or none, with --pose-topic (topic=)"
+            )
+        inner = message.poses[0]
+        return _valid(inner.position, inner.orientation, message.header.frame_id, None)
     inner, covariance = message.pose, None
     if kind in _WITH_COVARIANCE:
         inner = message.pose.pose
@@ -440,7 +507,9 @@ def _transform(message: Any) -> Pose | None:
 def _valid(
     place: Any, orientation: Any, frame_id: str, covariance: tuple[float, ...] | None
 ) -> Pose | None:
-    quaternion: Quaternion | None = (orientation.x, orientation.y, orientation.z, orientation.w)
+    quaternion: Quaternion | None = None
+    if orientation is not None:
+        quaternion = (orientation.x, orientation.y, orientation.z, orientation.w)
     if quaternion == (0.0, 0.0, 0.0, 0.0):
         quaternion = None
     try:

@@ -80,9 +80,7 @@ def _file_in(path: Path) -> Path:
         for name in _FILES:
             if (folder / name).is_file():
                 return folder / name
-    raise PoseError(
-        f"{path}: cannot read the file (a folder with none of {', '.join(_FILES)}); name the file"
-    )
+    raise PoseError(f"{path}: it is a folder with none of {', '.join(_FILES)}; name the file")
 
 
 def _find_format(path: Path, head: list[str]) -> str:

@@ -30,7 +30,14 @@ from placememory.errors import (
     MemoryStoreError,
 )
 from placememory.memory.place import Candidate, Candidates, Place
-from placememory.memory.rows import Columns, PlaceRows, RowFilter, StoredPlaces, revision_of
+from placememory.memory.rows import (
+    Columns,
+    PlaceRows,
+    RowFilter,
+    StoredPlaces,
+    Stretch,
+    revision_of,
+)
 from placememory.memory.search import ROUNDING, Where, similarity_of
 from placememory.memory.stores import milvus_schema as schema
 from placememory.memory.stores.address import show_address
@@ -55,6 +62,7 @@ from placememory.memory.stores.port import Manifest, Store, StoreIndex, reading_
 _MESSAGE_BYTES = 16_000_000
 _ROWS_A_WRITE = 8192
 _MOST_KEYS = 1024
+_MOST_STRETCHES = 64  # in one filter
 _MOST_RESULTS = 16_384
 _MORE = 16  # results beyond k, so that ties with the k-th best are among them
 _QUERIES_AT_ONCE = 64
@@ -308,6 +316,49 @@ class MilvusStore(Store):
         parts = list(self.parts(state, sessions, schema.expression(where)))
         rows = _concatenate(parts, state.manifest, sum(map(len, parts)))
         return rows.take(replace(where, exclude_sessions=None).rows(rows))
+
+    def stretches(self, state: State, wanted: Sequence[Stretch]) -> PlaceRows:
+        """Places of a state by sessions and indices, in the order of their ids; checked.
+
+        Raises:
+            MemoryDamagedError: A checksum is wrong.
+        """
+        fields = ("key", *schema.PLACE, "descriptor")
+        size = self._fitting(state.manifest, _MOST_RESULTS)
+        there: dict[str, dict[str, Any]] = {}
+        pieces = [  # of at most ``size`` places
+            (name, low, min(low + size - 1, last))
+            for name, first, last in wanted
+            for low in range(first, last + 1, size)
+        ]
+        with self._reading():
+            while pieces:
+                taken: list[str] = []
+                room = size
+                while pieces and len(taken) < _MOST_STRETCHES:
+                    name, low, high = pieces[-1]
+                    room -= high - low + 1
+                    if room < 0:
+                        break
+                    taken.append(f"({schema.within((low, high), name)})")
+                    pieces.pop()
+                where = f"({' or '.join(taken)}) and {_confirmed(state)}"
+                there.update((e["key"], e) for e in self._query("", where, fields, size))
+            by_id = sorted(there.values(), key=lambda e: (e["session"], int(e["index"])))
+            return self._rows_of(state, by_id)
+
+    def find_near(
+        self, state: State, position: NDArray[np.float64], radius: float
+    ) -> list[tuple[str, int]]:
+        """Ids of the places of a state within ``radius`` metres; at most 16,384 of a box."""
+        where = Where(near=tuple(position.tolist()), radius=radius)
+        condition = f"{schema.expression(where)} and {_confirmed(state)}"
+        fields = ("session", "index", "x", "y", "z")
+        with self._reading():
+            found = self._query("", condition, fields, _MOST_RESULTS)
+        at = np.array([[entity[axis] for axis in "xyz"] for entity in found]).reshape(-1, 3)
+        inside = np.flatnonzero(where.holds_near(at)).tolist()
+        return [(found[row]["session"], int(found[row]["index"])) for row in inside]
 
     def fetch(self, state: State, keys: Sequence[str], *, found: bool = False) -> PlaceRows:
         """Places by their keys, in that order; checked.
@@ -716,6 +767,23 @@ class ServedRows(PlaceRows):
         """See :class:`PlaceRows`."""
         known = self._state.sessions
         return {name: known[name].count for name in sorted(known) if known[name].count}
+
+    def extent(self) -> dict[str, tuple[int, int]]:
+        """See :class:`PlaceRows`."""
+        known = self._state.sessions
+        return {name: (known[name].first, known[name].last) for name in self.counts()}
+
+    def stretches(self, wanted: Sequence[Stretch]) -> PlaceRows:
+        """See :class:`PlaceRows`; Milvus filters."""
+        if self.is_resident:
+            return super().stretches(wanted)
+        return self._store.stretches(self._state, wanted)
+
+    def find_near(self, position: NDArray[np.float64], radius: float) -> list[tuple[str, int]]:
+        """See :class:`PlaceRows`; Milvus searches."""
+        if self.is_resident:
+            return super().find_near(position, radius)
+        return self._store.find_near(self._state, position, radius)
 
     @cached_property
     def _read(self) -> tuple[Columns, NDArray[np.int64]]:

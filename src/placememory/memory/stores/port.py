@@ -44,6 +44,10 @@ class Manifest(BaseModel):
         index: The store's own index, where it has one.
         map_yaml: The map drawn under the places, as given when the memory was built.
         sources: Where the images of each session lay then; a hint for figures, nothing more.
+        topics: Which topic of a bag they are of, by session, where they are of one.
+        pose_topics: Which topic the poses were taken from, where it was named.
+        levels: Values of deep images (16 bits, float) that are black and white here; ``None`` where
+            there are none. See :class:`placememory.frames.Levels`.
         calibration: The filter's calibration on this map; ``None`` if there is none.
         background: How alike the map and views of other places are; ``None`` if it is not known.
     """
@@ -67,6 +71,9 @@ class Manifest(BaseModel):
     index: StoreIndex | None = None
     map_yaml: str | None = None
     sources: dict[str, str] = Field(default_factory=dict)
+    topics: dict[str, str] = Field(default_factory=dict)
+    pose_topics: dict[str, str] = Field(default_factory=dict)
+    levels: tuple[float, float] | None = None
     calibration: dict[str, float] | None = None
     background: dict[str, float] | None = None
 
