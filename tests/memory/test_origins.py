@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,21 @@ def test_a_map_without_an_origin_takes_no_degrees(tmp_path: Path) -> None:
     build(tmp_path / "m", frames, encoder=Mean()).close()
     with pytest.raises(InputError, match="frame 'map', which has no origin"):
         build(tmp_path / "m", drive("b", HOME), encoder=Mean())
+
+
+@pytest.mark.parametrize("first", [None, Pose(1, 2), Pose(1, 2, frame_id="odom")])
+def test_poses_that_are_all_given_anew_bring_their_frame(tmp_path: Path, first: object) -> None:
+    """A memory that was built without poses, or with poses in another frame."""
+    frames = drive("a", HOME)
+    before = [replace(frame, pose=first) for frame in frames]
+    build(tmp_path / "m", before, encoder=Mean()).close()
+    with build(tmp_path / "m", frames, encoder=Mean()) as memory:
+        assert memory.manifest.frame_id == HOME
+        assert memory.report.moved == 4
+        assert degrees(memory)[0] == pytest.approx(46.51, abs=1e-8)
+    odom = [replace(frame, pose=Pose(i, 0, frame_id="odom")) for i, frame in enumerate(frames)]
+    with pytest.raises(InputError, match=r"keeps poses in the frame 'geo:46\.5,6\.6', and that"):
+        build(tmp_path / "m", odom[:2], encoder=Mean())
 
 
 def store(path: Path, session: str, origin: str, start: float = 0.0) -> Path:

@@ -44,7 +44,7 @@ from placememory.maps import read_map
 from placememory.memory.background import measure_background
 from placememory.memory.features_h5 import FeatureReader
 from placememory.memory.place import Place
-from placememory.memory.place_memory import UNKNOWN_ENCODER, PlaceMemory
+from placememory.memory.place_memory import UNKNOWN_ENCODER, UNNAMED_FRAMES, PlaceMemory
 from placememory.memory.report import BuildReport
 from placememory.memory.sample import SampleFile, discard_sample, sample_path
 
@@ -259,7 +259,8 @@ class _Build:
         """Mark frames that the memory has; give those their new poses that got one.
 
         Raises:
-            InputError: The memory has another name under a session and index.
+            InputError: The memory has another name under a session and index, or poses of other
+                places in another frame.
         """
         known = {place.id: i for i, place in enumerate(memory.places)}
         moved: list[tuple[Place, int]] = []
@@ -280,11 +281,24 @@ class _Build:
             if old != place:
                 moved.append((place, row))
             self._done.add(place.id)
+        anew = self._frame_of_all(memory)
+        if anew is None:
+            memory.check_frame([place for place, _ in moved])
         if moved:
             rows = memory.rows.take([row for _, row in moved])
             memory.add_rows(rows.with_places([place for place, _ in moved]))
+        if anew is not None:
+            memory.set_facts(frame_id=anew)
         self.present = len(self._done)
         return len(moved)
+
+    def _frame_of_all(self, memory: PlaceMemory) -> str | None:
+        """Another frame than the memory's, if all its poses are given anew in that frame."""
+        given = {(f.session, f.index): f.pose.frame_id for f in self._frames if f.pose is not None}
+        names = {given.get(place.id) for place in memory.places if place.pose is not None}
+        names = names or set(given.values())
+        [name] = names if len(names) == 1 else [None]
+        return None if name in (None, memory.manifest.frame_id, *UNNAMED_FRAMES) else name
 
     def missing(self) -> list[Frame]:
         """Frames that are neither in the memory nor known to be bad."""
@@ -500,15 +514,13 @@ def _in_frame(
                 f"poses of latitudes and longitudes are in a frame that is called by its origin, "
                 f"such as {found}, not {frame_id!r}"
             )
-        if PlaceMemory.exists(uri):
-            with PlaceMemory.open(uri, readonly=True) as memory:
-                frame_id = memory.manifest.frame_id
-            if Origin.of_frame(frame_id) is None:
-                raise InputError(
-                    f"{uri} keeps poses in the frame {frame_id!r}, which has no origin, and these "
-                    f"come from latitudes and longitudes ({found}): build another memory"
-                )
-        name = frame_id or found
+        kept = _frame_of_others(uri, frames)
+        if kept is not None and Origin.of_frame(kept) is None:
+            raise InputError(
+                f"{uri} keeps poses in the frame {kept!r}, which has no origin, and these come "
+                f"from latitudes and longitudes ({found}): build another memory"
+            )
+        name = kept or frame_id or found
         return [replace(f, pose=fit_origin(f.pose, name)) for f in frames], name
     if frame_id is None:
         return list(frames), found
@@ -516,6 +528,16 @@ def _in_frame(
         f if f.pose is None else replace(f, pose=replace(f.pose, frame_id=frame_id)) for f in frames
     ]
     return named, frame_id
+
+
+def _frame_of_others(uri: str | Path, frames: Sequence[Frame]) -> str | None:
+    """The frame of a memory's poses, where it keeps any of other places than these frames."""
+    if not PlaceMemory.exists(uri):
+        return None
+    given = {(f.session, f.index) for f in frames if f.pose is not None}
+    with PlaceMemory.open(uri, readonly=True) as memory:
+        others = any(p.pose is not None and p.id not in given for p in memory.places)
+        return memory.manifest.frame_id if others else None
 
 
 def _encoder_for(uri: str | Path, encoder: Encoder | str | None) -> Encoder:
