@@ -21,6 +21,7 @@ _MODULES = {
     "localize": "localize",
     "calibrate": "calibrate",
     "figures": "figures",
+    "ros": "ros",
     "info": "info",
     "evaluate": "evaluate",
     "evaluate-sequences": "evaluate_sequences",
