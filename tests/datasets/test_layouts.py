@@ -680,3 +680,17 @@ def test_a_layout_says_what_it_is_for(layout: str) -> None:
     (info,) = json.loads(run_command("datasets", layout, "--json").out)
     assert bool(info["licence"]) == bool(info["address"]) == bool(info["data_sets"])
     assert layout in run_command("datasets").out
+
+
+def test_a_manifest_in_degrees(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        picture(tmp_path / f"{name}.png")
+    path = write(tmp_path / "manifest.csv", "image,traverse,latitude,longitude",
+                 "a.png,day,46.5,6.5", "b.png,night,46.501,6.5", "c.png,night,,")  # fmt: skip
+    data = open_dataset(None, tmp_path)
+    day, night = data.traverse("day"), data.traverse("night")
+    assert np.linalg.norm(night.positions[0] - day.positions[0]) == pytest.approx(111.15, abs=0.1)
+    assert np.isnan(night.positions[1]).all()
+    write(path, "image,traverse,latitude,longitude", "a.png,day,146.5,6.5")
+    with pytest.raises(DatasetError, match=r"manifest\.csv:2: 146\.5, 6\.5 is no latitude"):
+        open_dataset(None, tmp_path)
