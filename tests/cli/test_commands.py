@@ -194,7 +194,7 @@ def test_encoders_lists_and_shows() -> None:
         (["build", "x.memory"], "give the SOURCE"),
         (["build", "x.memory", "{run}", "--encoder", "magic"], "no encoder is called"),
         (["build", "x.memory", "{run}", "--poses", "no.csv"], "cannot be read"),
-        (["build", "x.memory", "{run}", "--map", "no.yaml"], "cannot read the map"),
+        (["build", "x.memory", "{run}", "--map", "no.yaml"], "no.yaml: cannot be read"),
         (["build", "x.memory", "{run}", "--set", "words"], "key=value"),
         (["build", "{office}", "{run}", "--set", "words=8"], "options"),
         (["query", "{office}", "no.png"], "there is no such image"),
