@@ -40,7 +40,7 @@ class Registry:
         Traceback (most recent call last):
         ...
         placememory.errors.SettingError: no pose format is called 'tom'; known: colmap, coordinates,
-        csv-table, euroc, kitti, maplab, tum; did you mean 'tum'?
+        csv-table, euroc, g2o, hloc, kitti, maplab, nclt, odm, tartanair, tum; did you mean 'tum'?
     """
 
     def __init__(

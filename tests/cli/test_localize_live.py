@@ -307,7 +307,7 @@ def test_seconds_end_a_camera(office: Path, walk: list[Frame], tmp_path: Path, m
         (["0", "--report", "r"], "record and localise a video"),
         (["{run}", "--seconds", "3"], "--seconds ends the stream of a camera"),
         (["{run}", "--odom-topic", "/odom"], "--odom-topic /odom is a topic of a ROS bag"),
-        (["{run}", "--odometry", "no.csv"], "cannot read the pose file"),
+        (["{run}", "--odometry", "no.csv"], "cannot be read"),
         (["{run}", "--odometry", "no.csv", "--fusion", "none"], "odometry needs the fusion"),
         (["{run}", "--max-speed", "0", "--odometry", "x"], "limits of motion are above zero"),
         (["{run}", "--odometry-axes", "screen"], "--odometry-axes is robot or camera, not screen"),

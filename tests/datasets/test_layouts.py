@@ -14,6 +14,7 @@ from placememory.datasets import Traverse, find_layout, layouts, open_dataset
 from placememory.errors import DatasetError, SettingError
 from placememory.frames import Frame
 from placememory.metrics.sequences import build_windows
+from tests.conftest import run_command
 
 
 def picture(path: Path, grey: int = 0) -> Path:
@@ -87,7 +88,17 @@ def pair(root: Path, count: int = 3) -> Path:
     return root
 
 
+def gsv(root: Path, city: str = "Bangkok") -> Path:
+    for i, (place, pano) in enumerate([(7, "a_b-c"), (7, "d"), (9, "e")]):
+        name = (
+            f"{city}_{place:07d}_2015_{i + 1:02d}_{90 * i:03d}_{13.75 + i / 1e4:.6f}_100.5_{pano}"
+        )
+        picture(root / "Images" / city / f"{name}.jpg")
+    return root
+
+
 MAKERS = {
+    "gsv-cities": gsv,
     "robotcar": lambda root: robotcar(root, "1/queries"),
     "nordland": lambda root: nordland(root, "fall"),
     "ros-images": lambda root: ros(root, "day"),
@@ -404,7 +415,7 @@ def test_manifest(tmp_path: Path) -> None:
         (("image,traverse,x,y,heading", "a.jpg,day,0,0,0"), "no column is called 'heading'"),
         (("a.jpg,day,0,0", "b.jpg,day,0,0"), "no column 'image'"),
         (("image,traverse,x,y", "a.jpg,day,0,zero"), r"manifest\.csv:2: .*'zero'"),
-        (("image,traverse,x,y", "a.jpg,day,0,"), r"manifest\.csv:2: could not convert"),
+        (("image,traverse,x,y", "a.jpg,day,0,"), r"manifest\.csv:2: '' is no number"),
         (("image,traverse,x,y", "a.jpg,day,0,nan"), r"manifest\.csv:2: the position is not finite"),
         (("image,traverse,x,y", "z.jpg,day,0,0"), r"manifest\.csv:2: there is no image 'z\.jpg'"),
         (("image,traverse,x,y", ",day,0,0"), "csv:2: a row needs an image and a traverse"),
@@ -496,3 +507,190 @@ def test_the_recorded_scene_as_files_gives_the_recorded_windows(
         windows = build_windows(run.sessions, run.frame_numbers, 5, protocol="casevpr")
         recorded = wanted[f"L5_lax_cut0_rev0_thr10_test/{kind}_sequences"]
         assert (windows.frames + rows[0]).tolist() == recorded.tolist()
+
+
+def test_gsv_cities(tmp_path: Path) -> None:
+    gsv(tmp_path)
+    gsv(tmp_path, "Sao_Paulo")
+    data = open_dataset(None, tmp_path)
+    assert data.splits() == ["Bangkok", "Sao_Paulo"]
+    run = data.traverse("Bangkok")
+    np.testing.assert_allclose(run.positions[:, 1], [-11.06, 0, 11.06], atol=0.01)
+    assert run.sessions == ("Bangkok/0000007", "Bangkok/0000007", "Bangkok/0000009")
+    assert run.frames[1].pose.yaw == pytest.approx(0, abs=1e-6)
+    picture(tmp_path / "Images/Bangkok/Bangkok_0000007_x.jpg")
+    with pytest.raises(DatasetError, match=r"_x\.jpg: images here are called <city>_<pla"):
+        data.traverse("Bangkok")
+
+
+@pytest.mark.parametrize("names", [("summer", "winter"), ("Spring", "fall", "winter_clean")])
+def test_seasons_whose_images_have_the_number_of_their_frame(tmp_path: Path, names: tuple) -> None:
+    """Of one season all frames, of the others every tenth, as the small set has them."""
+    for i, name in enumerate(names):
+        for number in range(0, 40, 10 if i else 1):
+            picture(tmp_path / name / f"images-{number:05d}.png")
+    data = open_dataset(None, tmp_path)
+    assert data.splits() == sorted(names)
+    queries = data.traverse(names[1])
+    assert queries.positions[:, 0].tolist() == [0, 10, 20, 30]
+    assert len(data.traverse(names[0])) == 40
+    picture(tmp_path / names[1] / "images-00010.jpg")
+    with pytest.raises(DatasetError, match="two images have the same frame number"):
+        data.traverse(names[1])
+
+
+def test_folders_of_coordinates_under_other_names(tmp_path: Path) -> None:
+    """SVOX has a gallery and queries by weather; SF-XL folders below, and versions of queries."""
+    names = ("gallery", "queries", "queries_night", "queries_v1")
+    for side in names:
+        below = "37.7/" if side == "gallery" else ""
+        for i in range(2):
+            picture(tmp_path / "processed/test" / side / f"{below}@{500 + i}@4100.5@.jpg")
+    data = open_dataset(None, tmp_path)
+    assert data.splits() == [f"test/{side}" for side in names]
+    assert data.traverse("test/gallery").positions.tolist() == [[500, 4100.5], [501, 4100.5]]
+
+
+def test_folders_of_degrees_have_one_origin(tmp_path: Path) -> None:
+    for side, start in (("database", 0.0), ("queries", 0.005)):
+        for i in range(3):
+            lon, lat = 120.1 + start + i / 1e3, 30.2
+            picture(tmp_path / f"test/{side}/@{lon:.6f}@{lat:.6f}@.jpg")
+    data = open_dataset(None, tmp_path)
+    database, queries = (data.traverse(f"test/{side}") for side in ("database", "queries"))
+    apart = np.linalg.norm(queries.positions[0] - database.positions[0])
+    assert apart == pytest.approx(481.4, abs=0.5)
+
+
+def test_pose_files_in_degrees_have_one_origin(tmp_path: Path) -> None:
+    pair(tmp_path)
+    for side, start in (("reference", 0.0), ("query", 0.005)):
+        rows = "".join(f"{i:02d}.png,{30.2 + start + i / 1e3},120.1\n" for i in range(3))
+        (tmp_path / f"{side}.csv").write_text(f"name,lat,lon\n{rows}")
+    data = open_dataset(None, tmp_path)
+    reference, query = (data.traverse(side) for side in ("reference", "query"))
+    apart = np.linalg.norm(query.positions[0] - reference.positions[0])
+    assert apart == pytest.approx(554.3, abs=0.5)
+
+
+@pytest.mark.parametrize("columns", ["easting,northing", ""])
+def test_test_cities_of_msls(tmp_path: Path, columns: str) -> None:
+    msls(tmp_path)
+    for side, start in (("database", 0.0), ("query", 0.005)):
+        folder = tmp_path / "test/miami" / side
+        for key in "ab":
+            picture(folder / "images" / f"{key}.jpg")
+        given = [",1,2", ",1,3"] if columns else ["", ""]
+        write(folder / "postprocessed.csv", f"key,{columns}".strip(","),
+              *(f"{key}{values}" for key, values in zip("ab", given, strict=True)))  # fmt: skip
+        write(folder / "seq_info.csv", "key,sequence_key,frame_number", "a,s,0", "b,s,1")
+        write(folder / "raw.csv", "key,lon,lat,ca,pano", f"a,-80.2,{25.7 + start},90,False",
+              f"b,-80.2,{25.701 + start},,False")  # fmt: skip
+    data = open_dataset("msls", tmp_path)
+    assert data.splits()[-2:] == ["miami/database", "miami/query"]
+    database, query = (data.traverse(f"miami/{side}") for side in ("database", "query"))
+    if columns:
+        assert query.positions.tolist() == [[1, 2], [1, 3]]
+        return
+    assert np.linalg.norm(query.positions[0] - database.positions[0]) == pytest.approx(553.9, abs=1)
+    assert query.frames[0].pose.yaw == pytest.approx(0, abs=1e-4)
+    (tmp_path / "test/miami/query/raw.csv").unlink()
+    with pytest.raises(DatasetError, match=r"no column 'easting', and .*raw\.csv has no lon"):
+        data.traverse("miami/query")
+
+
+LISTS = [[0, 1], [1], [], [2, 0, 2]]
+
+
+def as_array(kind: str) -> np.ndarray:
+    if kind == "pairs with lists":
+        rows = np.empty((4, 2), object)
+        for i, places in enumerate(LISTS):
+            rows[i] = [i, places]
+        return rows
+    rows = np.empty(4, object)
+    for i, places in enumerate(LISTS):
+        rows[i] = np.array(places, np.int64) if kind == "arrays" else places
+    return rows
+
+
+@pytest.mark.parametrize("kind", ["pairs with lists", "arrays", "lists", "csv"])
+@pytest.mark.parametrize("names", [("ref", "query"), ("reference", "queries")])
+def test_lists_of_correct_references(tmp_path: Path, kind: str, names: tuple) -> None:
+    for name, count in zip(names, (3, 4), strict=True):
+        for i in range(count):
+            picture(tmp_path / name / f"{i:07d}.jpg")
+    if kind == "csv":
+        rows = [f"{i},{' '.join(map(str, places))}" for i, places in enumerate(LISTS)]
+        write(tmp_path / "correspondences.csv", "query,reference", *rows)
+    else:
+        np.save(tmp_path / "ground_truth_new.npy", as_array(kind), allow_pickle=True)
+    data = open_dataset(None, tmp_path)
+    query, reference = data.traverse(names[1]), data.traverse(names[0])
+    assert [rows.tolist() for rows in query.positives] == [sorted(set(rows)) for rows in LISTS]
+    assert query.positives_of == reference.name == "reference"
+    assert np.isnan(query.positions[2, 0])
+
+
+@pytest.mark.parametrize("rows", [[[0, 2], [1, 0], [2, 1]], [2, 0, 1]])
+def test_one_correct_reference_in_a_numpy_file(tmp_path: Path, rows: list) -> None:
+    pair(tmp_path)
+    np.save(tmp_path / "ground_truth_new.npy", np.array(rows))
+    query = open_dataset(None, tmp_path).traverse("query")
+    assert [found.tolist() for found in query.positives] == [[2], [0], [1]]
+
+
+class Harmful:
+    def __reduce__(self) -> tuple:
+        return (Path.touch, (Path("harmed"),))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (np.array([Harmful(), None], object), "cannot read the lists .*not only lists of numbers"),
+        (
+            np.array([[0, 9], [1, 1], [2, 2]]),
+            "query 0 has the references .*9.*there are 3",
+        ),
+        (np.array([[0, 1], [1, 1]]), "2 queries where there are 3 images; number 2 is missing"),
+        (np.array([0.5, 1.5, 2.5]), "lists of whole numbers are expected, not float64"),
+        (b"no array", "cannot read the lists .*write them as correspondences.csv"),
+    ],
+)
+def test_numpy_files_that_are_no_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: object, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pair(tmp_path)
+    path = tmp_path / "ground_truth_new.npy"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        np.save(path, content, allow_pickle=True)
+    with pytest.raises(DatasetError, match=rf"ground_truth_new\.npy: {message}"):
+        open_dataset(None, tmp_path).traverse("query")
+    assert not (tmp_path / "harmed").exists()
+
+
+@pytest.mark.parametrize("layout", layouts())
+def test_a_layout_says_what_it_is_for(layout: str) -> None:
+    shown = run_command("datasets", layout).out
+    assert "<root>" in shown or layout in ("folder-pair", "manifest")
+    (info,) = json.loads(run_command("datasets", layout, "--json").out)
+    assert bool(info["licence"]) == bool(info["address"]) == bool(info["data_sets"])
+    assert layout in run_command("datasets").out
+
+
+def test_a_manifest_in_degrees(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        picture(tmp_path / f"{name}.png")
+    path = write(tmp_path / "manifest.csv", "image,traverse,latitude,longitude",
+                 "a.png,day,46.5,6.5", "b.png,night,46.501,6.5", "c.png,night,,")  # fmt: skip
+    data = open_dataset(None, tmp_path)
+    day, night = data.traverse("day"), data.traverse("night")
+    assert np.linalg.norm(night.positions[0] - day.positions[0]) == pytest.approx(111.15, abs=0.1)
+    assert np.isnan(night.positions[1]).all()
+    write(path, "image,traverse,latitude,longitude", "a.png,day,146.5,6.5")
+    with pytest.raises(DatasetError, match=r"manifest\.csv:2: 146\.5, 6\.5 is no latitude"):
+        open_dataset(None, tmp_path)

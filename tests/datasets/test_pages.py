@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.datasets.test_layouts import msls, nordland, pair, picture, robotcar, ros, utm, write
+from tests.datasets.test_layouts import (
+    gsv,
+    msls,
+    nordland,
+    pair,
+    picture,
+    robotcar,
+    ros,
+    utm,
+    write,
+)
 
 PAGES = Path(__file__).resolve().parents[2] / "docs/concepts"
 
@@ -20,6 +30,7 @@ def test_the_python_of_a_page_runs(page: str, tmp_path: Path, monkeypatch) -> No
     ros(tmp_path / "campus", "day1114")
     utm(tmp_path / "pitts30k", "images/test/database")
     msls(tmp_path / "msls")
+    gsv(tmp_path / "gsv")
     write(pair(tmp_path / "office", 1) / "correspondences.csv", "query,reference", "0,00.png")
     picture(tmp_path / "garden/monday/0001.jpg")
     [table] = re.findall(r"```\n(image,traverse.*?)```", (PAGES / "datasets.md").read_text(), re.S)

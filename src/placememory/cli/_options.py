@@ -59,7 +59,8 @@ Exif = Annotated[
 PoseFile = Annotated[
     Path | None,
     typer.Option(
-        help="Pose file: maplab, TUM, KITTI, EuRoC, COLMAP, CSV table, bare coordinates, ROS bag.",
+        help="Pose file (TUM, KITTI, EuRoC, COLMAP, CSV table and a dozen more), ROS bag, or exif: "
+        "GPS positions in photographs.",
         rich_help_panel=_FRAMES,
     ),
 ]

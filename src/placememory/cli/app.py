@@ -37,6 +37,7 @@ _MODULES = {
     "upgrade": "upgrade",
     "remove": "remove",
     "encoders": "encoders",
+    "datasets": "datasets",
 }
 
 

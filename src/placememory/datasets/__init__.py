@@ -2,9 +2,12 @@
 
 A layout is a module in this folder (or one named by an entry point in the group
 ``placememory.datasets``) with ``matches(root)``, which says whether a folder looks like it, and
-``create(root, **options)``, which gives a :class:`Dataset`.
+``create(root, **options)``, which gives a :class:`Dataset`. Its docstring draws the folder;
+``DATA_SETS``, ``LICENCE`` and ``ADDRESS`` say for which data sets it is.
 """
 
+import inspect
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,10 @@ _LAYOUTS = Registry(__name__, "layout")
 
 __all__ = [
     "Dataset",
+    "LayoutInfo",
     "PositionUnit",
     "Traverse",
+    "describe_layout",
     "find_layout",
     "layouts",
     "open_dataset",
@@ -31,9 +36,49 @@ def layouts() -> list[str]:
 
     Example:
         >>> layouts()
-        ['folder-pair', 'manifest', 'msls', 'nordland', 'robotcar', 'ros-images', 'utm-folders']
+        ['folder-pair', 'gsv-cities', 'manifest', 'msls', 'nordland', 'robotcar', 'ros-images',
+        'utm-folders']
     """
     return _LAYOUTS.names()
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutInfo:
+    """What a layout is for.
+
+    Attributes:
+        name: As :func:`open_dataset` takes it.
+        text: What the folder looks like.
+        data_sets: Names of published ones; empty for data of one's own.
+        licence: Of the data sets.
+        address: Where they are described.
+    """
+
+    name: str
+    text: str
+    data_sets: tuple[str, ...] = ()
+    licence: str = ""
+    address: str = ""
+
+
+def describe_layout(name: str) -> LayoutInfo:
+    """What a layout is for, and what its folder looks like.
+
+    Raises:
+        SettingError: No layout has this name.
+
+    Example:
+        >>> describe_layout("msls").licence
+        'CC BY-NC-SA 4.0'
+    """
+    layout = _LAYOUTS.load(name)
+    return LayoutInfo(
+        name,
+        inspect.getdoc(layout) or "",
+        tuple(getattr(layout, "DATA_SETS", ())),
+        getattr(layout, "LICENCE", ""),
+        getattr(layout, "ADDRESS", ""),
+    )
 
 
 def open_dataset(layout: str | None, root: Path | str, **options: Any) -> Dataset:

@@ -124,13 +124,10 @@ def read_table(path: Path, columns: Iterable[str]) -> list[tuple[int, dict[str, 
     Raises:
         DatasetError: The file is missing, is no text, has no rows, or lacks one of ``columns``.
     """
-    try:
-        with as_dataset_error():
-            rows = list(csv_rows(path))
-    except FileNotFoundError as error:
-        raise DatasetError(f"{path}: there is no such table") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: cannot read the table ({error})") from error
+    if not path.exists():
+        raise DatasetError(f"{path}: there is no such table")
+    with as_dataset_error():
+        rows = list(csv_rows(path))
     if not rows:
         raise DatasetError(f"{path}: the table is empty; a header and a row an image are expected")
     check_columns(path, list(rows[0][1]), columns)

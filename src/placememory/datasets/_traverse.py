@@ -31,6 +31,9 @@ class Traverse:
         frame_numbers: (N,) int64, read-only; consecutive numbers are consecutive frames.
         tolerances: (N,) float64 in ``unit``, within which a match of this frame is right; ``None``
             where the data set leaves the radius to the protocol.
+        positives: N lists of rows of the traverse ``positives_of``: the correct ones for each
+            frame, in place of a radius. ``None`` where the data set lists none.
+        positives_of: Name of the split that the rows are of.
 
     Raises:
         DatasetError: Lengths or shapes do not agree, a position is infinite, or a frame (session
@@ -48,6 +51,8 @@ class Traverse:
     unit: PositionUnit
     frame_numbers: NDArray[np.int64]
     tolerances: NDArray[np.float64] | None = None
+    positives: tuple[NDArray[np.int64], ...] | None = None
+    positives_of: str = ""
 
     def __post_init__(self) -> None:
         positions = np.array(self.positions, dtype=np.float64)
@@ -69,6 +74,8 @@ class Traverse:
             arrays["tolerances"] = np.array(self.tolerances, dtype=np.float64)
             if arrays["tolerances"].shape != (count,):
                 raise DatasetError(f"{self.name}: {count} frames need as many tolerances")
+        if self.positives is not None and len(self.positives) != count:
+            raise DatasetError(f"{self.name}: {count} frames need as many lists of positives")
         for name, array in arrays.items():
             array.setflags(write=False)
             object.__setattr__(self, name, array)

@@ -4,6 +4,8 @@ One row an image, header first. Images are relative to the table; x, y, z in met
 counter-clockwise from x; ``stamp`` in nanoseconds, or in seconds (with a decimal point, or below
 10^11); ``frame`` numbers the images of a session (default: rows of the traverse, from 0);
 ``session`` defaults to the traverse. Empty x and y: the position is not known; an empty z is 0.
+Columns ``latitude`` and ``longitude`` in degrees may stand in place of x and y: they become metres
+from one origin for all traverses.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import numpy as np
 
 from placememory.datasets._files import (
     as_dataset_error,
+    check_columns,
     frame_of,
     numbers,
     read_table,
@@ -24,10 +27,11 @@ from placememory.datasets._files import (
 )
 from placememory.datasets._traverse import Dataset, PositionUnit, Traverse
 from placememory.errors import DatasetError, SettingError
-from placememory.frames import Pose
+from placememory.frames import Pose, local_poses
 from placememory.frames.tables import at, column_names
 
 _NEEDED = ("image", "traverse", "x", "y")
+_DEGREES = ("latitude", "longitude")
 _KNOWN = (*_NEEDED, "z", "yaw", "stamp", "frame", "session")
 
 
@@ -37,7 +41,8 @@ def matches(root: Path) -> bool:
     if path.suffix.lower() != ".csv" or not path.is_file():
         return False
     with path.open(encoding="utf-8-sig", errors="replace") as file:
-        return set(_NEEDED) <= set(column_names(file.readline()))
+        columns = set(column_names(file.readline()))
+        return set(_NEEDED) <= columns or {*_NEEDED[:2], *_DEGREES} <= columns
 
 
 class Manifest(Dataset):
@@ -58,7 +63,8 @@ class Manifest(Dataset):
             raise SettingError(f"the unit is m or frames, not {unit!r}")
         self.unit: PositionUnit = unit
         self.path = _table(self.root)
-        table = read_table(self.path, _NEEDED)
+        table = _in_metres(self.path, read_table(self.path, _NEEDED[:2]))
+        check_columns(self.path, list(table[0][1]), _NEEDED)
         self._columns = list(table[0][1])
         unknown = [column for column in self._columns if column not in _KNOWN]
         if unknown:
@@ -155,6 +161,31 @@ class _Row:
     stamp: int | None
     position: tuple[float, ...]
     pose: Pose | None
+
+
+def _in_metres(
+    path: Path, table: list[tuple[int, dict[str, str]]]
+) -> list[tuple[int, dict[str, str]]]:
+    """Rows with x and y in metres, in place of latitudes and longitudes."""
+    if not set(_DEGREES) <= table[0][1].keys():
+        return table
+    both = []
+    with as_dataset_error():
+        for line, row in table:
+            words = [row[name] for name in _DEGREES]
+            both.append(numbers(path, line, words) if all(words) else [math.nan, math.nan])
+    rows = []
+    poses = local_poses([lat for lat, _ in both], [lon for _, lon in both])
+    for (line, row), pose in zip(table, poses, strict=True):
+        if pose is None and all(row[name] for name in _DEGREES):
+            raise DatasetError(
+                f"{path}:{line}: {row['latitude']}, {row['longitude']} is no latitude and "
+                "longitude in degrees near the others; leave both empty where they are not known"
+            )
+        kept = {name: value for name, value in row.items() if name not in _DEGREES}
+        place = ("", "") if pose is None else (repr(pose.x), repr(pose.y))
+        rows.append((line, {**kept, "x": place[0], "y": place[1]}))
+    return rows
 
 
 def _table(root: Path) -> Path:

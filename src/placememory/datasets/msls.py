@@ -1,7 +1,7 @@
 """Mapillary Street-level Sequences.
 
-``<root>/train_val/<city>/<query|database>/`` with ``images/<key>.jpg`` and four tables, of which
-these columns are used:
+``<root>/<train_val|test>/<city>/<query|database>/`` with ``images/<key>.jpg`` and four tables, of
+which these columns are used:
 
 - ``postprocessed.csv``: key, easting, northing (metres); night and view_direction where a filter
   asks for them;
@@ -10,7 +10,8 @@ these columns are used:
 - ``subtask_index.csv``: a column of true and false for each subtask, only where a subtask is asked
   for.
 
-The public test cities have no positions and are not read.
+The test cities are read where their positions are there: in the columns easting and northing, or as
+longitude and latitude (``lon``, ``lat``) in ``raw.csv``.
 """
 
 from __future__ import annotations
@@ -32,8 +33,11 @@ from placememory.datasets._files import (
 )
 from placememory.datasets._traverse import Dataset, Traverse
 from placememory.errors import DatasetError, SettingError
-from placememory.frames import Pose
+from placememory.frames import Origin, Pose, local_poses
 
+LICENCE = "CC BY-NC-SA 4.0"
+ADDRESS = "https://www.mapillary.com/dataset/places"
+DATA_SETS = ("Mapillary Street-level Sequences",)
 _SIDES = ("database", "query")
 _TRUE, _FALSE = ("true", "1", "1.0"), ("false", "0", "0.0", "")
 _Table = dict[str, tuple[int, dict[str, str]]]
@@ -88,7 +92,7 @@ class Msls(Dataset):
         folder = _folders(self.root).get(split)
         if folder is None:
             raise self._unknown_split(split)
-        places = _by_key(folder / "postprocessed.csv", ["easting", "northing"])
+        places = _by_key(folder / "postprocessed.csv", [])
         order = _order(folder / "seq_info.csv", places)
         raw = _by_key(folder / "raw.csv", []) if (folder / "raw.csv").is_file() else {}
         allowed = self._subtask_keys(folder, places)
@@ -98,9 +102,14 @@ class Msls(Dataset):
         if not keys:
             raise DatasetError(f"{folder}: no image is left; the filters are {self._filters()}")
         _check_images(folder, keys)
+        header = next(iter(places.values()))[1]
+        if {"easting", "northing"} & header.keys():
+            check_columns(folder / "postprocessed.csv", list(header), ["easting", "northing"])
+            poses = [_pose(folder, key, places, raw) for key in keys]
+        else:
+            poses = self._from_degrees(split, folder, keys, raw)
         frames, positions, counts = [], [], dict[str, int]()
-        for key in keys:
-            pose = _pose(folder, key, places, raw)
+        for key, pose in zip(keys, poses, strict=True):
             session = f"{split}/{order[key][0]}"
             index = counts[session] = counts.get(session, -1) + 1
             image = folder / "images" / f"{key}.jpg"
@@ -108,6 +117,25 @@ class Msls(Dataset):
             positions.append((pose.x, pose.y))
         numbered = np.array([order[key][1] for key in keys])
         return Traverse(split, tuple(frames), np.array(positions), "m", numbered)
+
+    def _from_degrees(self, split: str, folder: Path, keys: list[str], raw: _Table) -> list[Pose]:
+        """Poses of longitudes and latitudes, from the origin of the city's database."""
+        path = folder / "raw.csv"
+        if not raw or not {"lon", "lat"} <= next(iter(raw.values()))[1].keys():
+            raise DatasetError(
+                f"{folder / 'postprocessed.csv'}: the header has no column 'easting', and {path} "
+                "has no lon and lat; of test cities, the positions come apart from the images"
+            )
+        side = "query" if split.endswith("/query") else "database"
+        first = folder.with_name("database") / "raw.csv" if side == "query" else path
+        table = _by_key(first, ["lon", "lat"]) if first.is_file() else raw
+        origin = _origin(first, list(table), table)
+        found = local_poses(*_degrees(path, keys, raw), origin=origin)
+        poses = [pose for pose in found if pose is not None]
+        if len(poses) < len(keys):
+            bad = keys[found.index(None)]
+            raise DatasetError(f"{path}:{raw[bad][0]}: the position of {bad!r} is none")
+        return poses
 
     def _is_selected(self, folder: Path, key: str, places: _Table, raw: _Table) -> bool:
         line, row = places[key]
@@ -138,10 +166,30 @@ class Msls(Dataset):
         )
 
 
+def _degrees(
+    path: Path, keys: list[str], raw: _Table
+) -> tuple[list[float], list[float], list[float | None]]:
+    """Latitudes, longitudes and headings."""
+    with as_dataset_error():
+        rows = [numbers(path, raw[k][0], [raw[k][1]["lat"], raw[k][1]["lon"]]) for k in keys]
+        turns = [
+            numbers(path, raw[k][0], [raw[k][1]["ca"]])[0] if raw[k][1].get("ca") else None
+            for k in keys
+        ]
+    return [lat for lat, _ in rows], [lon for _, lon in rows], turns
+
+
+def _origin(path: Path, keys: list[str], raw: _Table) -> Origin | None:
+    lat, lon, _ = _degrees(path, keys, raw)
+    pose = next((pose for pose in local_poses(lat, lon) if pose is not None), None)
+    return None if pose is None else Origin.of_frame(pose.frame_id)
+
+
 def _folders(root: Path) -> dict[str, Path]:
-    base = root / "train_val" if (root / "train_val").is_dir() else root
+    bases = [root / name for name in ("train_val", "test") if (root / name).is_dir()] or [root]
     return {
         f"{city.name}/{side}": city / side
+        for base in bases
         for city in subfolders(base)
         for side in _SIDES
         if (city / side / "postprocessed.csv").is_file()

@@ -19,6 +19,9 @@ from placememory.datasets._traverse import Dataset, Traverse
 from placememory.errors import DatasetError
 from placememory.frames import Frame, Pose
 
+LICENCE = "CC BY-NC-SA 4.0 (Oxford RobotCar)"
+ADDRESS = "https://robotcar-dataset.robots.ox.ac.uk, as https://github.com/phatli/CaseVPR has it"
+DATA_SETS = ("Oxford RobotCar", "NYL", "SRC")
 FIELDS = 7  # between the @, with the empty one before the first and the suffix after the last
 _NAME = "@northing@easting@date@frame number@timestamp@.jpg"
 

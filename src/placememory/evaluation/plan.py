@@ -181,7 +181,7 @@ def truth_of(
     """The correct rows of the reference for each query.
 
     Args:
-        dataset: With its rule: a list, or a radius and a heading.
+        dataset: With its rule: a list, its own or the traverse's, or a radius and a heading.
         query: M queries.
         reference: N places.
         radius: In place of the data set's.
@@ -193,6 +193,8 @@ def truth_of(
         return GroundTruth.from_positives(
             _read_positives(dataset, query, reference), len(reference)
         )
+    if query.positives is not None and query.positives_of == reference.name:
+        return GroundTruth.from_positives(query.positives, len(reference))
     limit = dataset.radius if radius is None else radius
     if dataset.heading is not None and query.unit == "m":
         true, places = ([frame.pose for frame in part.frames] for part in (query, reference))

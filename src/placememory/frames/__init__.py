@@ -9,6 +9,7 @@ from placememory.frames.bags import (
     stream_bag,
 )
 from placememory.frames.frame import Frame, FrameImages, Image
+from placememory.frames.geographic import Origin, change_origin, fit_origin, local_poses
 from placememory.frames.images import as_frame, as_rgb, map_ahead, read_ahead, read_image
 from placememory.frames.keyframes import sample_evenly, select_keyframes
 from placememory.frames.levels import Levels, measure_levels
@@ -26,6 +27,7 @@ __all__ = [
     "Image",
     "JoinReport",
     "Levels",
+    "Origin",
     "Pose",
     "PoseRecord",
     "PoseTable",
@@ -34,8 +36,11 @@ __all__ = [
     "Trajectory",
     "as_frame",
     "as_rgb",
+    "change_origin",
+    "fit_origin",
     "list_bag",
     "list_frames",
+    "local_poses",
     "log_join",
     "map_ahead",
     "measure_levels",

@@ -30,6 +30,7 @@ __all__ = [
     "Origin",
     "change_origin",
     "degrees_of_utm",
+    "fit_origin",
     "local_poses",
     "yaw_of_heading",
 ]
@@ -222,6 +223,26 @@ def change_origin(pose: Pose, frame_id: str) -> Pose:
         raise PoseError(f"{pose.frame_id} and {frame_id} are over 1000 km apart")
     turn = float(_north(new, lat, lon) - _north(old, lat, lon))
     return turn_about_z(replace(pose, x=x, y=y, frame_id=frame_id), turn)
+
+
+def fit_origin(pose: Pose | None, frame_id: str) -> Pose | None:
+    """A pose in the frame of another origin, where both frames are called by one.
+
+    Other poses, and none, stay as they are: what fits is for others to check.
+
+    Raises:
+        PoseError: The two origins are over 1000 km apart.
+
+    Example:
+        >>> fit_origin(Pose(0, 1000, frame_id="geo:46.5,6.5"), "geo:46.6,6.5").frame_id
+        'geo:46.6,6.5'
+        >>> fit_origin(Pose(0, 0), "geo:46.6,6.5").frame_id
+        'map'
+    """
+    if pose is None or pose.frame_id == frame_id:
+        return pose
+    both = Origin.of_frame(pose.frame_id) and Origin.of_frame(frame_id)
+    return pose if both is None else change_origin(pose, frame_id)
 
 
 def degrees_of_utm(

@@ -9,11 +9,15 @@ from pathlib import Path
 
 from placememory.errors import BagError, PoseError, SettingError
 from placememory.frames.bags import bag_to_join, is_bag
+from placememory.frames.exif import has_gps, read_exif_poses
 from placememory.frames.frame import Frame
 from placememory.frames.keyframes import select_keyframes
 from placememory.frames.poses import JoinReport, PoseTable, read_poses
 from placememory.frames.sources import list_frames
 from placememory.frames.trajectory import Trajectory
+
+EXIF = Path("exif")
+"""In place of a pose file: the positions in photographs."""
 
 OnDamage = Callable[[BagError], None]
 
@@ -25,7 +29,7 @@ class FrameSelection:
     """Which frames of a source to take, and where their poses are; logs the result.
 
     Attributes:
-        poses: Pose file or bag.
+        poses: Pose file or bag; ``exif`` for the positions in photographs.
         pose_format: Name of the pose file's format, where it is not found out.
         max_gap: Seconds between two stamps that count as one; see the joins.
         session: Name of the session; by default that of the folder or file.
@@ -88,8 +92,14 @@ class FrameSelection:
             PoseError: Under a tenth of the frames find a pose, and that is not allowed.
             SettingError: There is a topic of poses, but no bag.
         """
-        found = self.find_poses(source, self.on_damage)
+        found: Trajectory | PoseTable | None
+        if self.poses == EXIF and not EXIF.exists():
+            found = read_exif_poses(frames)
+        else:
+            found = self.find_poses(source, self.on_damage)
         if found is None:
+            if all(frame.pose is None for frame in frames) and has_gps(frames):
+                _log.info("images have GPS positions in their EXIF data; --poses exif takes them")
             return frames
         joined, report = found.join(frames, **self.gap)
         log_join(report)

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from placememory._io import check_file, read_text
 from placememory.errors import BagError, ImageError, InputError
 from placememory.frames.bags import find_bag, is_bag, list_bag
+from placememory.frames.exif import read_exif_poses
 from placememory.frames.folders import find_images
 from placememory.frames.frame import Frame
 from placememory.frames.images import open_image, read_image
@@ -148,7 +149,8 @@ def resolve_frames(
 
     Args:
         images: A folder, video, bag or image, or frames, which are taken as they are.
-        poses: File or table of poses to join, by name, vertex id or stamp.
+        poses: File or table of poses to join, by name, vertex id or stamp; ``"exif"``: the GPS
+            positions in photographs.
         session: Name of the session, where frames are listed.
 
     Raises:
@@ -165,7 +167,10 @@ def resolve_frames(
         frames = list(images)
     if poses is None:
         return frames
-    table = read_poses(poses) if isinstance(poses, str | Path) else poses
+    if str(poses) == "exif" and not Path("exif").exists():
+        table = read_exif_poses(frames)
+    else:
+        table = read_poses(poses) if isinstance(poses, str | Path) else poses
     joined, report = table.join(frames)
     for warning in report.warnings:
         _log.warning("%s", warning)

@@ -78,17 +78,23 @@ def unit_of(values: Sequence[Decimal]) -> tuple[str, str]:
     )
 
 
-def stamps_of(values: Sequence[Decimal]) -> tuple[list[int], str]:
+def stamps_of(values: Sequence[Decimal], unit: str = "") -> tuple[list[int], str]:
     """Stamps in nanoseconds, and a note where another unit would be possible.
+
+    Args:
+        values: As written.
+        unit: A key of :data:`UNITS`; empty where it is to be found.
 
     Raises:
         PoseError: A stamp is beyond 292 years.
     """
-    unit, note = unit_of(values)
+    note = ""
+    if not unit:
+        unit, note = unit_of(values)
     stamps = [int(value * UNITS[unit]) for value in values]
     for value, stamp in zip(values, stamps, strict=True):
         if abs(stamp) > _LARGEST:
-            raise PoseError(f"{value} {unit} is no stamp: others of the file are {unit} too")
+            raise PoseError(f"{value} is no stamp in {unit}, as the others are")
     return stamps, note
 
 

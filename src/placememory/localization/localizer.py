@@ -34,7 +34,7 @@ from placememory.errors import (
     PlaceMemoryError,
     SettingError,
 )
-from placememory.frames import Frame, Image, Pose, as_frame, as_rgb
+from placememory.frames import Frame, Image, Pose, as_frame, as_rgb, fit_origin
 from placememory.frames.quality import is_blurred, is_covered, shows_something
 from placememory.frames.stamps import StampOrder
 from placememory.fusion import (
@@ -324,6 +324,7 @@ class Localizer:
             ('run', 12)
         """
         fusion = self._resumable("seeded")
+        pose = fit_origin(pose, self._frame_id) or pose
         if pose.frame_id != self._frame_id:
             raise InputError(
                 f"the seed is in the frame {pose.frame_id!r}, the memory in {self._frame_id!r}; "

@@ -19,7 +19,15 @@ from placememory._types import Progress, Vectors
 from placememory._version import __version__
 from placememory.encoders import Encoder
 from placememory.errors import ImageError, InputError, PoseError
-from placememory.frames import Frame, Pose, PoseTable, Trajectory, read_poses, resolve_frames
+from placememory.frames import (
+    Frame,
+    Pose,
+    PoseTable,
+    Trajectory,
+    fit_origin,
+    read_poses,
+    resolve_frames,
+)
 from placememory.fusion import DEFAULT_FUSION
 from placememory.geometry import Verifier
 from placememory.localization.estimate import Estimate
@@ -530,11 +538,16 @@ def _find_reason(frame: Frame) -> str:
 def _check_frames(steps: Iterable[Step | Frame], memory: PlaceMemory) -> Iterator[Step | Frame]:
     """Refuse true poses of a frame that is named and is not the memory's.
 
-    Files that name no frame say ``map``, whatever the memory's is called.
+    Files that name no frame say ``map``, whatever the memory's is called. Poses from another origin
+    are brought to the memory's.
     """
     map_frame = memory.manifest.frame_id
     for step in steps:
         frame = step.frame if isinstance(step, Step) else step
+        pose = fit_origin(frame.pose, map_frame)
+        if pose is not frame.pose:
+            frame = replace(frame, pose=pose)
+            step = replace(step, frame=frame) if isinstance(step, Step) else frame
         if frame.pose is not None and frame.pose.frame_id not in ("map", map_frame):
             raise PoseError(
                 f"{frame.name}: its true pose is in the frame {frame.pose.frame_id!r}, the memory "

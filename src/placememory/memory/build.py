@@ -28,11 +28,13 @@ from placememory.encoders import (
     from_card,
     resolve_encoder,
 )
-from placememory.errors import EncoderError, InputError
+from placememory.errors import EncoderError, InputError, SettingError
 from placememory.frames import (
     Frame,
     Levels,
+    Origin,
     PoseTable,
+    fit_origin,
     measure_levels,
     resolve_frames,
     sample_evenly,
@@ -42,7 +44,7 @@ from placememory.maps import read_map
 from placememory.memory.background import measure_background
 from placememory.memory.features_h5 import FeatureReader
 from placememory.memory.place import Place
-from placememory.memory.place_memory import UNKNOWN_ENCODER, PlaceMemory
+from placememory.memory.place_memory import UNKNOWN_ENCODER, UNNAMED_FRAMES, PlaceMemory
 from placememory.memory.report import BuildReport
 from placememory.memory.sample import SampleFile, discard_sample, sample_path
 
@@ -131,7 +133,7 @@ def build(
     frames = resolve_frames(images, poses, session=session)
     if source is None and isinstance(images, str | Path):
         source = images
-    frames, frame_id = _in_frame(frames, frame_id)
+    frames, frame_id = _in_frame(frames, frame_id, uri)
     levels = _levels_for(uri, frames)
     frames = [frame.with_levels(levels) for frame in frames]
     made = _encoder_for(uri, encoder)
@@ -205,7 +207,7 @@ def build_from_features(
     """
     started = time.perf_counter()
     check_choice("dtype", dtype, ("float32", "float16"))
-    frames, frame_id = _in_frame(frames, frame_id)
+    frames, frame_id = _in_frame(frames, frame_id, uri)
     with FeatureReader(features) as reader:
         card = reader.card or EncoderCard(name=UNKNOWN_ENCODER, dim=reader.dim)
         memory = _open_or_create(uri, card, frame_id, _check_map(map_yaml), dtype)
@@ -257,7 +259,8 @@ class _Build:
         """Mark frames that the memory has; give those their new poses that got one.
 
         Raises:
-            InputError: The memory has another name under a session and index.
+            InputError: The memory has another name under a session and index, or poses of other
+                places in another frame.
         """
         known = {place.id: i for i, place in enumerate(memory.places)}
         moved: list[tuple[Place, int]] = []
@@ -278,11 +281,24 @@ class _Build:
             if old != place:
                 moved.append((place, row))
             self._done.add(place.id)
+        anew = self._frame_of_all(memory)
+        if anew is None:
+            memory.check_frame([place for place, _ in moved])
         if moved:
             rows = memory.rows.take([row for _, row in moved])
             memory.add_rows(rows.with_places([place for place, _ in moved]))
+        if anew is not None:
+            memory.set_facts(frame_id=anew)
         self.present = len(self._done)
         return len(moved)
+
+    def _frame_of_all(self, memory: PlaceMemory) -> str | None:
+        """Another frame than the memory's, if all its poses are given anew in that frame."""
+        given = {(f.session, f.index): f.pose.frame_id for f in self._frames if f.pose is not None}
+        names = {given.get(place.id) for place in memory.places if place.pose is not None}
+        names = names or set(given.values())
+        [name] = names if len(names) == 1 else [None]
+        return None if name in (None, memory.manifest.frame_id, *UNNAMED_FRAMES) else name
 
     def missing(self) -> list[Frame]:
         """Frames that are neither in the memory nor known to be bad."""
@@ -479,14 +495,49 @@ def _with_words_of(memory: PlaceMemory, encoder: Encoder) -> Encoder:
     return encoder.with_fitted(memory.card.fitted)
 
 
-def _in_frame(frames: Sequence[Frame], frame_id: str | None) -> tuple[list[Frame], str]:
-    """The frames with poses in a map frame of this name, where one is given, and its name."""
+def _in_frame(
+    frames: Sequence[Frame], frame_id: str | None, uri: str | Path
+) -> tuple[list[Frame], str]:
+    """The frames with poses in a map frame of this name, where one is given, and its name.
+
+    Poses that have an origin are brought to that of the memory, where there is one, or to that of
+    the name.
+
+    Raises:
+        InputError: They have an origin, and the frame of the memory has none.
+        SettingError: They have an origin, and the name is none.
+    """
+    found = next((f.pose.frame_id for f in frames if f.pose is not None), "map")
+    if Origin.of_frame(found) is not None:
+        if frame_id is not None and Origin.of_frame(frame_id) is None:
+            raise SettingError(
+                f"poses of latitudes and longitudes are in a frame that is called by its origin, "
+                f"such as {found}, not {frame_id!r}"
+            )
+        kept = _frame_of_others(uri, frames)
+        if kept is not None and Origin.of_frame(kept) is None:
+            raise InputError(
+                f"{uri} keeps poses in the frame {kept!r}, which has no origin, and these come "
+                f"from latitudes and longitudes ({found}): build another memory"
+            )
+        name = kept or frame_id or found
+        return [replace(f, pose=fit_origin(f.pose, name)) for f in frames], name
     if frame_id is None:
-        return list(frames), next((f.pose.frame_id for f in frames if f.pose is not None), "map")
+        return list(frames), found
     named = [
         f if f.pose is None else replace(f, pose=replace(f.pose, frame_id=frame_id)) for f in frames
     ]
     return named, frame_id
+
+
+def _frame_of_others(uri: str | Path, frames: Sequence[Frame]) -> str | None:
+    """The frame of a memory's poses, where it keeps any of other places than these frames."""
+    if not PlaceMemory.exists(uri):
+        return None
+    given = {(f.session, f.index) for f in frames if f.pose is not None}
+    with PlaceMemory.open(uri, readonly=True) as memory:
+        others = any(p.pose is not None and p.id not in given for p in memory.places)
+        return memory.manifest.frame_id if others else None
 
 
 def _encoder_for(uri: str | Path, encoder: Encoder | str | None) -> Encoder:

@@ -6,14 +6,14 @@ import json
 import math
 import operator
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from placememory._registry import require
 from placememory.errors import InputError
-from placememory.frames import Frame, Pose
+from placememory.frames import Frame, Pose, fit_origin
 
 PlaceId = tuple[str, int]
 _INT64 = 1 << 63
@@ -72,6 +72,11 @@ class Place:
     def id(self) -> PlaceId:
         """Session and index, which identify a place and decide ties."""
         return self.session, self.index
+
+    def in_frame(self, frame_id: str) -> Place:
+        """The place with its pose from the origin that a frame is called by, where it has one."""
+        pose = fit_origin(self.pose, frame_id)
+        return self if pose is self.pose else replace(self, pose=pose)
 
     @classmethod
     def from_frame(cls, frame: Frame) -> Place:

@@ -402,7 +402,7 @@ class PlaceMemory(Closing):
         A place with a known session and index takes the place of the old one.
 
         Args:
-            frames: N frames (or places).
+            frames: N frames (or places); poses from another origin are brought to this memory's.
             descriptors: (N, D); brought to unit norm.
             sequence_descriptors: (N, Ds), where the memory keeps them; NaN rows for none.
             encoder: Card of the encoder that made the descriptors, to be checked.
@@ -418,7 +418,9 @@ class PlaceMemory(Closing):
         """
         if encoder is not None:
             self.check_encoder(encoder)
+        frame_id = self.manifest.frame_id
         places = [f if isinstance(f, Place) else Place.from_frame(f) for f in frames]
+        places = [place.in_frame(frame_id) for place in places]
         if not places and np.size(descriptors) == 0:
             return 0
         self._write(self._check_rows(places, descriptors, sequence_descriptors))
@@ -559,6 +561,21 @@ class PlaceMemory(Closing):
         """Close files and connections. May be called twice."""
         self._store.close()
 
+    def check_frame(self, places: Iterable[Place]) -> None:
+        """Refuse poses in a frame that is named and is not the memory's.
+
+        Raises:
+            InputError: A place has such a pose.
+        """
+        frame_id = self.manifest.frame_id
+        for place in places:
+            if place.pose is not None and place.pose.frame_id not in (frame_id, *UNNAMED_FRAMES):
+                raise InputError(
+                    f"{self.uri} keeps poses in the frame {frame_id!r}, and that of "
+                    f"{place.name!r} is in {place.pose.frame_id!r}: transform the poses, or build "
+                    "another memory"
+                )
+
     def _check_rows(
         self, places: list[Place], descriptors: ArrayLike, sequences: ArrayLike | None
     ) -> PlaceRows:
@@ -568,15 +585,8 @@ class PlaceMemory(Closing):
             raise DescriptorError(f"{len(places)} frames but {len(unit)} descriptors")
         if len({place.id for place in places}) != len(places):
             raise DescriptorError("two frames of one call have the same session and index")
+        self.check_frame(places)
         manifest = self.manifest
-        fitting = (manifest.frame_id, *UNNAMED_FRAMES)
-        for place in places:
-            if place.pose is not None and place.pose.frame_id not in fitting:
-                raise InputError(
-                    f"{self.uri} keeps poses in the frame {manifest.frame_id!r}, and that of "
-                    f"{place.name!r} is in {place.pose.frame_id!r}: transform the poses, or build "
-                    "another memory"
-                )
         sequence_rows = _sequence_rows(sequences, len(places), manifest.sequence_dim, names)
         return PlaceRows(places, unit, sequence_rows).round_to(manifest.dtype)
 

@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 from placememory._types import Progress
 from placememory.encoders import EncoderCard
 from placememory.errors import MemoryLockedError, MemoryStoreError, SettingError
+from placememory.frames import Origin
 from placememory.memory.place_memory import PlaceMemory
 from placememory.memory.rows import PlaceRows
 from placememory.memory.search import top_k
@@ -69,6 +70,8 @@ def merge(
     sources: Sequence[str | Path], target: str | Path, *, progress: Progress | None = None
 ) -> PlaceMemory:
     """Put several memories of one encoder and one map frame into one.
+
+    Frames of two origins (``geo:46.52,6.57``) are one: poses are brought to that of the first.
 
     Sessions are kept apart by name; the same name in two memories is refused. A calibration is of
     the places it was measured on, so that a new memory has none.
@@ -248,13 +251,20 @@ def _add_missing(
 
     Until all are there, the target is unfinished.
     """
-    rows = source.rows
+    rows = _rows_in_frame(source, target.manifest.frame_id)
     if source.manifest.dtype != target.manifest.dtype:
         rows = rows.round_to(target.manifest.dtype)
     missing = _differing(rows, target.rows)
     if len(missing) and target.manifest.unfinished is None:
         target.set_facts(unfinished=task)
     _add_rows(target, rows, missing, progress)
+
+
+def _rows_in_frame(memory: PlaceMemory, frame_id: str) -> PlaceRows:
+    """The rows with their poses from the origin that a frame is called by."""
+    if memory.manifest.frame_id == frame_id:
+        return memory.rows
+    return memory.rows.with_places([place.in_frame(frame_id) for place in memory.rows.places])
 
 
 def _add_rows(
@@ -305,10 +315,12 @@ def _check_is_copy(target: PlaceMemory, source: PlaceMemory) -> None:
         )
 
 
-def _check_alike(first: PlaceMemory, second: PlaceMemory) -> None:
+def _check_alike(first: PlaceMemory, second: PlaceMemory, *, any_origin: bool = False) -> None:
     first.check_encoder(second.card)
     for what in _WORDS:
         mine, theirs = getattr(first.manifest, what), getattr(second.manifest, what)
+        if what == "frame_id" and any_origin and None not in map(Origin.of_frame, (mine, theirs)):
+            continue
         if mine != theirs:
             raise SettingError(
                 f"{first.uri} and {second.uri} differ in {_WORDS[what]}: {mine!r} and {theirs!r}"
@@ -318,7 +330,7 @@ def _check_alike(first: PlaceMemory, second: PlaceMemory) -> None:
 def _check_mergeable(memories: Sequence[PlaceMemory]) -> None:
     deep = [memory for memory in memories if memory.levels is not None]
     for i, memory in enumerate(memories):
-        _check_alike(memories[0], memory)
+        _check_alike(memories[0], memory, any_origin=True)
         if memory.levels not in (None, *(other.levels for other in deep[:1])):
             raise SettingError(
                 f"{deep[0].uri} and {memory.uri} scale deep images by other values, "
@@ -337,7 +349,8 @@ def _check_mergeable(memories: Sequence[PlaceMemory]) -> None:
 def _sessions_beyond(first: PlaceMemory, second: PlaceMemory) -> set[str]:
     """Sessions of the first whose places are not all in the second, as after a cut-off merge."""
     columns = first.rows.columns
-    beyond = _differing(first.rows, second.rows.round_to(first.manifest.dtype))
+    others = _rows_in_frame(second, first.manifest.frame_id)
+    beyond = _differing(first.rows, others.round_to(first.manifest.dtype))
     return {columns.sessions[i] for i in np.unique(columns.session[beyond])}
 
 

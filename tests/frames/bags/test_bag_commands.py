@@ -145,6 +145,19 @@ def test_a_cut_bag_stops_the_build_or_is_used_as_far_as_it_goes(bag: Path, tmp_p
     assert "places added" in shown.err
 
 
+def test_a_stream_whose_truth_nothing_joins_is_written_and_refused(
+    bag: Path, known: Path, tmp_path: Path
+) -> None:
+    truth = tmp_path / "truth.tum"
+    truth.write_text("".join(f"{900 + i} {i} 0 0 0 0 0 1\n" for i in range(5)))
+    how = ("localize", known, bag, "--topic", "/cam", "--odom-topic", "none", "--poses", truth,
+           "--out", tmp_path / "out")  # fmt: skip
+    shown = run_command(*how, expect=2)
+    assert "none of 16 frames finds a pose: the images are from 2023-11-14" in shown.err
+    assert (tmp_path / "out/metrics.json").is_file()
+    assert "one counts from 1970" in run_command(*how, "--allow-no-poses").err
+
+
 @pytest.fixture(scope="module")
 def known(bag: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A memory of a bag with two cameras and two topics of poses."""

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from placememory.errors import PoseError
-from placememory.frames.pose import Pose
-from placememory.frames.poses._table import PoseRecord, PoseTable
-from placememory.frames.tables import at, csv_rows, numbers, whole
+from placememory.frames.poses import csv_table
+from placememory.frames.poses._table import PoseTable
+from placememory.frames.tables import find_header, read_head
 
-_POSITION = ("position x", "position y", "position z")
-_ROTATION = ("quaternion x", "quaternion y", "quaternion z", "quaternion w")
+EXAMPLE = "vertex index, timestamp [ns], position x [m], position y [m], position z [m]"
+_NEEDED = ("vertex index", "timestamp", "position x", "position y", "position z")
 
 
 def matches(path: Path, head: Sequence[str]) -> bool:
@@ -25,23 +25,8 @@ def matches(path: Path, head: Sequence[str]) -> bool:
 
 def read(path: Path) -> PoseTable:
     """Read poses of a maplab export (body in world, metres, nanoseconds)."""
-    records = []
-    for line, row in csv_rows(path):
-        missing = [name for name in ("vertex index", "timestamp", *_POSITION) if name not in row]
-        if missing:
-            raise PoseError(f"{path}: the header has no column {missing[0]!r}")
-        x, y, z = numbers(path, line, [row[name] for name in _POSITION])
-        rotation = None
-        if all(name in row for name in _ROTATION):
-            qx, qy, qz, qw = numbers(path, line, [row[name] for name in _ROTATION])
-            rotation = (qx, qy, qz, qw)
-        with at(path, line):
-            pose = Pose(x, y, z, rotation)
-        records.append(
-            PoseRecord(
-                pose,
-                vertex_id=whole(path, line, row["vertex index"]),
-                stamp=whole(path, line, row["timestamp"]),
-            )
-        )
-    return PoseTable(records, str(path))
+    header = find_header(read_head(path).splitlines())
+    for name in _NEEDED:
+        if header is not None and len(header.names) > 1 and name not in header.names:
+            raise PoseError(f"{path}: the header has no column {name!r}")
+    return csv_table.read(path)
