@@ -3,6 +3,7 @@
     PlaceMemoryError
     ├── InputError                what the user gave cannot be used (exit code 2)
     │   ├── ImageError            an image is missing, truncated or of an unknown kind
+    │   │   └── ImageSizeError    an image has more pixels than are taken
     │   ├── BagError              a ROS bag is damaged, or lacks what is asked of it
     │   ├── CameraError           a camera cannot be opened, or it stopped sending
     │   ├── PoseError             a pose file or pose value is malformed
@@ -38,6 +39,10 @@ class InputError(PlaceMemoryError):
 
 class ImageError(InputError):
     """An image is missing, truncated, unreadable or of an unknown kind."""
+
+
+class ImageSizeError(ImageError):
+    """An image has more pixels than are taken."""
 
 
 class BagError(InputError):

@@ -193,6 +193,9 @@ def run(
             score,
             {
                 **stream.to_dict(),
+                "source": None if stream.camera is not None else str(source.resolve()),
+                "topic": frames.topic if stream.bag is None else stream.bag[1],
+                "radius": radius,
                 "ended": ended,
                 "added": None if added is None else added.to_dict(),
                 "peak_mb": peak_megabytes(),

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from placememory._io import check_file
-from placememory.errors import ImageError
+from placememory.errors import ImageError, ImageSizeError
 from placememory.frames.content import HEAD, describe
 from placememory.frames.frame import Frame, Image
 from placememory.frames.levels import Scale, to_grey_levels, warn_of_few_levels
@@ -103,7 +103,12 @@ def read_image(path: Path | str, *, exif: bool = True, levels: Scale | None = No
 
 
 def decode_image(
-    file: IO[bytes], where: str, *, exif: bool = False, levels: Scale | None = None
+    file: IO[bytes],
+    where: str,
+    *,
+    exif: bool = False,
+    levels: Scale | None = None,
+    most_pixels: int | None = None,
 ) -> Image:
     """Decode an image as :func:`read_image` does.
 
@@ -112,21 +117,26 @@ def decode_image(
         where: Its name, for messages.
         exif: As :func:`read_image` takes it.
         levels: The same.
+        most_pixels: More are not decoded.
 
     Raises:
         ImageError: It is truncated, or of no kind that is read; says which kind it is.
+        ImageSizeError: It has more pixels, or implausibly many.
     """
-    with open_image(file, where) as opened:
+    with open_image(file, where, most_pixels) as opened:
         turn = _TURNS.get(_orientation(opened)) if exif else None
         return rgb_of_pillow(opened if turn is None else opened.transpose(turn), levels, where)
 
 
 @contextmanager
-def open_image(file: IO[bytes], where: str) -> Iterator[PillowImage.Image]:
+def open_image(
+    file: IO[bytes], where: str, most_pixels: int | None = None
+) -> Iterator[PillowImage.Image]:
     """Open and decode an image of a kind that is read; for those that want more than its pixels.
 
     Raises:
         ImageError: It is truncated, or of no kind that is read.
+        ImageSizeError: It has more than ``most_pixels``, or implausibly many.
     """
     kind = describe(file.read(HEAD))
     file.seek(0)
@@ -136,13 +146,18 @@ def open_image(file: IO[bytes], where: str) -> Iterator[PillowImage.Image]:
         _register_heif(where)
     try:
         with PillowImage.open(file, formats=[_DECODERS[kind]]) as opened:
+            if most_pixels is not None and opened.width * opened.height > most_pixels:
+                raise ImageSizeError(
+                    f"{where}: the image has {opened.width} x {opened.height} pixels, and at most "
+                    f"{most_pixels} are taken; make it smaller"
+                )
             opened.info[_WIDE_COLOUR] = ";16" in str(getattr(opened, "tile", ""))
             opened.load()
             yield opened
     except ImageError:
         raise
     except PillowImage.DecompressionBombError as error:
-        raise ImageError(f"{where}: the image is implausibly large ({error})") from error
+        raise ImageSizeError(f"{where}: the image is implausibly large ({error})") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on garbage
         raise ImageError(
             f"{where}: cannot read the image ({error}); it begins as {kind}: is it complete?"

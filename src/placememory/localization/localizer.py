@@ -266,6 +266,15 @@ class Localizer:
         """The last estimate; a frozen snapshot that any thread may read."""
         return self._latest
 
+    @property
+    def probabilities(self) -> NDArray[np.float64] | None:
+        """(N,) of the newest belief, of each of :attr:`places`; what they lack to 1 is off the map.
+
+        ``None`` where the fusion has no probabilities. Ask in the thread that observes.
+        """
+        found = getattr(self._fusion, "probabilities", None)
+        return None if found is None else found[:-1]
+
     def reset(self) -> None:
         """Forget all frames, as after a change of floor or a restart of the camera."""
         with self._lock:
