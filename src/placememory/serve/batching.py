@@ -73,6 +73,11 @@ class BatchingEncoder(Closing):
             self._jobs.put((image, futures[-1]))
         return np.stack([future.result() for future in futures])
 
+    @property
+    def waiting(self) -> int:
+        """Images that wait for the next batch."""
+        return self._jobs.qsize()
+
     def close(self) -> None:
         """Encode what waits, and end the thread."""
         self._closed = True

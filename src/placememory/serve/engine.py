@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from threading import Lock
@@ -98,6 +98,16 @@ class Engine(Closing):
         """End the encoder's thread."""
         if self._batching is not None:
             self._batching.close()
+
+    def warm_up(self) -> None:
+        """Load all that an answer needs, so that the first one does not wait for it."""
+        image = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
+        place = self.memory.places[0]
+        with suppress(PlaceMemoryError, Refusal):
+            image = self._image(place)
+        with suppress(PlaceMemoryError), self._borrow(None) as localizer:
+            localizer.reset()
+            localizer.observe(Frame("first", "query", 0, read=lambda: image))
 
     def make_localizer(self, camera: Camera | None = None) -> Localizer:
         """A localizer of the memory, with the encoder that all share."""
@@ -218,10 +228,21 @@ class Engine(Closing):
                 del self._idle[: -self._settings.workers - 1]
 
     def _make_verifier(self, camera: Camera | None) -> Verifier | None:
+        folder = self._settings.images
+        if folder is not None and Verifier.is_installed():
+            return Verifier(images_of_memory(self.memory, folder), camera=camera)
         return Verifier.of_memory(self.memory, camera=camera)
 
     def _make_jpeg(self, revision: str, place: Place, width: int) -> bytes:
         del revision  # of the memory that the place is of: another may have another image
+        return make_jpeg(self._image(place), width)
+
+    def _image(self, place: Place) -> Image:
+        """The image of a place; names that lead out of their folder have none.
+
+        Raises:
+            Refusal: It is not there.
+        """
         with self._lock:
             if self._image_of is None:
                 self._image_of = images_of_memory(self.memory, self._settings.images)
@@ -231,7 +252,7 @@ class Engine(Closing):
             image = self._image_of(place)
         if image is None:
             raise Refusal(404, "image_gone", f"the image {place.name!r} is not where it was")
-        return make_jpeg(image, width)
+        return image
 
     def _read_map(self) -> tuple[OccupancyGrid | None, bytes]:
         path = self._settings.map_yaml
@@ -262,5 +283,5 @@ def motion(dx: float | None, dy: float | None, dyaw: float | None) -> Odometry |
 
 def where_of(given: dict[str, Any]) -> Where | None:
     """The filter that a client gave; ``None`` where it gave none."""
-    chosen = {name: value for name, value in given.items() if value}
+    chosen = {name: value for name, value in given.items() if value is not None and value != []}
     return Where(**chosen) if chosen else None

@@ -41,7 +41,8 @@ _SILENCE = 15.0  # seconds after which a listener hears that the stream is there
 class Run(Protocol):
     """Runs a function in a thread of the pool."""
 
-    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]:
+        """Run it."""
 
 
 @dataclass

@@ -7,7 +7,7 @@ import json
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -153,7 +153,7 @@ class ServedRun:
         state = _state_of(self._folder)
         columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
         starts, places, located = [], [], 0
-        truths = _read_truths(self._folder / ESTIMATES)
+        truths = iter(_read_truths(self._folder / ESTIMATES))
         try:
             with path.open("rb") as file:
                 at = 0
@@ -209,14 +209,16 @@ def _yaw(quaternion: list[float] | None) -> float | None:
     return math.atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
 
 
-def _read_truths(path: Path) -> Iterator[tuple[float | None, float | None, float | None]]:
+def _read_truths(path: Path) -> list[tuple[float | None, float | None, float | None]]:
     """True x and y, and the error, of each frame; nothing where there is no such file."""
     try:
         with path.open(encoding="utf-8", errors="replace", newline="") as file:
-            for row in csv.DictReader(file):
-                yield _number(row, "true_x"), _number(row, "true_y"), _number(row, "error_m")
+            return [
+                (_number(row, "true_x"), _number(row, "true_y"), _number(row, "error_m"))
+                for row in csv.DictReader(file)
+            ]
     except (OSError, csv.Error):
-        return
+        return []
 
 
 def _number(row: Mapping[str, str | None], name: str) -> float | None:

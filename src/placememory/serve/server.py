@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import uvicorn
 
@@ -17,6 +19,21 @@ from placememory.serve.settings import ServeSettings
 _GRACE = 3  # seconds that open connections get at the end
 
 
+class _Server(uvicorn.Server):
+    """Ends in order at Ctrl-C and SIGTERM, without raising them again for the process."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
+        for kind in before:
+            signal.signal(kind, self.handle_exit)
+        try:
+            yield
+        finally:
+            for kind, handler in before.items():
+                signal.signal(kind, handler)
+
+
 def serve(
     memory: PlaceMemory,
     settings: ServeSettings,
@@ -24,7 +41,7 @@ def serve(
     encoder: Encoder | None = None,
     on_start: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve a memory until Ctrl-C or SIGTERM.
+    """Serve a memory until Ctrl-C or SIGTERM, from the main thread.
 
     Args:
         memory: Open.
@@ -47,6 +64,7 @@ def serve(
             f"{settings.host}:{settings.port} cannot be listened on "
             f"({error.strerror or error}); give another --host or --port"
         ) from error
+    app.state.service.engine.warm_up()
     with listening:
         if on_start is not None:
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -60,4 +78,4 @@ def serve(
             ws_max_size=settings.max_bytes,
             timeout_graceful_shutdown=_GRACE,
         )
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config).run(sockets=[listening])
