@@ -18,6 +18,7 @@ SCRIPTS = (
     "matchers.py",
     "sequence_stream.py",
     "observe.py",
+    "serve.py",
     "robot_input.py",
     "trust.py",
     "verification.py",

@@ -10,17 +10,26 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
 import httpx
 import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import checks
 from websockets.sync.client import connect
 
 from tests.conftest import run_command
 from tests.serve.toy import png
 
+SETTINGS = settings(
+    max_examples=50, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
 LONG = 300.0  # seconds: nothing here is timed, this only ends a test that hangs
 
 
@@ -44,7 +53,17 @@ class Process:
                 break
         else:
             raise AssertionError("".join(self.said))
-        Thread(target=lambda: self.said.extend(self.running.stderr), daemon=True).start()
+        self._reader = Thread(target=lambda: self.said.extend(self.running.stderr))
+        self._reader.start()
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.running.kill()
+        self.running.wait()
+        self._reader.join()
+        self.running.stderr.close()
 
     def end(self, kind: signal.Signals = signal.SIGTERM) -> int:
         self.running.send_signal(kind)
@@ -53,10 +72,8 @@ class Process:
 
 @pytest.fixture(scope="module")
 def process(office) -> Iterator[Process]:
-    started = Process(office, "--max-megabytes", "1", "--max-rate", "0")
-    yield started
-    started.running.kill()
-    started.running.wait()
+    with Process(office, "--max-megabytes", "1", "--max-rate", "0") as started:
+        yield started
 
 
 def test_a_stream_is_listened_to_by_events_and_fed_by_websocket(process, building) -> None:
@@ -83,6 +100,35 @@ def test_a_stream_is_listened_to_by_events_and_fed_by_websocket(process, buildin
         *["event: estimate"] * len(frames),
         "event: end",
     ]
+
+
+def test_requests_made_up_from_the_openapi_are_answered_as_it_says(process) -> None:
+    """None of a thousand is answered by a failure, or by something else than promised."""
+    stream = httpx.post(f"{process.address}/api/streams", timeout=LONG).json()["id"]
+    seen: Counter[str] = Counter()
+
+    def check(case) -> None:
+        seen[case.operation.label] += 1
+        if case.operation.label.endswith(("/frames", "/save")):
+            case.path_parameters["stream_id"] = stream
+        case.call_and_validate(
+            timeout=LONG,
+            checks=[
+                checks.not_a_server_error,
+                checks.status_code_conformance,
+                checks.content_type_conformance,
+                checks.response_schema_conformance,
+            ],
+        )
+
+    schema = schemathesis.openapi.from_url(f"{process.address}/openapi.json")
+    for found in schema.get_all_operations():
+        for mode in schemathesis.GenerationMode:
+            made_up = found.ok().as_strategy(generation_mode=mode)
+            with suppress(Unsatisfiable):  # nothing is wrong where there is nothing to give
+                given(made_up)(SETTINGS(lambda case: check(case)))()
+    assert len(seen) == len(list(schema.get_all_operations())) >= 18
+    assert seen.total() >= 1000, seen
 
 
 def test_what_is_no_request_does_not_end_it(process, building) -> None:
@@ -121,11 +167,11 @@ def test_what_is_no_request_does_not_end_it(process, building) -> None:
         text = client.get("/metrics").text
     assert 'status="500"' not in text
     assert process.running.poll() is None
+    assert "Traceback" not in "".join(process.said)
 
 
 def test_it_ends_in_order_and_says_what_it_needs(office, tmp_path) -> None:
-    served = Process(office, "--host", "0.0.0.0")
-    try:
+    with Process(office, "--host", "0.0.0.0") as served:
         [token] = re.findall(r"^token: (\S+)$", "".join(served.said), re.MULTILINE)
         assert len(token) >= 32
         assert served.query == f"?token={token}"
@@ -140,9 +186,6 @@ def test_it_ends_in_order_and_says_what_it_needs(office, tmp_path) -> None:
             assert f"{port} cannot be listened on" in said
         assert served.end(signal.SIGINT) == 0
         assert "Traceback" not in "".join(served.said)
-    finally:
-        served.running.kill()
-        served.running.wait()
     for arguments, text in (
         (["--run", f"x={tmp_path}"], "placememory localize wrote"),
         (["--run", f"a/b={tmp_path}"], "slash"),
@@ -165,19 +208,14 @@ def test_runs_and_images_of_the_command_line(office, building, tmp_path: Path) -
     moved.mkdir()
     first = sorted(building.query.glob("*.png"))[0]
     (moved / first.name).write_bytes(png_of(first))
-    served = Process(
-        office, "--run", tmp_path / "evening", "--images", f"evening={moved}", "--token", "x"
-    )
-    try:
+    arguments = ("--run", tmp_path / "evening", "--images", f"evening={moved}", "--token", "x")
+    with Process(office, *arguments) as served:
         with httpx.Client(base_url=served.address, timeout=LONG, params={"token": "x"}) as client:
             columns = client.get("/api/runs/evening").json()["columns"]
             assert columns["image"].count(True) == 1
             at = columns["name"].index(first.name)
             assert client.get(f"/api/runs/evening/frames/{at}/image").status_code == 200
         assert served.end() == 0
-    finally:
-        served.running.kill()
-        served.running.wait()
 
 
 def png_of(path: Path) -> bytes:

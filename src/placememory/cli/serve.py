@@ -53,6 +53,14 @@ def run(
         ),
     ] = None,
     map_yaml: options.MapYaml = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify/--no-verify",
+            help="Compare images by local features where the belief is in doubt, where the extra "
+            "verify is installed.",
+        ),
+    ] = True,
     writable: Annotated[
         bool, typer.Option("--writable", help="Let streams be added to the memory as sessions.")
     ] = False,
@@ -105,6 +113,7 @@ def run(
         max_rate=max_rate,
         max_streams=max_streams,
         idle=idle,
+        verify=verify,
         writable=writable,
         runs=_name_runs(runs or []),
         run_images=run_images,

@@ -228,6 +228,8 @@ class Engine(Closing):
                 del self._idle[: -self._settings.workers - 1]
 
     def _make_verifier(self, camera: Camera | None) -> Verifier | None:
+        if not self._settings.verify:
+            return None
         folder = self._settings.images
         if folder is not None and Verifier.is_installed():
             return Verifier(images_of_memory(self.memory, folder), camera=camera)

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
 
 from placememory.errors import (
@@ -69,6 +69,8 @@ class Refusal(HTTPException):
             return cls(error.status_code, code, str(error.detail), error.headers)
         if isinstance(error, RequestValidationError):
             return cls(422, "invalid_request", "; ".join(map(_describe, error.errors()[:5])))
+        if isinstance(error, ClientDisconnect):
+            return cls(400, "incomplete", "the connection ended before the upload did")
         for kind, status, code in _CODES:
             if isinstance(error, kind):
                 return cls(status, code, str(error))

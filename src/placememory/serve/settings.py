@@ -30,6 +30,8 @@ class ServeSettings:
         upload_seconds: Within which an upload must have arrived.
         workers: Images that are worked on at a time.
         batch: Images that are encoded in one call, at the most.
+        verify: Whether images are compared by local features where a belief is in doubt, where the
+            extra ``verify`` is installed and the images of the places are there.
         writable: Whether the run of a stream may be added to the memory.
         runs: Folders of finished runs, by name.
         run_images: Folders, videos or bags with the images of runs, by the name of the run.
@@ -58,6 +60,7 @@ class ServeSettings:
     upload_seconds: float = 30.0
     workers: int = 4
     batch: int = 8
+    verify: bool = True
     writable: bool = False
     runs: Mapping[str, Path] = field(default_factory=dict)
     run_images: Mapping[str, Path] = field(default_factory=dict)
