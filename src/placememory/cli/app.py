@@ -22,6 +22,7 @@ _MODULES = {
     "calibrate": "calibrate",
     "figures": "figures",
     "ros": "ros",
+    "loops": "loops",
     "info": "info",
     "evaluate": "evaluate",
     "evaluate-sequences": "evaluate_sequences",

@@ -169,6 +169,13 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
         self._close()
         return TransitionCallbackReturn.SUCCESS
 
+    def end(self) -> None:
+        """Stop listening and close the memory, whatever state ROS is in."""
+        if self._robot is not None:
+            self._robot.stop()
+        if self._memory is not None:
+            self._memory.close()
+
     def _forget(self) -> None:
         self._located = 0
         self._announced = False
@@ -586,7 +593,7 @@ def run(
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        node.trigger_shutdown()
+        node.end()
         executor.shutdown()
         node.destroy_node()
         rclpy.try_shutdown()
