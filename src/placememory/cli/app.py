@@ -23,6 +23,7 @@ _MODULES = {
     "figures": "figures",
     "ros": "ros",
     "serve": "serve",
+    "loops": "loops",
     "info": "info",
     "evaluate": "evaluate",
     "evaluate-sequences": "evaluate_sequences",

@@ -109,10 +109,11 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
         self._group = ReentrantCallbackGroup()
         self._robot: Robot | None = None
         self._memory: PlaceMemory | None = None
-        self._subscriptions_: list[Any] = []
+        self._listening: list[Any] = []
         self._intrinsics: dict[str, Camera] = {}
         self._guard = Lock()
         self._made: list[Any] = []
+        self._publishers_made: list[Any] = []
         self._forget()
 
     def value(self, name: str) -> Any:
@@ -168,6 +169,13 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
         self._close()
         return TransitionCallbackReturn.SUCCESS
 
+    def end(self) -> None:
+        """Stop listening and close the memory, whatever state ROS is in."""
+        if self._robot is not None:
+            self._robot.stop()
+        if self._memory is not None:
+            self._memory.close()
+
     def _forget(self) -> None:
         self._located = 0
         self._announced = False
@@ -215,7 +223,10 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
         return read_transform(text) if text else None
 
     def _advertise(self) -> None:
-        publish = self.create_lifecycle_publisher
+        def publish(kind: Any, topic: str, qos: Any) -> Any:
+            self._publishers_made.append(self.create_lifecycle_publisher(kind, topic, qos))
+            return self._publishers_made[-1]
+
         self._pose_topic = publish(PoseWithCovarianceStamped, "~/pose", 10)
         self._candidates_topic = publish(PoseArray, "~/candidates", 10)
         self._debug_topic = publish(CompressedImage, "~/debug_image/compressed", 1)
@@ -240,7 +251,7 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
     def _subscribe(self) -> None:
         def listen(kind: Any, topic: str, call: Any, qos: Any = qos_profile_sensor_data) -> None:
             made = self.create_subscription(kind, topic, call, qos)
-            self._subscriptions_.append(made)
+            self._listening.append(made)
 
         for name in self.value("cameras"):
             kind = CompressedImage if self.value(f"{name}.compressed") else ImageMessage
@@ -256,9 +267,9 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
             listen(PoseWithCovarianceStamped, self.value("shadow"), self._on_other, 10)
 
     def _quiet(self) -> None:
-        for made in self._subscriptions_:
+        for made in self._listening:
             self.destroy_subscription(made)
-        self._subscriptions_.clear()
+        self._listening.clear()
         if self._robot is not None:
             self._robot.stop()
 
@@ -267,7 +278,9 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
             self.destroy_service(made)
         if self._made:
             self.destroy_timer(self._timer)
-        self._made = []
+        for made in self._publishers_made:
+            self.destroy_lifecycle_publisher(made)
+        self._made, self._publishers_made = [], []
         self._robot = None
         if self._memory is not None:
             self._memory.close()
@@ -580,7 +593,7 @@ def run(
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        node.trigger_shutdown()
+        node.end()
         executor.shutdown()
         node.destroy_node()
         rclpy.try_shutdown()
