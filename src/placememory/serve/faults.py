@@ -26,7 +26,7 @@ from placememory.errors import (
 _log = logging.getLogger(__name__)
 _LONGEST = 500  # characters of a message
 
-_CODES: tuple[tuple[type[PlaceMemoryError], int, str], ...] = (  # the first that fits
+CODES: tuple[tuple[type[PlaceMemoryError], int, str], ...] = (  # the first that fits
     (ImageSizeError, 413, "image_too_large"),
     (ImageError, 400, "image_unreadable"),
     (InputError, 422, "invalid_request"),
@@ -71,7 +71,7 @@ class Refusal(HTTPException):
             return cls(422, "invalid_request", "; ".join(map(_describe, error.errors()[:5])))
         if isinstance(error, ClientDisconnect):
             return cls(400, "incomplete", "the connection ended before the upload did")
-        for kind, status, code in _CODES:
+        for kind, status, code in CODES:
             if isinstance(error, kind):
                 return cls(status, code, str(error))
         return cls(500, "internal", "the service failed; its log has more under this id")
