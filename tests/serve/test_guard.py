@@ -42,6 +42,8 @@ def test_the_token_is_asked_for_everywhere_but_on_the_page(toy) -> None:
                     assert client.get(address, headers=right).status_code != 401, address
         assert client.get("/api/health?token=geheim").status_code == 200
         assert client.get("/api/health?token=caf%C3%A9").status_code == 401
+        proxied = {"host": "robot.example", "authorization": "Bearer geheim"}
+        assert client.get("/api/health", headers=proxied).status_code == 200
         stream = client.post("/api/streams?token=geheim").json()["id"]
         with pytest.raises(WebSocketDisconnect), connect(client, f"/api/streams/{stream}"):
             pass

@@ -25,7 +25,7 @@ def _known(answer: dict) -> dict:
 
 def _walk(memory: PlaceMemory, numbers) -> list[dict]:
     """What a Localizer says of the same frames."""
-    localizer, found = Localizer(memory, Blocks()), []
+    localizer, found = Localizer(memory, Blocks(), verify=None), []
     for i, number in enumerate(numbers):
         frame = Frame(f"{i}", "walk", i, stamp=i * SECOND, read=lambda n=number: picture(n))
         odometry = None if i == 0 else Odometry(1.0, 0.0, 0.1)
@@ -74,7 +74,7 @@ def test_frames_by_websocket_are_answered_as_by_a_localizer(toy) -> None:
 
 
 def test_the_heat_is_the_belief_of_the_localizer(toy) -> None:
-    localizer = Localizer(toy, Blocks())
+    localizer = Localizer(toy, Blocks(), verify=None)
     with client_of(toy) as client:
         stream = _open(client)
         for i in range(6):
@@ -158,3 +158,25 @@ def test_a_stream_is_saved_as_a_session_where_the_memory_may_be_written_to(own) 
         assert names == ["day", "evening", "floor 2/night"]
         empty = client.post(f"{_open(client)}/save", json={"session": "nothing"})
         assert empty.status_code == 422
+
+
+def test_listeners_of_a_stream_are_bounded(toy) -> None:
+    with client_of(toy) as client:
+        stream = _open(client)
+        streams = client.app.state.service.streams
+        taken = [client.portal.call(_begin, streams, stream) for _ in range(8)]
+        full = client.get(f"{stream}/events")
+        assert (full.status_code, code_of(full)) == (429, "too_many_listeners")
+        client.delete(stream)
+        assert [client.portal.call(_next, events) for events in taken] == ["end"] * 8
+
+
+async def _begin(streams, address: str):
+    """A listener that has heard nothing yet."""
+    events = streams.listen(streams.get(address.rpartition("/")[2]), 0.01)
+    assert await anext(events) is None
+    return events
+
+
+async def _next(events) -> object:
+    return await anext(events, "end")

@@ -66,8 +66,8 @@ def make_memory(folder: Path, count: int = 30) -> PlaceMemory:
 
 
 def client_of(memory: PlaceMemory, **settings: object) -> TestClient:
-    """A client of its service; enter it."""
-    app = create_app(memory, ServeSettings(**settings), encoder=Blocks())
+    """A client of its service, without local features; enter it."""
+    app = create_app(memory, ServeSettings(verify=False, **settings), encoder=Blocks())
     return TestClient(app, LOCAL, raise_server_exceptions=False)
 
 

@@ -102,8 +102,8 @@ def create_app(
             with suppress(asyncio.CancelledError):
                 await task
             streams.end_all()
-            engine.close()
             pool.shutdown(cancel_futures=True)
+            engine.close()  # after those that wait for the encoder
 
     app = FastAPI(
         title="placememory",

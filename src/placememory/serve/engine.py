@@ -29,6 +29,7 @@ from placememory.memory import (
     Where,
     images_of_memory,
 )
+from placememory.memory.rows import PlaceRows
 from placememory.serve.batching import BatchingEncoder
 from placememory.serve.faults import Refusal
 from placememory.serve.metrics import SIZES, Metrics
@@ -83,7 +84,7 @@ class Engine(Closing):
                 on_batch=lambda size: metrics.observe("placememory_batch_images", size),
             )
         self._verifier_of = lru_cache(_CAMERAS)(self._make_verifier)
-        self._lock = Lock()
+        self._lock, self._images_lock = Lock(), Lock()
         self._idle: list[tuple[Camera | None, Localizer]] = []
         self._image_of: ImageOf | None = None
         self._jpeg = lru_cache(_PICTURES)(self._make_jpeg)
@@ -171,7 +172,11 @@ class Engine(Closing):
 
     def row_of(self, session: str, index: int) -> int | None:
         """The row of a place in the order of the memory; ``None`` where there is none."""
-        columns = self.memory.rows.columns
+        return self._find(self.memory.rows, session, index)
+
+    @staticmethod
+    def _find(rows: PlaceRows, session: str, index: int) -> int | None:
+        columns = rows.columns
         if session not in columns.sessions:
             return None
         number = columns.sessions.index(session)
@@ -185,10 +190,11 @@ class Engine(Closing):
         Raises:
             Refusal: There is none.
         """
-        row = None if not -(1 << 63) <= index < 1 << 63 else self.row_of(session, index)
+        rows = self.memory.rows
+        row = self._find(rows, session, index)
         if row is None:
             raise Refusal(404, "no_such_place", f"there is no place {index} of {session!r}")
-        return self.memory.places[row]
+        return rows.places[row]
 
     def jpeg(self, session: str, index: int, width: int) -> bytes:
         """The image of a place as JPEG.
@@ -245,7 +251,7 @@ class Engine(Closing):
         Raises:
             Refusal: It is not there.
         """
-        with self._lock:
+        with self._images_lock:
             if self._image_of is None:
                 self._image_of = images_of_memory(self.memory, self._settings.images)
         path = PurePosixPath(place.name)

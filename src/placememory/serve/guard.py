@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from placememory.serve.faults import Refusal, answer
 from placememory.serve.metrics import SECONDS, Metrics
-from placememory.serve.settings import ServeSettings, is_loopback
+from placememory.serve.settings import ServeSettings
 
 _log = logging.getLogger(__name__)
 _CLIENTS = 10_000  # whose rates are remembered
@@ -44,7 +44,6 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
-        self._local = is_loopback(settings.host)
         metrics.describe("placememory_requests_total", "counter", "Requests by path and status.")
         metrics.histogram("placememory_request_seconds", "Time to answer a request.", SECONDS)
 
@@ -86,15 +85,15 @@ class Guard:
                 )
 
     def _check(self, connection: HTTPConnection) -> None:
-        headers = connection.headers
-        host = headers.get("host", "")
-        if self._local and not _is_local(host):
-            raise Refusal(403, "wrong_host", f"this service is not called {host[:100]!r}")
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
-            raise Refusal(403, "cross_origin", "pages of other sites may not ask this service")
-        path = connection.url.path
-        if self._settings.token is None or not (path.startswith("/api/") or path == "/metrics"):
+        headers, path = connection.headers, connection.scope["path"]
+        if self._settings.token is None:
+            host, origin = headers.get("host", ""), headers.get("origin")
+            if not _is_local(host):
+                raise Refusal(403, "wrong_host", f"this service is not called {host[:100]!r}")
+            if origin is not None and urlsplit(origin).netloc != host:
+                raise Refusal(403, "cross_origin", "pages of other sites may not ask this service")
+            return
+        if not (path.startswith("/api/") or path == "/metrics"):
             return
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer":

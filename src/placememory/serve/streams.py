@@ -158,7 +158,7 @@ class Streams:
                 _put(queue, event)
             return event
 
-    async def listen(self, stream: Stream, every: float) -> AsyncIterator[dict[str, Any] | None]:
+    def listen(self, stream: Stream, every: float) -> AsyncIterator[dict[str, Any] | None]:
         """Events of a stream as they come until it ends; ``None`` where none came for a while.
 
         Args:
@@ -170,6 +170,9 @@ class Streams:
         """
         if len(stream.listeners) >= _LISTENERS:
             raise Refusal(429, "too_many_listeners", f"a stream has at most {_LISTENERS} listeners")
+        return self._events(stream, every)
+
+    async def _events(self, stream: Stream, every: float) -> AsyncIterator[dict[str, Any] | None]:
         queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(_UNREAD)
         stream.listeners.add(queue)
         try:
