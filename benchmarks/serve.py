@@ -1,8 +1,8 @@
 """The service against calling the Localizer in a loop: images a second, and latency of 8 clients.
 
-    python benchmarks/serve.py
+    python benchmarks/serve.py              # without local features; with them: --verify
 
-A rendered building of 120 places and its query run of 126 images (PNG, 320x240; with local features
+A rendered building of 120 places and its query run of 126 images (PNG, 320x240; with ``--verify``
 every third of them), each localised by itself: in a loop in this process (decode the bytes,
 ``Localizer.reset``, ``observe``), then by one client and by 8 clients of ``placememory serve`` in a
 process of its own. The three take turns; medians of the rounds, and of each round's ratio to its
@@ -38,16 +38,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--verify", action="store_true", help="compare images by local features")
     given = parser.parse_args()
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
         building = render_building(Path(folder) / "building", frames=120)
         uri = Path(folder) / "office.memory"
         pm.build(uri, building.mapping, poses=building.mapping_vertices).close()
         images = [path.read_bytes() for path in sorted(building.query.glob("*.png"))]
-        for verify in (False, True):
-            part = images[::3] if verify else images  # a comparison takes long
-            rows += measure(uri, part, given.rounds, given.clients, verify=verify)
+        part = images[::3] if given.verify else images  # a comparison takes long
+        rows = measure(uri, part, given.rounds, given.clients, verify=given.verify)
     print(f"{machine()}\n")
     columns = ("system", "images/s", "of the loop", "p50 ms", "p99 ms")
     print(markdown(columns, rows))
@@ -57,12 +56,7 @@ def measure(
     uri: Path, images: Sequence[bytes], rounds: int, clients: int, *, verify: bool
 ) -> list[list[str]]:
     """A row each for the loop, one client and many."""
-    what = "with local features" if verify else "without local features"
-    systems = {
-        f"Localizer in a loop, {what}": 0,
-        f"1 client, {what}": 1,
-        f"{clients} clients, {what}": clients,
-    }
+    systems = {"Localizer in a loop": 0, "1 client": 1, f"{clients} clients": clients}
     took: dict[str, list[list[float]]] = {name: [] for name in systems}
     wall: dict[str, list[float]] = {name: [] for name in systems}
     with pm.open(uri, readonly=True) as memory, serving(uri, verify=verify) as port:
