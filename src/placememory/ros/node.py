@@ -185,6 +185,7 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
         self._record: deque[Estimate] = deque(maxlen=_RECORDED)
         self._summary = Summary()
         self._rate: deque[int] = deque(maxlen=30)
+        self._spent: deque[tuple[float, float]] = deque(maxlen=100)
 
     def _open(self) -> dict[str, Localizer]:
         """Open the memory, and make a localizer for each camera.
@@ -335,6 +336,8 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
         with self._guard:
             before, self._answer = self._answer, answer
             self._rate.append(self.get_clock().now().nanoseconds)
+            own = sum(answer.estimate.milliseconds.values())
+            self._spent.append((1e3 * answer.seconds, own))
             self._located = self._located + 1 if answer.verdict == "located" else 0
             self._summary.add(answer.estimate)
             if self.value("record"):
@@ -441,7 +444,7 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
             status.level, status.message = DiagnosticStatus.STALE, "no frames for 10 s"
         if counts.error:
             status.level, status.message = DiagnosticStatus.ERROR, counts.error
-        values = {
+        values: dict[str, Any] = {
             "verdict": "" if answer is None else answer.verdict,
             "reason": "" if answer is None else answer.reason,
             "age": "" if answer is None else answer.estimate.age,
@@ -452,6 +455,9 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
             "map": "" if self._memory is None else self._memory.uri,
             "map revision": "" if answer is None else answer.estimate.revision,
         }
+        if self._spent:
+            latency, own = np.median(np.array(self._spent), axis=0)
+            values |= {"latency ms": f"{latency:.1f}", "of it the localizer ms": f"{own:.1f}"}
         if self._apart is not None:
             metres, radians, sigmas = self._apart
             values["disagreement"] = f"{metres:.2f} m, {radians:.2f} rad, {sigmas:.1f} sigma"
