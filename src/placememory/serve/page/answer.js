@@ -16,8 +16,15 @@ function make(name, attributes = {}, ...children) {
   return element;
 }
 
+const ABSENT = EMBEDDED ? 'not in this file' : 'no image';
 const metres = (d) => `${d.toFixed(d < 10 ? 2 : d < 100 ? 1 : 0)} m`;
 const degrees = (angle) => `${(angle * 180 / Math.PI).toFixed(0)}\u00b0`;
+
+/** A name without its middle, where it is long. */
+function shorten(name, length = 40) {
+  const tail = Math.floor(length * 0.4);
+  return name.length <= length ? name : `${name.slice(0, length - tail - 1)}\u2026${name.slice(-tail)}`;
+}
 
 /** Semi-axes and turn of the ellipse of 95 %, of a row-major (6, 6) covariance. */
 function ellipseOf(covariance) {
@@ -50,7 +57,7 @@ function understand(estimate, places, more = {}) {
     weight: guess.weight,
     x: guess.position ? guess.position[0] : NaN,
     y: guess.position ? guess.position[1] : NaN,
-  }));
+  })).filter((guess, i) => i === 0 || guess.weight >= 0.01);
   const pose = poseOf(estimate.pose);
   return {
     name: estimate.name,
@@ -73,13 +80,13 @@ function understand(estimate, places, more = {}) {
 }
 
 /** A picture, or the words that say why there is none. */
-function picture(address, name, words = 'no image') {
+function picture(address, name, words = ABSENT) {
   const box = make('div', { class: 'picture' });
   fill(box, address, name, words);
   return box;
 }
 
-function fill(box, address, name, words = 'no image') {
+function fill(box, address, name, words) {
   if (!address) { box.replaceChildren(make('span', {}, words)); return; }
   const image = make('img', { alt: name, loading: 'lazy', decoding: 'async' });
   image.addEventListener('error', () => box.replaceChildren(make('span', {}, words)));
@@ -93,7 +100,7 @@ function captioned(box, what, ...lines) {
 }
 
 /** Show an answer: verdict, how sure, why, the query beside its place, and all candidates. */
-function showAnswer(into, answer, places, { query = null, queryWords = 'no image', onCandidate,
+function showAnswer(into, answer, places, { query = null, queryWords = ABSENT, onCandidate,
   took = null } = {}) {
   const { mark, words } = KINDS[answer.kind];
   const head = make('h3', { class: `kind-${answer.kind}` }, `${mark} ${words}`);
@@ -111,10 +118,10 @@ function showAnswer(into, answer, places, { query = null, queryWords = 'no image
   const shown = likely && likely.row >= 0 ? likely.row : best ? best.row : -1;
   const called = answer.pose ? 'Place where it is' : likely ? 'Likeliest place, not trusted' : 'Most similar place';
   const pair = make('div', { class: 'pair' },
-    captioned(picture(query, `Query ${answer.name}`, queryWords), 'Query', answer.name));
+    captioned(picture(query, `Query ${answer.name}`, queryWords), 'Query', shorten(answer.name)));
   if (shown >= 0) {
     pair.append(captioned(picture(places.image(shown, 480), `Place ${places.name[shown]}`), called,
-      places.name[shown], `session ${places.sessions[places.session[shown]]}`));
+      shorten(places.name[shown]), `session ${places.sessions[places.session[shown]]}`));
   } else pair.append(captioned(picture(null, '', 'no place'), called));
 
   const list = make('dl');
@@ -135,12 +142,12 @@ function showAnswer(into, answer, places, { query = null, queryWords = 'no image
 
   const others = make('div', { class: 'three' });
   for (const candidate of answer.candidates.slice(0, 6)) {
-    const words2 = `${candidate.rank} \u00b7 ${candidate.similarity.toFixed(3)}`;
     const button = make('button', { type: 'button', class: 'pick',
       onclick: () => onCandidate && onCandidate(candidate) },
     picture(places.image(candidate.row, 240), ''),
     make('span', { class: 'unseen' }, `Show candidate ${candidate.rank} on the map`));
-    others.append(captioned(button, words2, candidate.name));
+    others.append(captioned(button, `${candidate.rank} \u00b7 ${candidate.similarity.toFixed(3)}`,
+      shorten(candidate.name, 24)));
   }
   into.replaceChildren(...[
     head,

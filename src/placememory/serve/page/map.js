@@ -559,10 +559,14 @@ class MapView extends Canvas {
       this.signs.push(['ring', colourOf('query'), 'candidate and its rank']);
     }
     const hollow = answer.pose ? answer.hypotheses.slice(1) : answer.hypotheses;
+    c.font = '600 12px system-ui, "DejaVu Sans", sans-serif';
     for (const guess of hollow) {
       if (Number.isNaN(guess.x)) continue;
       this.ring(c, guess.x, guess.y, 13, colourOf('heat'), [4, 3]);
-      this.label(c, `hypothesis ${guess.weight.toFixed(2)}`, this.across(guess.x) + 16,
+      const text = `hypothesis ${guess.weight.toFixed(2)}`;
+      const px = this.across(guess.x);
+      const left = px + 120 > this.width;
+      this.label(c, text, left ? px - 16 - c.measureText(text).width : px + 16,
         this.down(guess.y) + 4, ink);
     }
     if (hollow.length) this.signs.push(['dashed', colourOf('heat'), 'hypothesis, not trusted']);

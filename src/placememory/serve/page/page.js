@@ -37,14 +37,14 @@ const ICONS = {
   ring: '<circle cx="8" cy="8" r="5" class="hollow"/>',
   dashed: '<circle cx="8" cy="8" r="5" class="hollow" stroke-dasharray="3 2"/>',
 };
-let legendWas = '';
+const legend = new Map();  // grows only, so that the map keeps its size while frames change
 map.onDraw = (signs) => {
-  $('map').dataset.drawn = `${map.drawnPlaces || 0} places, ${run ? map.drawnFrames || 0 : 0} frames`;
-  const now = JSON.stringify(signs);
-  if (now === legendWas) return;
-  legendWas = now;
-  $('legend').hidden = signs.length === 0;
-  $('legend-items').replaceChildren(...signs.map(([shape, colour, words]) => {
+  $('map').dataset.drawn = `${map.drawnPlaces || 0} places, ${map.run ? map.drawnFrames : 0} frames`;
+  const before = [...legend.values()].join();
+  for (const one of signs) legend.set(one[2], one);
+  if ([...legend.values()].join() === before) return;
+  $('legend').hidden = legend.size === 0;
+  $('legend-items').replaceChildren(...[...legend.values()].map(([shape, colour, words]) => {
     const icon = new DOMParser().parseFromString('<svg xmlns="http://www.w3.org/2000/svg" '
       + `width="16" height="16" aria-hidden="true">${ICONS[shape]}</svg>`, 'image/svg+xml').documentElement;
     icon.style.fill = colour;
@@ -61,6 +61,7 @@ map.onDraw = (signs) => {
 
 const TABS = ['photo', 'live', 'run', 'numbers', 'places'];
 function showTab(name) {
+  legend.clear();
   for (const other of TABS) {
     const on = other === name;
     $(`tab-${other}`).setAttribute('aria-selected', String(on));
@@ -280,7 +281,7 @@ function filter() {
   }
   $('counted').textContent = all ? `${run.count.toLocaleString('en')} frames, ${run.located.toLocaleString('en')} located`
     : `${rows.length.toLocaleString('en')} of ${run.count.toLocaleString('en')} frames`;
-  $('frames').scrollTop = Math.max(0, rows.indexOf(chosen) - 2) * ROW;
+  $('list').scrollTop = Math.max(0, rows.indexOf(chosen) - 2) * ROW;
   drawList();
   noteRun();
   timeline.touch();
@@ -298,9 +299,10 @@ function noteRun() {
 /** Keep in the list only the rows that are visible. */
 function drawList() {
   const list = $('frames');
-  if (!run || list.clientHeight === 0) return;
-  const first = Math.max(0, Math.floor(list.scrollTop / ROW) - 3);
-  const last = Math.min(rows.length, first + Math.ceil(list.clientHeight / ROW) + 6);
+  const box = $('list');
+  if (!run || box.clientHeight === 0) return;
+  const first = Math.max(0, Math.floor(box.scrollTop / ROW) - 3);
+  const last = Math.min(rows.length, first + Math.ceil(box.clientHeight / ROW) + 6);
   list.style.setProperty('padding-top', `${first * ROW}px`);
   list.style.setProperty('padding-bottom', `${(rows.length - last) * ROW}px`);
   list.replaceChildren(...rows.slice(first, last).map((i, k) => {
@@ -315,7 +317,7 @@ function drawList() {
   }));
   list.setAttribute('aria-activedescendant', rows.slice(first, last).includes(chosen) ? `frame-${chosen}` : '');
 }
-$('frames').onscroll = drawList;
+$('list').onscroll = drawList;
 $('frames').onclick = (event) => {
   const row = event.target.closest('[data-frame]');
   if (row) chooseFrame(Number(row.dataset.frame));
@@ -349,7 +351,7 @@ function chooseFrame(i) {
   timeline.frame = i;
   timeline.touch();
   map.candidate = null;
-  const list = $('frames');
+  const list = $('list');
   const at = rows.indexOf(i);
   const top = at * ROW;
   if (at >= 0 && (top < list.scrollTop || top + ROW > list.scrollTop + list.clientHeight)) {
@@ -381,7 +383,7 @@ const loadFrame = guard(async () => {
       map.answer = frame.answer;
       showAnswer($('frame-answer'), frame.answer, places, {
         query: run.picture(i), onCandidate: lookAt,
-        queryWords: EMBEDDED && run.image[i] ? 'left out of this file' : 'no image' });
+        queryWords: run.image[i] ? ABSENT : 'no image' });
       map.show(run.px[i], run.py[i]);
       map.touch();
       const address = new URL(location.href);
@@ -453,7 +455,7 @@ const choosePlace = guard(async (row) => {
   if (told.vertex_id !== null && told.vertex_id !== undefined) add('Vertex', String(told.vertex_id));
   const address = EMBEDDED || told.image ? places.image(row, 640) : null;
   $('place').replaceChildren(captioned(picture(address, `Place ${places.name[row]}`,
-    EMBEDDED ? 'left out of this file' : 'no image'), places.name[row]), list);
+    ABSENT), places.name[row]), list);
 });
 
 function showSessions(told) {
