@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,14 @@ _FLAGS = (
     "--hide-scrollbars", "--remote-debugging-pipe",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # fmt: skip
-_PATIENCE = 60.0
+_START = """
+import fcntl, os, sys
+ours = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+for end, known in zip(ours, (3, 4)):  # which the browser reads and writes
+    os.dup2(end, known)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+_PATIENCE = 5.0
 
 
 class Page:
@@ -35,9 +43,8 @@ class Page:
             pytest.skip(f"none of {', '.join(NAMES)} is installed")
         to_read, self._write = os.pipe()
         self._read, to_write = os.pipe()
-        # Chromium reads descriptor 3 and writes 4; the shell moves ours there.
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec 3<&{to_read} 4>&{to_write}; exec "$0" "$@"', found, *_FLAGS,
+            [sys.executable, "-c", _START, str(to_read), str(to_write), found, *_FLAGS,
              f"--user-data-dir={folder / 'profile'}", "about:blank"],
             pass_fds=(to_read, to_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
@@ -127,13 +134,12 @@ class Page:
         assert "exceptionDetails" not in told, told["exceptionDetails"]
         return told["result"].get("value")
 
-    def wait(self, script: str) -> Any:
-        """Wait until an expression is true and return its value."""
+    def wait(self, script: str) -> None:
+        """Wait until an expression is true."""
         end = time.monotonic() + _PATIENCE
-        while not (value := self.run(script)):
+        while not self.run(f"Boolean({script})"):
             assert time.monotonic() < end, (script, self.complaints)
             time.sleep(0.05)
-        return value
 
     def settle(self) -> None:
         """Wait until what was touched is drawn."""

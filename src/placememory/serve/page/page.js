@@ -107,11 +107,12 @@ function note(text) {
 
 /* ---- a photo ---- */
 
-const photo = { answer: null, address: null, asked: null };
+const photo = { file: null, answer: null, address: null, asked: null };
 
 const ask = guard(async (file) => {
   showTab('photo');
   complain(null);
+  photo.file = file;
   if (photo.asked) photo.asked.abort();
   if (photo.address) URL.revokeObjectURL(photo.address);
   photo.asked = new AbortController();
@@ -145,6 +146,9 @@ const ask = guard(async (file) => {
   }
 });
 $('photo').onchange = () => { if ($('photo').files[0]) ask($('photo').files[0]); };
+$('photo').onclick = () => { $('photo').value = ''; };  // the same file may be chosen again
+$('options').onchange = () => { if (photo.file) ask(photo.file); };
+$('options').onsubmit = (event) => event.preventDefault();
 for (const kind of ['dragenter', 'dragover', 'dragleave', 'drop']) {
   addEventListener(kind, (event) => {
     if (EMBEDDED || !event.dataTransfer || ![...event.dataTransfer.types].includes('Files')) return;
