@@ -31,7 +31,7 @@ for end, known in zip(ours, (3, 4)):  # which the browser reads and writes
     os.dup2(end, known)
 os.execv(sys.argv[3], sys.argv[3:])
 """
-_PATIENCE = 5.0
+_PATIENCE = 60.0
 
 
 class Page:

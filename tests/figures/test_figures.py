@@ -16,7 +16,6 @@ pytest.importorskip("matplotlib", reason="the extra 'figures' is not installed")
 
 from placememory import figures as fig
 from placememory.errors import SettingError
-from placememory.figures.page import worst_first, write_page
 from placememory.figures.style import COLOURS
 from placememory.memory import no_images
 from placememory.metrics import Outcome
@@ -160,35 +159,3 @@ def test_odd_names_and_missing_images_are_drawn(tmp_path: Path) -> None:
 def test_the_same_figure_has_the_same_bytes() -> None:
     draw = lambda: fig.to_png(fig.draw_vertices(_places()))  # noqa: E731
     assert draw() == draw()
-
-
-def test_the_page_stands_alone_worst_first(tmp_path: Path) -> None:
-    places = _places()
-    odd = Estimate(Frame(ODD_NAME, "q", 99), (Candidate(Place("s", 0, "<b>.png"), 0.2, 1),))
-    estimates = [*_estimates(places), odd]
-    path = write_page(
-        tmp_path / "page.html",
-        title="A & B",
-        summary=[("recall@1", "50 %", "40 to 60 %")],
-        notes=["within <2> m"],
-        figures=[("Map", fig.to_png(fig.draw_vertices(places)))],
-        estimates=estimates,
-        places=places,
-        image_of=lambda _: _image(),
-        radius=2.0,
-    )
-    text = path.read_text(encoding="utf-8")
-    assert not re.search(r'(src|href)="(?!data:)', text)
-    assert "://" not in text
-    assert "within &lt;2&gt; m" in text
-    assert "A &amp; B" in text
-    assert "&lt;b&gt;.png" in text
-    assert "&lt;long&gt;" in text
-    order = [
-        estimate.frame.name
-        for estimate, _ in worst_first(estimates, fig.judge(estimates, places, 2.0))
-    ]
-    assert order[:3] == ["q1.png", "q4.png", "q7.png"]
-    shown = re.findall(r'<article class="card" data-verdict="([a-z-]+)"', text)
-    assert shown == ["wrong"] * 3 + ["off-map"] * 3 + ["not-judged"] + ["correct"] * 3
-    assert "Wrong (3)</button>" in text

@@ -88,15 +88,19 @@ def write_sequence_page(
     """
     ordered = sorted(windows, key=lambda window: (window.outcome.rank, window.distance))
     found = Counter(window.outcome for window in windows)
-    page = _templates().get_template("windows.html").render(
-        title=title,
-        summary=summary,
-        notes=notes,
-        counts=[(outcome, found[outcome]) for outcome in _WINDOW_OUTCOMES],
-        words=ALONE_WORDS | {Outcome.OFF_MAP: "without a correct window"},
-        total=len(windows),
-        windows=ordered[:limit],
-        thumbnail=lambda frame: thumbnail(read_image(frame), _WINDOW_PIXELS),
+    page = (
+        _templates()
+        .get_template("windows.html")
+        .render(
+            title=title,
+            summary=summary,
+            notes=notes,
+            counts=[(outcome, found[outcome]) for outcome in _WINDOW_OUTCOMES],
+            words=ALONE_WORDS | {Outcome.OFF_MAP: "without a correct window"},
+            total=len(windows),
+            windows=ordered[:limit],
+            thumbnail=lambda frame: thumbnail(read_image(frame), _WINDOW_PIXELS),
+        )
     )
     write_text(Path(path), page)
     return Path(path)

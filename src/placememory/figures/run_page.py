@@ -33,9 +33,7 @@ _IMAGES = 2_400_000  # characters of all images together
 _GROUND = 2048  # pixels of the longer side of the map
 _CANDIDATES, _HYPOTHESES = 6, 5
 _RUN = "run"
-_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
-)
+_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
 _LINKED = re.compile(
     r'<link rel="stylesheet" href="static/([\w.]+)">|<script src="static/([\w.]+)"></script>'
 )
@@ -180,7 +178,7 @@ def _run_columns(
 
 
 def _columns(prefix: str, poses: Iterable[Pose | None], *, yaw: bool = False) -> dict[str, Any]:
-    """x and y (and yaw) of poses, ``None`` where there is none."""
+    """X and y (and yaw) of poses, ``None`` where there is none."""
     known = list(poses)
     found = {
         f"{prefix}{axis}": [None if pose is None else _round(getattr(pose, axis)) for pose in known]
@@ -287,9 +285,7 @@ def _images(
     return found, shown
 
 
-def _candidates(
-    estimates: Iterable[Estimate], rows: dict[tuple[str, int], int]
-) -> Iterator[int]:
+def _candidates(estimates: Iterable[Estimate], rows: dict[tuple[str, int], int]) -> Iterator[int]:
     """Rows of the candidates that the page shows."""
     for estimate in estimates:
         for candidate in estimate.candidates[:_CANDIDATES]:

@@ -27,6 +27,26 @@ function sign(path, shape, x, y, r) {
   path.closePath();
 }
 
+/** A drawn sign to copy, which is much faster than thousands of paths. */
+const stamps = new Map();
+function stampOf(shape, r, colour, outline, ratio) {
+  const key = [shape, r, colour, outline, ratio].join();
+  if (!stamps.has(key)) {
+    if (stamps.size > 200) stamps.clear();
+    const size = Math.ceil(2.8 * r + 4);
+    const sheet = new OffscreenCanvas(size * ratio, size * ratio);
+    const c = sheet.getContext('2d');
+    c.scale(ratio, ratio);
+    c.beginPath();
+    sign(c, shape, size / 2, size / 2, r);
+    c.fillStyle = colour;
+    c.fill();
+    if (outline) { c.strokeStyle = outline; c.lineWidth = 0.7; c.stroke(); }
+    stamps.set(key, { sheet, size });
+  }
+  return stamps.get(key);
+}
+
 /** A canvas of the size of its element, drawn at the next display frame after it is touched. */
 class Canvas {
   constructor(element) {
@@ -132,7 +152,7 @@ class MapView extends Canvas {
     const [px, py] = [this.across(x), this.down(y)];
     const inside = px > 20 && py > 20 && px < this.width - 20 && py < this.height - 20;
     if (!inside) [this.x, this.y] = [x, y];
-    this.touch();
+    this.touch(inside);
   }
 
   listen() {
@@ -331,16 +351,37 @@ class MapView extends Canvas {
 
   /* ---- drawing ---- */
 
+  /** Draw at the next display frame; where only the answer has changed, the rest is copied. */
+  touch(onlyAnswer = false) {
+    if (!onlyAnswer) this.stale = true;
+    super.touch();
+  }
+
   paint(c) {
-    this.signs = [];
-    this.paintGround(c);
-    this.paintCoverage(c);
-    this.paintPlaces(c);
+    const { width, height } = this.element;
+    if (this.stale || !this.base || this.base.width !== width || this.base.height !== height) {
+      this.base = new OffscreenCanvas(width, height);
+      const below = this.base.getContext('2d');
+      below.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+      this.signs = [];
+      this.paintGround(below);
+      this.paintCoverage(below);
+      this.paintPlaces(below);
+      this.paintRun(below);
+      this.paintScale(below);
+      this.below = this.signs;
+      this.stale = false;
+    }
+    this.signs = [...this.below];
+    c.drawImage(this.base, 0, 0, this.width, this.height);
     this.paintHeat(c);
-    this.paintRun(c);
     this.paintAnswer(c);
-    this.paintScale(c);
     if (this.onDraw) this.onDraw(this.signs);
+  }
+
+  stamp(c, stamp, x, y) {
+    c.drawImage(stamp.sheet, this.across(x) - stamp.size / 2, this.down(y) - stamp.size / 2,
+      stamp.size, stamp.size);
   }
 
   paintGround(c) {
@@ -387,23 +428,19 @@ class MapView extends Canvas {
     const { places, hidden } = this;
     if (!places) return;
     const rows = this.visible(places.x, places.y, null, 2, (i) => hidden.has(places.session[i]));
-    const groups = new Map();
-    const r = Math.min(5, Math.max(2, this.scale / 9));
+    const r = Math.round(2 * Math.min(5, Math.max(2, this.scale / 9))) / 2;
     const turned = rows.length < 500 && this.scale > 12;
+    const used = new Map();
     for (const i of rows) {
       const key = this.bySession ? places.session[i] : -1;
-      if (!groups.has(key)) groups.set(key, new Path2D());
-      const path = groups.get(key);
-      const [px, py] = [this.across(places.x[i]), this.down(places.y[i])];
-      if (rows.length > 3000) path.rect(px - r, py - r, 2 * r, 2 * r);
-      else sign(path, 'circle', px, py, r);
+      if (!used.has(key)) {
+        const colour = key < 0 ? colourOf('place') : SESSION_COLOURS[key % SESSION_COLOURS.length];
+        used.set(key, stampOf('circle', r, colour, null, this.ratio));
+        this.signs.push(['circle', colour,
+          key < 0 ? 'place in the memory' : `places of ${places.sessions[key]}`]);
+      }
+      this.stamp(c, used.get(key), places.x[i], places.y[i]);
     }
-    for (const [key, path] of groups) {
-      c.fillStyle = key < 0 ? colourOf('place') : SESSION_COLOURS[key % SESSION_COLOURS.length];
-      c.fill(path);
-      if (key >= 0) this.signs.push(['circle', c.fillStyle, `places of ${places.sessions[key]}`]);
-    }
-    if (groups.has(-1)) this.signs.push(['circle', colourOf('place'), 'place in the memory']);
     if (turned) {
       const path = new Path2D();
       for (const i of rows) {
@@ -453,14 +490,15 @@ class MapView extends Canvas {
     const { run } = this;
     if (!run) return;
     const path = new Path2D();
-    let down = false;
-    const jump = Math.max(1, Math.floor(run.count / 4000));
-    for (let i = 0; i < run.count; i += jump) {
-      const known = !Number.isNaN(run.tx[i]);
-      if (known) path[down ? 'lineTo' : 'moveTo'](this.across(run.tx[i]), this.down(run.ty[i]));
-      down = known;
+    let [px, py, drawn] = [NaN, NaN, false];
+    for (let i = 0; i < run.count; i += 1) {
+      const [x, y] = [this.across(run.tx[i]), this.down(run.ty[i])];
+      if (Math.abs(x - px) < 3 && Math.abs(y - py) < 3) continue;
+      if (!Number.isNaN(x)) path[Number.isNaN(px) ? 'moveTo' : 'lineTo'](x, y);
+      [px, py] = [x, y];
+      drawn = drawn || !Number.isNaN(x);
     }
-    if (down || !run.tx.every(Number.isNaN)) {
+    if (drawn) {
       c.strokeStyle = colourOf('edge');
       c.lineWidth = 1;
       c.stroke(path);
@@ -486,18 +524,12 @@ class MapView extends Canvas {
     this.drawnFrames = 0;
     for (const kind of [...groups.keys()].sort((a, b) => b - a)) {
       const name = KIND_NAMES[kind];
-      const signs = new Path2D();
-      for (const i of groups.get(kind)) {
-        sign(signs, KINDS[name].shape, this.across(run.px[i]), this.down(run.py[i]), 4.5);
-      }
-      c.fillStyle = this.kindColour(name);
-      c.fill(signs);
-      c.strokeStyle = colourOf('card');
-      c.lineWidth = 0.7;
-      c.stroke(signs);
+      const colour = this.kindColour(name);
+      const stamp = stampOf(KINDS[name].shape, 4.5, colour, colourOf('card'), this.ratio);
+      for (const i of groups.get(kind)) this.stamp(c, stamp, run.px[i], run.py[i]);
       this.drawnFrames += groups.get(kind).length;
       const where = name === 'located' || kind < 2 ? '' : ', at its true position';
-      this.signs.push([KINDS[name].shape, c.fillStyle, KINDS[name].words.toLowerCase() + where]);
+      this.signs.push([KINDS[name].shape, colour, KINDS[name].words.toLowerCase() + where]);
     }
     if (wrong) this.signs.push(['line', colourOf('wrong'), 'from the truth to a wrong answer']);
     if (this.withHypotheses) {
@@ -713,7 +745,8 @@ class Timeline extends Canvas {
     c.textAlign = 'right';
     c.fillText(`${Math.ceil(this.to)}`, this.width - 1, this.height - 2);
     c.textAlign = 'center';
-    c.fillText('how sure, frame by frame', this.width / 2, this.height - 2);
+    c.fillText(each < 1 ? `how sure: the worst of every ${Math.round(1 / each)} frames`
+      : 'how sure, frame by frame', this.width / 2, this.height - 2);
     c.textAlign = 'left';
     if (this.frame < 0) return;
     const px = (this.frame + 0.5 - this.from) * each;

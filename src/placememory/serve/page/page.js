@@ -161,8 +161,8 @@ for (const kind of ['dragenter', 'dragover', 'dragleave', 'drop']) {
 function lookAt(what) {
   if (!what) return;
   map.candidate = what.rank || null;
+  map.touch(true);
   map.show(what.x, what.y);
-  map.touch();
 }
 
 /* ---- a live stream ---- */
@@ -221,8 +221,8 @@ function drawLive() {
     Object.assign(map, { answer: live.answer, heat: live.heat });
     showAnswer($('live-answer'), live.answer, places,
       { queryWords: 'the robot keeps its image', onCandidate: lookAt });
+    map.touch(true);
     if (live.answer.pose) map.show(live.answer.pose.x, live.answer.pose.y);
-    map.touch();
   });
 }
 
@@ -277,7 +277,7 @@ function filter() {
   const pressed = $('kinds').querySelector('[aria-pressed=true]');
   rows = run.select(pressed.dataset.kind, $('find').value, $('order').value);
   const all = rows.length === run.count;
-  map.rows = all && $('order').value === 'time' ? rows : [...rows].sort((a, b) => a - b);
+  map.rows = [...rows].sort((a, b) => run.kind[a] - run.kind[b] || a - b);  // the worst of a spot is drawn
   timeline.shown = null;
   if (!all) {
     timeline.shown = new Uint8Array(run.count);
@@ -388,8 +388,8 @@ const loadFrame = guard(async () => {
       showAnswer($('frame-answer'), frame.answer, places, {
         query: run.picture(i), onCandidate: lookAt,
         queryWords: run.image[i] ? ABSENT : 'no image' });
+      map.touch(true);
       map.show(run.px[i], run.py[i]);
-      map.touch();
       const address = new URL(location.href);
       address.hash = `frame=${i + 1}${EMBEDDED ? '' : `&run=${encodeURIComponent(run.title)}`}`;
       if (!playing) history.replaceState(null, '', address);
