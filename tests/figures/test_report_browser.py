@@ -1,4 +1,4 @@
-"""The report of an online run in a real browser: one file, alone, readable, every frame to click."""
+"""The report of a run in a real browser: one file, alone, readable, every frame to click."""
 
 from __future__ import annotations
 

@@ -84,8 +84,8 @@ def write_run_page(
     likely = [_likely(estimate, rows) for estimate in estimates]
     images, shown = _images(estimates, outcomes, places, likely, rows, image_of)
     left_out = [] if shown == len(estimates) else [
-        f"Images of {shown:,} of {len(estimates):,} frames are in this file: those of wrong answers "
-        "first, then those of frames spread over the run."
+        f"Images of {shown:,} of {len(estimates):,} frames are in this file: those of wrong "
+        "answers first, then those of frames spread over the run."
     ]  # fmt: skip
     ground, picture = _ground(grid)
     data = {
