@@ -89,7 +89,7 @@ class MapView extends Canvas {
     super(element);
     Object.assign(this, { onPick, x: 0, y: 0, scale: 20, places: null, run: null, rows: null });
     Object.assign(this, { answer: null, heat: null, trail: [], bySession: false, coverage: null });
-    Object.assign(this, { hidden: new Set(), withHypotheses: false, place: -1, frame: -1 });
+    Object.assign(this, { fitted: true, hidden: new Set(), withHypotheses: false, place: -1, frame: -1 });
     this.fingers = new Map();
     this.listen();
   }
@@ -97,9 +97,8 @@ class MapView extends Canvas {
   /* ---- the view ---- */
 
   resize() {
-    const first = !this.width;
     super.resize();
-    if (first && this.width) this.fit();
+    if (this.fitted && this.width) this.fit();  // what is beside the map may take its room
   }
 
   across(x) { return (x - this.x) * this.scale + this.width / 2; }
@@ -129,11 +128,13 @@ class MapView extends Canvas {
     this.scale = Math.min((this.width - 2 * margin) / Math.max(high[0] - low[0], 2),
       (this.height - 2 * margin) / Math.max(high[1] - low[1], 2));
     this.scale = Math.max(this.scale, 1e-4);
+    this.fitted = true;
     this.touch();
   }
 
   zoom(factor, px = this.width / 2, py = this.height / 2) {
     const [x, y] = this.toMap(px, py);
+    this.fitted = false;
     this.scale = Math.min(2000, Math.max(1e-4, this.scale * factor));
     this.x = x - (px - this.width / 2) / this.scale;
     this.y = y + (py - this.height / 2) / this.scale;
@@ -141,6 +142,7 @@ class MapView extends Canvas {
   }
 
   move(dx, dy) {
+    this.fitted = false;
     this.x -= dx / this.scale;
     this.y += dy / this.scale;
     this.touch();
@@ -151,7 +153,7 @@ class MapView extends Canvas {
     if (Number.isNaN(x) || Number.isNaN(y)) return;
     const [px, py] = [this.across(x), this.down(y)];
     const inside = px > 20 && py > 20 && px < this.width - 20 && py < this.height - 20;
-    if (!inside) [this.x, this.y] = [x, y];
+    if (!inside) [this.x, this.y, this.fitted] = [x, y, false];
     this.touch(inside);
   }
 
@@ -469,7 +471,7 @@ class MapView extends Canvas {
       if (Number.isNaN(px)) continue;
       c.globalAlpha = 0.12 + 0.75 * Math.sqrt(p / most);
       c.beginPath();
-      c.arc(px, py, 4 + 5 * Math.sqrt(p / most), 0, 2 * Math.PI);
+      c.arc(px, py, 6 + 9 * Math.sqrt(p / most), 0, 2 * Math.PI);
       c.fill();
     }
     c.globalAlpha = 1;
