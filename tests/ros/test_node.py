@@ -178,3 +178,24 @@ def test_what_cannot_be_opened_is_said(environment, tmp_path: Path) -> None:
     with Node(environment, tmp_path / "none.memory") as node:
         assert node.process.wait(timeout=600) == 2
     assert "none.memory: there is no such memory" in "".join(node.told)
+
+
+def test_names_on_the_wire(environment, mapped: Path) -> None:
+    """As a DDS participant that knows nothing of ROS sees them."""
+    names = {
+        "rt/placememory/pose": ["publishes", "geometry_msgs", "PoseWithCovarianceStamped_"],
+        "rt/placememory/candidates": ["publishes", "geometry_msgs", "PoseArray_"],
+        "rt/placememory/status": ["publishes", "std_msgs", "String_"],
+        "rt/diagnostics": ["publishes", "diagnostic_msgs", "DiagnosticArray_"],
+        "rt/image_raw": ["subscribes", "sensor_msgs", "Image_"],
+        "rt/odom": ["subscribes", "nav_msgs", "Odometry_"],
+        "rt/initialpose": ["subscribes", "geometry_msgs", "PoseWithCovarianceStamped_"],
+    }
+    everywhere = {**environment, "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}
+    with Node(everywhere, mapped):
+        command = [str(PYTHON), str(DRIVE.with_name("wire.py")), *names]
+        done = subprocess.run(command, env=everywhere, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    for topic, (what, package, kind) in names.items():
+        assert found[topic] == [what, f"{package}::msg::dds_::{kind}"]

@@ -31,7 +31,8 @@ class PlainConsole(Console):
     """Prints texts as they are: names of files are no markup, no emoji and no control codes."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(highlight=False, soft_wrap=True, markup=False, emoji=False, **settings)
+        super().__init__(highlight=False, markup=False, emoji=False, **settings)
+        self.soft_wrap = not self.is_terminal  # lines of a pipe are not broken
 
     def print(self, *objects: Any, **settings: Any) -> None:
         """Print texts without their control characters, and tables."""

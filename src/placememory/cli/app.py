@@ -14,51 +14,38 @@ from typer.core import TyperGroup
 from placememory._version import __version__
 from placememory.cli._console import LogHandler
 
-_MODULES = {
-    "demo": "demo",
-    "build": "build",
-    "query": "query",
-    "localize": "localize",
-    "calibrate": "calibrate",
-    "figures": "figures",
-    "ros": "ros",
-    "info": "info",
-    "evaluate": "evaluate",
-    "evaluate-sequences": "evaluate_sequences",
-    "train": "train",
-    "results": "results",
-    "extract": "extract",
-    "pairs": "pairs",
-    "export": "export",
-    "copy": "copying",
-    "merge": "merge",
-    "prune": "prune",
-    "compress": "compress",
-    "upgrade": "upgrade",
-    "remove": "remove",
-    "encoders": "encoders",
-    "datasets": "datasets",
+_PANELS = {
+    "Map": "demo build info copy merge remove prune compress upgrade",
+    "Localise": "query localize calibrate figures",
+    "Robots and services": "ros loops",
+    "Research": "evaluate evaluate-sequences results train encoders datasets",
+    "Files of others": "extract pairs export",
 }
+_PANEL_OF = {name: panel for panel, names in _PANELS.items() for name in names.split()}
+_MODULES = {"copy": "copying", "evaluate-sequences": "evaluate_sequences"}
 
 
 class _Commands(UserDict[str, Any]):
     """Commands by name; each is imported when it is asked for, so that a query starts at once."""
 
     def __getitem__(self, name: str) -> Any:
-        module = import_module(f"placememory.cli.{self.data[name]}")
+        panel = self.data[name]
+        module = import_module(f"placememory.cli.{_MODULES.get(name, name)}")
         if not hasattr(module, "app"):
             one = typer.Typer(add_completion=False, rich_markup_mode="rich")
-            one.command(name)(module.run)
-            return typer.main.get_command(one)
-        group = typer.main.get_command(module.app)
-        group.name = name
-        return group
+            one.command(name, rich_help_panel=panel)(module.run)
+            command = typer.main.get_command(one)
+        else:
+            command = typer.main.get_command(module.app)
+            command.name = name
+        command.rich_help_panel = panel  # type: ignore[attr-defined]
+        return command
 
 
 class _Group(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands = _Commands(_MODULES)
+        self.commands = _Commands(_PANEL_OF)
 
 
 app = typer.Typer(

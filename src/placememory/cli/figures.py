@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from placememory.cli import _options as options
-from placememory.cli._console import progress, say, warn, warn_of_bad_images
+from placememory.cli._console import print_table, progress, say, warn, warn_of_bad_images
 from placememory.localization import LocalizedRun, localize
 from placememory.maps import OccupancyGrid, read_map
 from placememory.memory import PlaceMemory, Where, images_of_memory, recall_topics
@@ -32,6 +33,9 @@ def run(
     radius: options.Radius = DEFAULT_RADIUS,
     heading: options.Heading = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Candidates shown.")] = 5,
+    every_query: Annotated[
+        bool, typer.Option("--all", help="Strips and maps of all queries, not of a sample.")
+    ] = False,
 ) -> None:
     """Draw places on the map and, of queries, strips, matches, scores and similarities.
 
@@ -66,12 +70,29 @@ def run(
             radius=radius,
             heading=heading,
             k=k,
+            **(
+                {"strips": len(result), "match_maps": len(result)} if every_query and result else {}
+            ),
         )
         with progress("Drawing") as advance:
             count = 0
             for count, _ in enumerate(drawn, start=1):
                 advance(count, count)
+    if result is not None:
+        _print_scores(result, k)
     say(f"{count} figures in {out_dir}")
+
+
+def _print_scores(run: LocalizedRun, k: int) -> None:
+    """Statistics of the similarities at each rank."""
+    rows = []
+    for rank in range(k):
+        found = [e.candidates[rank].similarity for e in run if len(e.candidates) > rank]
+        if found:
+            numbers = (np.median(found), np.mean(found), np.std(found), min(found), max(found))
+            rows.append([rank + 1, len(found), *(f"{number:.4f}" for number in numbers)])
+    columns = ("rank", "queries", "median", "mean", "deviation", "least", "most")
+    print_table(columns, rows, title="similarity")
 
 
 def grid_of(memory: PlaceMemory, chosen: Path | None) -> OccupancyGrid | None:

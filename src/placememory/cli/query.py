@@ -16,7 +16,7 @@ import typer
 from placememory.cli import _options as options
 from placememory.cli._console import out, peak_megabytes, print_json, print_table, say
 from placememory.errors import SettingError
-from placememory.frames import read_image
+from placememory.frames import Pose, list_frames, read_image, read_poses
 from placememory.memory import Candidate, Candidates, PlaceMemory, copy
 
 
@@ -25,6 +25,7 @@ class _Answer:
     """Candidates of one image, its descriptor, and milliseconds spent."""
 
     image: Path
+    true: Pose | None
     descriptor: Any
     candidates: Candidates
     read_ms: float
@@ -34,6 +35,7 @@ class _Answer:
     def to_dict(self) -> dict[str, Any]:
         return {
             "image": str(self.image),
+            "true_pose": None if self.true is None else self.true.to_dict(),
             "candidates": self.candidates.to_dict(),
             "encode_ms": self.encode_ms,
             "search_ms": self.search_ms,
@@ -54,6 +56,7 @@ def run(
     ] = False,
     index: options.IndexKind = None,
     exif: options.Exif = True,
+    poses: options.PoseFile = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Print the most similar places of images: rank, place, vertex, pose, similarity, timing.
@@ -67,6 +70,7 @@ def run(
             raise SettingError(
                 f"{path} is a folder; query takes images ({path}/*.jpg), localize takes runs"
             )
+    true = dict.fromkeys(images) if poses is None else _true_poses(images, poses)
     if index is not None:
         options.say_index(memory, index)
     started = time.perf_counter()
@@ -82,7 +86,8 @@ def run(
             times.append(time.perf_counter())
             [found] = opened.search(descriptor, k, where, using=None if index is None else "store")
             times.append(time.perf_counter())
-            answers.append(_Answer(path, descriptor[0], found, *(1e3 * np.diff(times)).tolist()))
+            spent = (1e3 * np.diff(times)).tolist()
+            answers.append(_Answer(path, true[path], descriptor[0], found, *spent))
         timing = _timing(answers, loaded - started, time.perf_counter() - started)
         if not as_json:
             _print(answers, timing, places=len(opened))
@@ -92,6 +97,14 @@ def run(
         print_json({"answers": [a.to_dict() for a in answers], "timing": timing, **more})
     elif comparisons is not None:
         _print_comparison(comparisons)
+
+
+def _true_poses(images: list[Path], file: Path) -> dict[Path, Pose | None]:
+    """True poses of images, found by their names; says of how many."""
+    frames = [frame for path in images for frame in list_frames(path)]
+    joined, report = read_poses(file).join(frames)
+    report.check()
+    return {path: frame.pose for path, frame in zip(images, joined, strict=True)}
 
 
 def _timing(answers: list[_Answer], load: float, total: float) -> dict[str, Any]:
@@ -108,7 +121,15 @@ def _timing(answers: list[_Answer], load: float, total: float) -> dict[str, Any]
 def _print(answers: list[_Answer], timing: dict[str, Any], places: int) -> None:
     columns = ("rank", "place", "session", "vertex", "x [m]", "y [m]", "yaw [deg]", "similarity")
     for answer in answers:
-        print_table(columns, [_cells(c) for c in answer.candidates], title=str(answer.image))
+        title, rows = str(answer.image), [_cells(c) for c in answer.candidates]
+        if answer.true is not None:
+            there = answer.true
+            title += f" (truly at {there.x:.2f}, {there.y:.2f} m)"
+            for row, candidate in zip(rows, answer.candidates, strict=True):
+                pose = candidate.place.pose
+                row.append(None if pose is None else f"{pose.distance_to(there):.2f}")
+        told = columns if answer.true is None else (*columns, "off [m]")
+        print_table(told, rows, title=title)
         if not answer.candidates:
             out.print("no place answers")
     peak = ", ".join(f"{value:.0f} MB {name}" for name, value in timing["peak_mb"].items())

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -235,7 +236,7 @@ class Evaluation(StrictModel):
         datasets: By name.
         encoders: By name; a method may stand here without an entry, under its own name.
         matchers: By name; likewise.
-        systems: What to run.
+        systems: What to run; ``pipelines``, as version 0.1.0 called them, is understood.
         settings: Of all runs.
         variants: Settings that differ, by name of the variant; ``{}`` is the settings alone.
     """
@@ -246,7 +247,9 @@ class Evaluation(StrictModel):
     datasets: dict[str, DatasetConfig] = Field(min_length=1)
     encoders: dict[str, EncoderConfig] = Field(default_factory=dict)
     matchers: dict[str, MatcherConfig] = Field(default_factory=dict)
-    systems: tuple[System, ...] = Field(min_length=1)
+    systems: tuple[System, ...] = Field(
+        min_length=1, validation_alias=AliasChoices("systems", "pipelines")
+    )
     settings: Settings = Settings()
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -22,13 +23,14 @@ from placememory.figures.style import (
     shorten,
     with_style,
 )
-from placememory.frames import Image
+from placememory.frames import Image, Pose
 from placememory.localization.estimate import Estimate
 from placememory.memory import Candidate, ImageOf, Place, read_image
 from placememory.metrics import Outcome
 
 _WIDTH = 1.95  # inches of an image
 _TITLE = 0.46  # inches of the two lines above it
+_PLACE = 0.16  # and of the coordinates below it
 _NAME = 28  # characters that fit above an image
 _PIXELS = 480
 
@@ -46,7 +48,8 @@ def draw_strips(
     """Draw queries as rows: the query framed blue, then its candidates by rank.
 
     Correct candidates have a green frame and a tick, wrong ones an orange-red frame and a cross,
-    those that cannot be judged a grey frame.
+    those that cannot be judged a grey frame. Below each are its coordinates, of the query the true
+    ones, where they are known.
 
     Args:
         estimates: One row each; some twenty fit a figure (:func:`strip_pages` makes several).
@@ -67,10 +70,10 @@ def draw_strips(
     columns = 1 + min(k, max(1, *(len(estimate.candidates) for estimate in estimates), 1))
     images = [_images(estimate, image_of, columns - 1) for estimate in estimates]
     tall = [_WIDTH * max((_aspect(image) for image in row), default=0.75) for row in images]
-    height = sum(tall) + (_TITLE + 0.16) * len(estimates)
+    height = sum(tall) + (_TITLE + _PLACE + 0.16) * len(estimates)
     figure = new_figure(columns * (_WIDTH + 0.12), height)
     grid = GridSpec(
-        len(estimates), columns, figure=figure, height_ratios=[t + _TITLE for t in tall]
+        len(estimates), columns, figure=figure, height_ratios=[t + _TITLE + _PLACE for t in tall]
     )
     outcomes = judge(estimates, places, radius, heading, alone=True)
     for row, (estimate, pictures, outcome) in enumerate(
@@ -133,7 +136,7 @@ def _draw_query(axes: Axes, estimate: Estimate, image: Image | None, outcome: Ou
         note += f"  {outcome.mark} off the map"
     if not estimate.candidates:
         note += "  no candidates"
-    _draw_panel(axes, image, QUERY, note, estimate.frame.name)
+    _draw_panel(axes, image, QUERY, note, estimate.frame.name, estimate.frame.pose)
 
 
 def _draw_candidate(
@@ -143,11 +146,14 @@ def _draw_candidate(
     mark = "" if correct is None else f"  {outcome.mark}"
     distance = f" {metres(away)}" if away is not None else ""
     head = f"{candidate.rank}   {candidate.similarity:.3f}{mark}{distance}"
-    _draw_panel(axes, image, COLOURS[outcome], head, candidate.place.name)
+    place = candidate.place
+    _draw_panel(axes, image, COLOURS[outcome], head, place.name, place.pose)
 
 
-def _draw_panel(axes: Axes, image: Image | None, colour: str, head: str, name: str) -> None:
-    """An image in a coloured frame, with a line in that colour and the name above it."""
+def _draw_panel(
+    axes: Axes, image: Image | None, colour: str, head: str, name: str, pose: Pose | None
+) -> None:
+    """An image in a coloured frame; above it a line in that colour and the name, below the pose."""
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_anchor("N")
@@ -160,6 +166,11 @@ def _draw_panel(axes: Axes, image: Image | None, colour: str, head: str, name: s
         axes.text(2, 1.5, "no image", ha="center", va="center", color=MUTED)
     for spine in axes.spines.values():
         spine.set(color=colour, linewidth=2.6)
+    if pose is not None:
+        turned = "" if pose.quaternion is None else f", {math.degrees(pose.yaw):.0f}\N{DEGREE SIGN}"
+        axes.set_xlabel(
+            f"{pose.x:.2f}, {pose.y:.2f} m{turned}", fontsize=7, color=MUTED, labelpad=4
+        )
     axes.set_title(plain(shorten(name, _NAME)), loc="left", fontsize=7.5, color=INK, pad=4.5)
     axes.annotate(
         plain(head),

@@ -12,6 +12,7 @@ from placememory.localization.fit import (
 )
 from placememory.localization.freshness import Freshness, SameView, Timing
 from placememory.localization.localizer import Localizer, Step
+from placememory.localization.loops import Loop, find_loops, graph_text
 from placememory.localization.odometry import MotionLimits, Motions, odometry_of
 from placememory.localization.odometry_check import AxesCheck, OdometryCheck
 from placememory.localization.plane import Axes, MapPlane
@@ -32,6 +33,7 @@ __all__ = [
     "Freshness",
     "LocalizedRun",
     "Localizer",
+    "Loop",
     "MapPlane",
     "MapSpread",
     "MotionLimits",
@@ -49,7 +51,9 @@ __all__ = [
     "calibrate",
     "calibrate_on_run",
     "calibrate_on_session",
+    "find_loops",
     "follow",
+    "graph_text",
     "judge",
     "localize",
     "odometry_of",

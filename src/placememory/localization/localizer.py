@@ -654,7 +654,8 @@ class Localizer:
                 evidence, checked = self._check_candidates(frame, found, evidence)
             clock.lap("verify")
             belief = self._fuse(self._fusion, evidence, odometry)
-            self._fresh.take(stamp, odometry, evidence=informs)
+            differs = len(found.column) > 0 and float(np.ptp(found.column)) > 1e-6
+            self._fresh.take(stamp, odometry, evidence=informs and differs)
             self._belief = self._fresh.judge(belief)
             belief = self.plane.lift(self._belief)
         clock.lap("fuse")

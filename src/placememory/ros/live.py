@@ -88,6 +88,7 @@ class Answer:
         covariance: (6, 6) of it in ROS's order.
         odom: Pose of the odometry's frame in the map, for the transform ``map -> odom``.
         hypothesis: Pose of the base, trusted or not.
+        seconds: From the arrival of the frame to its answer.
     """
 
     camera: str
@@ -98,6 +99,7 @@ class Answer:
     covariance: NDArray[np.float64] | None = None
     odom: Pose | None = None
     hypothesis: Pose | None = None
+    seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -299,7 +301,7 @@ class Robot:
                 assert name is not None
                 one = self._cameras[name]
                 assert one.waiting is not None
-                stamp, read, _ = one.waiting
+                stamp, read, arrived = one.waiting
                 one.waiting = None
                 self._wait_for_odometry(stamp)
             try:
@@ -311,6 +313,7 @@ class Robot:
                     self._ready.notify_all()
                 _log.warning("a frame of %s is not localised: %s", name, error)
                 continue
+            answer = replace(answer, seconds=time.monotonic() - arrived)
             with self._ready:
                 one.last = time.monotonic(), answer
                 self.counts.answered += 1

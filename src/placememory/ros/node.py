@@ -109,10 +109,11 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
         self._group = ReentrantCallbackGroup()
         self._robot: Robot | None = None
         self._memory: PlaceMemory | None = None
-        self._subscriptions_: list[Any] = []
+        self._listening: list[Any] = []
         self._intrinsics: dict[str, Camera] = {}
         self._guard = Lock()
         self._made: list[Any] = []
+        self._publishers_made: list[Any] = []
         self._forget()
 
     def value(self, name: str) -> Any:
@@ -168,6 +169,13 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
         self._close()
         return TransitionCallbackReturn.SUCCESS
 
+    def end(self) -> None:
+        """Stop listening and close the memory, whatever state ROS is in."""
+        if self._robot is not None:
+            self._robot.stop()
+        if self._memory is not None:
+            self._memory.close()
+
     def _forget(self) -> None:
         self._located = 0
         self._announced = False
@@ -177,6 +185,7 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
         self._record: deque[Estimate] = deque(maxlen=_RECORDED)
         self._summary = Summary()
         self._rate: deque[int] = deque(maxlen=30)
+        self._spent: deque[tuple[float, float]] = deque(maxlen=100)
 
     def _open(self) -> dict[str, Localizer]:
         """Open the memory, and make a localizer for each camera.
@@ -215,7 +224,10 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
         return read_transform(text) if text else None
 
     def _advertise(self) -> None:
-        publish = self.create_lifecycle_publisher
+        def publish(kind: Any, topic: str, qos: Any) -> Any:
+            self._publishers_made.append(self.create_lifecycle_publisher(kind, topic, qos))
+            return self._publishers_made[-1]
+
         self._pose_topic = publish(PoseWithCovarianceStamped, "~/pose", 10)
         self._candidates_topic = publish(PoseArray, "~/candidates", 10)
         self._debug_topic = publish(CompressedImage, "~/debug_image/compressed", 1)
@@ -240,7 +252,7 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
     def _subscribe(self) -> None:
         def listen(kind: Any, topic: str, call: Any, qos: Any = qos_profile_sensor_data) -> None:
             made = self.create_subscription(kind, topic, call, qos)
-            self._subscriptions_.append(made)
+            self._listening.append(made)
 
         for name in self.value("cameras"):
             kind = CompressedImage if self.value(f"{name}.compressed") else ImageMessage
@@ -256,9 +268,9 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
             listen(PoseWithCovarianceStamped, self.value("shadow"), self._on_other, 10)
 
     def _quiet(self) -> None:
-        for made in self._subscriptions_:
+        for made in self._listening:
             self.destroy_subscription(made)
-        self._subscriptions_.clear()
+        self._listening.clear()
         if self._robot is not None:
             self._robot.stop()
 
@@ -267,7 +279,9 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
             self.destroy_service(made)
         if self._made:
             self.destroy_timer(self._timer)
-        self._made = []
+        for made in self._publishers_made:
+            self.destroy_lifecycle_publisher(made)
+        self._made, self._publishers_made = [], []
         self._robot = None
         if self._memory is not None:
             self._memory.close()
@@ -322,6 +336,8 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
         with self._guard:
             before, self._answer = self._answer, answer
             self._rate.append(self.get_clock().now().nanoseconds)
+            own = sum(answer.estimate.milliseconds.values())
+            self._spent.append((1e3 * answer.seconds, own))
             self._located = self._located + 1 if answer.verdict == "located" else 0
             self._summary.add(answer.estimate)
             if self.value("record"):
@@ -428,7 +444,7 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
             status.level, status.message = DiagnosticStatus.STALE, "no frames for 10 s"
         if counts.error:
             status.level, status.message = DiagnosticStatus.ERROR, counts.error
-        values = {
+        values: dict[str, Any] = {
             "verdict": "" if answer is None else answer.verdict,
             "reason": "" if answer is None else answer.reason,
             "age": "" if answer is None else answer.estimate.age,
@@ -439,6 +455,9 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
             "map": "" if self._memory is None else self._memory.uri,
             "map revision": "" if answer is None else answer.estimate.revision,
         }
+        if self._spent:
+            latency, own = np.median(np.array(self._spent), axis=0)
+            values |= {"latency ms": f"{latency:.1f}", "of it the localizer ms": f"{own:.1f}"}
         if self._apart is not None:
             metres, radians, sigmas = self._apart
             values["disagreement"] = f"{metres:.2f} m, {radians:.2f} rad, {sigmas:.1f} sigma"
@@ -580,7 +599,7 @@ def run(
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        node.trigger_shutdown()
+        node.end()
         executor.shutdown()
         node.destroy_node()
         rclpy.try_shutdown()

@@ -1,0 +1,1 @@
+"""The node of placememory as a ROS 2 package."""

@@ -1,0 +1,5 @@
+"""Entry point of the node."""
+
+from placememory.ros.node import main
+
+__all__ = ["main"]
