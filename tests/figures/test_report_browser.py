@@ -142,6 +142,10 @@ def test_frames_are_clicked_on_the_map_worst_first_and_say_what_the_files_say(
     page.wait(
         "[...document.querySelectorAll('#frame-answer .pair img')].every(i => i.naturalWidth > 50)"
     )
+    page.open(f"{report.as_uri()}#frame={i + 1}")
+    page.wait(f"frame.answer && frame.answer.name === {json.dumps(lines[i]['name'])}")
+    page.settle()
+    assert not page.run("map.element.dataset.drawn").startswith("0 places")
     page.run("order.value = 'worst'; order.onchange()")
     kinds = page.run("rows.map(i => run.kind[i])")
     assert kinds == sorted(kinds)

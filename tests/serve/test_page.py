@@ -402,6 +402,10 @@ def test_a_frame_is_found_on_the_map_and_in_the_timeline(page: Page, served: Ser
     assert "frame=29" in page.run("location.hash")
     page.open(served.url + "#frame=12&run=day+2")
     page.wait("frame.answer && frame.answer.name === 'frame 11.jpg'")
+    page.settle()
+    assert page.run(
+        "Number.isFinite(map.scale) && map.element.dataset.drawn.startsWith('60 places')"
+    )
     assert page.complaints == []
 
 

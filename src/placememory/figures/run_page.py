@@ -28,7 +28,7 @@ from placememory.maps import OccupancyGrid
 from placememory.memory import ImageOf, Place, PlaceMemory, read_image
 from placememory.metrics import Outcome
 
-_LARGEST, _SMALLEST, _CROWD = 300, 160, 126  # pixels of an image; frames that fit at the largest
+_LARGEST, _SMALLEST, _CROWD = 300, 160, 70  # pixels of an image; frames that fit at the largest
 _IMAGES = 2_400_000  # characters of all images together
 _GROUND = 2048  # pixels of the longer side of the map
 _CANDIDATES, _HYPOTHESES = 6, 5

@@ -111,6 +111,8 @@ class MapView extends Canvas {
   }
 
   fit() {
+    this.fitted = true;
+    if (!this.width) return;  // when it has a size
     const low = [Infinity, Infinity];
     const high = [-Infinity, -Infinity];
     const add = (x, y) => {
@@ -128,7 +130,6 @@ class MapView extends Canvas {
     this.scale = Math.min((this.width - 2 * margin) / Math.max(high[0] - low[0], 2),
       (this.height - 2 * margin) / Math.max(high[1] - low[1], 2));
     this.scale = Math.max(this.scale, 1e-4);
-    this.fitted = true;
     this.touch();
   }
 
@@ -150,7 +151,7 @@ class MapView extends Canvas {
 
   /** Bring a point into view, if it is not. */
   show(x, y) {
-    if (Number.isNaN(x) || Number.isNaN(y)) return;
+    if (!this.width || Number.isNaN(x) || Number.isNaN(y)) return;
     const [px, py] = [this.across(x), this.down(y)];
     const inside = px > 20 && py > 20 && px < this.width - 20 && py < this.height - 20;
     if (!inside) [this.x, this.y, this.fitted] = [x, y, false];
