@@ -159,3 +159,24 @@ def test_odd_names_and_missing_images_are_drawn(tmp_path: Path) -> None:
 def test_the_same_figure_has_the_same_bytes() -> None:
     draw = lambda: fig.to_png(fig.draw_vertices(_places()))  # noqa: E731
     assert draw() == draw()
+
+
+def test_the_page_of_windows_stands_alone_surest_failures_first(tmp_path: Path) -> None:
+    frame = Frame(ODD_NAME, "q", 0, read=_image)
+    bare = Frame("<b>.png", "run1", 0)
+    windows = [
+        fig.ShownWindow([frame], [bare], distance, right, has_match)
+        for distance, right, has_match in (
+            (0.1, True, True), (0.3, False, True), (0.2, False, True), (0.4, False, False),
+        )
+    ]  # fmt: skip
+    path = fig.write_sequence_page(
+        tmp_path / "page.html", title="A & B", summary=[("recall@1", "50 %")], windows=windows
+    )
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>")
+    assert not re.search(r'(src|href)="(?!data:image/jpeg)', text)
+    assert "A &amp; B" in text
+    assert "&lt;b&gt;.png" in text
+    assert "4 of 4 are shown" in text
+    assert re.findall(r"distance ([\d.]+)", text) == ["0.2000", "0.3000", "0.4000", "0.1000"]

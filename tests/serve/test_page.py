@@ -337,6 +337,21 @@ def test_a_photo_is_asked_with_what_is_known_and_among_a_session(
     assert (last.path, parse_qs(last.query)["session"]) == ("/api/search", [SESSIONS[1]])
 
 
+def test_a_photo_is_dropped_anywhere(page: Page, served: Served) -> None:
+    page.look()
+    page.open(served.url)
+    page.run("document.getElementById('tab-places').click()")
+    page.run(
+        "(data => { data.items.add(new File([new Uint8Array(9)], 'hall.png', {type: 'image/png'}));"
+        "for (const kind of ['dragover', 'drop']) map.element.dispatchEvent(new DragEvent(kind, "
+        "{dataTransfer: data, bubbles: true, cancelable: true})); })(new DataTransfer())"
+    )
+    page.wait("document.querySelector('#photo-answer h3')")
+    assert served.house.sent == [("/api/localize?k=6", bytes(9))]
+    assert "hall.png" in _text(page, "#photo-answer")
+    assert not page.run("document.body.classList.contains('over')")
+
+
 def test_an_error_of_the_service_is_said_with_its_id(
     page: Page, served: Served, photo: Path
 ) -> None:
