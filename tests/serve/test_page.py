@@ -51,6 +51,7 @@ class House:
         self.truth = [Pose(*self.at((i + 0.3) / frames)) for i in range(frames)]
         self.asked: list[str] = []
         self.sent: list[tuple[str, bytes]] = []
+        self.tokens: set[str] = set()
         self.streams: list[str] = []
         self.refuse: tuple[int, dict[str, str]] | None = None
 
@@ -186,6 +187,9 @@ class _Handler(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         path = address.path.lstrip("/") or "static/index.html"
         self.house.asked.append(path)
+        given = self.headers.get("Authorization") or parse_qs(address.query).get("token", [""])[0]
+        if not path.startswith("static/"):
+            self.house.tokens.add(given)
         if path.startswith("static/"):
             file = STATIC / path.removeprefix("static/")
             self.give(file.read_bytes(), TYPES[file.suffix])
@@ -335,6 +339,16 @@ def test_a_photo_is_asked_with_what_is_known_and_among_a_session(
     page.wait("document.querySelector('#photo-answer h3')?.innerText.includes('alone')")
     last = urlsplit(served.house.sent[1][0])
     assert (last.path, parse_qs(last.query)["session"]) == ("/api/search", [SESSIONS[1]])
+
+
+def test_a_token_is_sent_with_everything_and_leaves_the_address(page: Page, served: Served) -> None:
+    page.look()
+    page.open(served.url + "?token=s3cret")
+    page.run("document.getElementById('tab-places').click(); choosePlace(3)")
+    page.wait("document.querySelector('#place dl')")
+    _loaded(page, "#place img")
+    assert served.house.tokens == {"Bearer s3cret", "s3cret"}
+    assert page.run("location.search") == ""
 
 
 def test_a_photo_is_dropped_anywhere(page: Page, served: Served) -> None:
