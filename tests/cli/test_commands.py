@@ -244,7 +244,7 @@ def test_a_query_with_its_true_pose(office: Path, building: Building) -> None:
     told = json.loads(
         run_command("query", office, image, "--poses", building.query_vertices, "--json").out
     )
-    assert set(told["answers"][0]["true_pose"]) >= {"x", "y", "yaw"}
+    assert set(told["answers"][0]["true_pose"]) >= {"x", "y"}
 
 
 def test_figures_of_all_queries_with_their_scores(
