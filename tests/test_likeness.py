@@ -59,6 +59,7 @@ def test_the_shipped_views_are_of_one_size_and_differ() -> None:
 
 @pytest.mark.slow
 def test_a_built_memory_knows_how_alike_other_places_are(tmp_path: Path) -> None:
+    pytest.importorskip("vizdoom", reason="the extra 'demo' is not installed")
     import placememory as pm
 
     made = render_building(tmp_path / "b", frames=24)

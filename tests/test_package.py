@@ -211,3 +211,13 @@ def test_ctrl_c_and_a_full_output_end_without_a_traceback(tmp_path: Path) -> Non
             )  # fmt: skip
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    root = Path(__file__).resolve().parents[1]
+    for file, line in (
+        ("CITATION.cff", f"version: {placememory.__version__}\n"),
+        ("ros2/placememory_ros/package.xml", f"<version>{placememory.__version__}</version>"),
+        ("ros2/placememory_ros/setup.py", f'version="{placememory.__version__}"'),
+    ):
+        assert line in (root / file).read_text(encoding="utf-8"), file

@@ -74,7 +74,7 @@ def test_localize_writes_its_files(office: Path, building: Building, tmp_path: P
     assert names == {"index.html", "map.png", "timeline.png", "reliability.png"}
     page = (tmp_path / "report/index.html").read_text()
     assert "Precision of located" in page
-    assert page.count('class="card') == len(list(building.query.glob("*.png")))
+    assert f'"frames":{len(list(building.query.glob("*.png")))},' in page
     count = len(list(building.query.glob("*.png")))
     with (tmp_path / "out/estimates.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -244,7 +244,7 @@ def test_a_query_with_its_true_pose(office: Path, building: Building) -> None:
     told = json.loads(
         run_command("query", office, image, "--poses", building.query_vertices, "--json").out
     )
-    assert set(told["answers"][0]["true_pose"]) >= {"x", "y", "yaw"}
+    assert set(told["answers"][0]["true_pose"]) >= {"x", "y"}
 
 
 def test_figures_of_all_queries_with_their_scores(

@@ -16,7 +16,6 @@ pytest.importorskip("matplotlib", reason="the extra 'figures' is not installed")
 
 from placememory import figures as fig
 from placememory.errors import SettingError
-from placememory.figures.page import worst_first, write_page
 from placememory.figures.style import COLOURS
 from placememory.memory import no_images
 from placememory.metrics import Outcome
@@ -162,33 +161,22 @@ def test_the_same_figure_has_the_same_bytes() -> None:
     assert draw() == draw()
 
 
-def test_the_page_stands_alone_worst_first(tmp_path: Path) -> None:
-    places = _places()
-    odd = Estimate(Frame(ODD_NAME, "q", 99), (Candidate(Place("s", 0, "<b>.png"), 0.2, 1),))
-    estimates = [*_estimates(places), odd]
-    path = write_page(
-        tmp_path / "page.html",
-        title="A & B",
-        summary=[("recall@1", "50 %", "40 to 60 %")],
-        notes=["within <2> m"],
-        figures=[("Map", fig.to_png(fig.draw_vertices(places)))],
-        estimates=estimates,
-        places=places,
-        image_of=lambda _: _image(),
-        radius=2.0,
+def test_the_page_of_windows_stands_alone_surest_failures_first(tmp_path: Path) -> None:
+    frame = Frame(ODD_NAME, "q", 0, read=_image)
+    bare = Frame("<b>.png", "run1", 0)
+    windows = [
+        fig.ShownWindow([frame], [bare], distance, right, has_match)
+        for distance, right, has_match in (
+            (0.1, True, True), (0.3, False, True), (0.2, False, True), (0.4, False, False),
+        )
+    ]  # fmt: skip
+    path = fig.write_sequence_page(
+        tmp_path / "page.html", title="A & B", summary=[("recall@1", "50 %")], windows=windows
     )
     text = path.read_text(encoding="utf-8")
-    assert not re.search(r'(src|href)="(?!data:)', text)
-    assert "://" not in text
-    assert "within &lt;2&gt; m" in text
+    assert text.startswith("<!doctype html>")
+    assert not re.search(r'(src|href)="(?!data:image/jpeg)', text)
     assert "A &amp; B" in text
     assert "&lt;b&gt;.png" in text
-    assert "&lt;long&gt;" in text
-    order = [
-        estimate.frame.name
-        for estimate, _ in worst_first(estimates, fig.judge(estimates, places, 2.0))
-    ]
-    assert order[:3] == ["q1.png", "q4.png", "q7.png"]
-    shown = re.findall(r'<article class="card" data-verdict="([a-z-]+)"', text)
-    assert shown == ["wrong"] * 3 + ["off-map"] * 3 + ["not-judged"] + ["correct"] * 3
-    assert "Wrong (3)</button>" in text
+    assert "4 of 4 are shown" in text
+    assert re.findall(r"distance ([\d.]+)", text) == ["0.2000", "0.3000", "0.4000", "0.1000"]

@@ -13,6 +13,7 @@ from placememory.metrics.located import LocatedFrames
 
 
 def test_a_run_with_a_stretch_off_the_map() -> None:
+    pytest.importorskip("pandas", reason="the extra 'figures' is not installed")
     metric = LocatedFrames()
     for i in range(80):
         metric.update(located=i >= 8, probability=0.95, correct=i > 0, on_map=True, error=0.5)

@@ -82,7 +82,7 @@ def _load(path: Path) -> NDArray[Any]:
         else:
             file.seek(0)
             rows = np.load(file, allow_pickle=False)
-    except (ValueError, EOFError, TypeError, pickle.UnpicklingError, AttributeError) as error:
+    except Exception as error:  # whatever the bytes of an object array make it stumble over
         raise DatasetError(
             f"{path}: cannot read the lists of correct references ({error}); write them as "
             "correspondences.csv: query,reference with the references separated by blanks"

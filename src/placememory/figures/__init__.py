@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from placememory.figures.gallery import draw_gallery
     from placememory.figures.matches import draw_matches
     from placememory.figures.outcomes import judge
-    from placememory.figures.page import ShownWindow, write_page, write_sequence_page
+    from placememory.figures.page import ShownWindow, write_sequence_page
     from placememory.figures.reliability import draw_reliability
     from placememory.figures.report import write_report
     from placememory.figures.result import draw_result
@@ -57,7 +57,6 @@ _HOMES = {
     "save": "style",
     "strip_pages": "strips",
     "to_png": "style",
-    "write_page": "page",
     "write_report": "report",
     "write_sequence_page": "page",
 }
@@ -81,7 +80,6 @@ __all__ = [
     "save",
     "strip_pages",
     "to_png",
-    "write_page",
     "write_report",
     "write_sequence_page",
 ]

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from placememory.figures.beliefs import draw_beliefs
 from placememory.figures.outcomes import judge
-from placememory.figures.page import write_page
 from placememory.figures.reliability import draw_reliability
-from placememory.figures.style import save
+from placememory.figures.run_page import write_run_page
+from placememory.figures.style import save, to_png
 from placememory.figures.timeline import draw_timeline
 from placememory.localization import LocalizedRun
 from placememory.maps import OccupancyGrid, read_map
@@ -25,6 +25,7 @@ from placememory.metrics.recall import RecallResult
 
 Row = tuple[str, str, str]
 
+_PAGE_DPI = 110
 _DASH = "\N{EN DASH}"
 
 
@@ -41,9 +42,10 @@ def write_report(
     notes: Sequence[str] = (),
     figures: Sequence[tuple[str, Figure | bytes]] = (),
 ) -> Path:
-    """Write figures of a run, and ``index.html`` that shows them with its frames.
+    """Write figures of a run, and ``index.html``: the page of ``serve`` with the run in it.
 
-    An online run gets ``map.png``, ``timeline.png`` and, with true poses, ``reliability.png``.
+    An online run gets ``map.png``, ``timeline.png`` and, with true poses, ``reliability.png``. The
+    page is one file that needs no server; it draws the map and the timeline itself.
 
     Args:
         folder: Gets the files.
@@ -61,39 +63,40 @@ def write_report(
         The path of the page.
     """
     estimates, places = run.estimates, memory.places
+    grid = grid or map_of(memory)
     score = run.score(radius, heading)
     located = None if score is None else score.located
-    drawn: dict[str, tuple[str, Figure]] = {}
+    outcomes = judge(estimates, places, radius, heading)
+    embedded = list(figures)
     if any(estimate.belief is not None for estimate in estimates):
-        on_map = draw_beliefs(estimates, places, grid=grid or map_of(memory), radius=radius)
-        drawn["map"] = ("Where frames were located, ambiguous or unknown", on_map)
-        timeline = draw_timeline(estimates, places, radius=radius)
-        drawn["timeline"] = ("How sure the robot was, frame by frame", timeline)
+        on_map = draw_beliefs(estimates, places, grid=grid, radius=radius)
+        save(on_map, folder / "map.png")
+        save(draw_timeline(estimates, places, radius=radius), folder / "timeline.png")
     if located is not None and located.bins:
         reliability = draw_reliability({"this run": located})
-        drawn["reliability"] = ("How often frames of a given probability are correct", reliability)
-    for name, (_, figure) in drawn.items():
-        save(figure, folder / f"{name}.png")
+        save(reliability, folder / "reliability.png")
+        embedded.insert(0, ("How often frames of a given probability are correct", reliability))
     protocols = [] if located is None else [f"Verdicts: {located.protocol}."]
     protocols += [] if score is None else [f"Each frame alone: {score.recall.protocol}."]
-    return write_page(
+    return write_run_page(
         folder / "index.html",
+        memory,
+        estimates,
+        outcomes,
         title=title or f"{len(estimates)} frames in {Path(memory.uri).name}",
         summary=[
             *located_rows(located),
             *recall_rows(None if score is None else score.recall, fused=located is not None),
-            *frames_rows(
-                judge(estimates, places, radius, heading),
-                None if score is None else score.map_frames,
-            ),
+            *frames_rows(outcomes, None if score is None else score.map_frames),
         ],
         notes=[*notes, *protocols],
-        figures=[*drawn.values(), *figures],
-        estimates=estimates,
-        places=places,
+        figures=[
+            (caption, figure if isinstance(figure, bytes) else to_png(figure, dpi=_PAGE_DPI))
+            for caption, figure in embedded
+        ],
         image_of=image_of or images_of_memory(memory),
+        grid=grid,
         radius=radius,
-        heading=heading,
     )
 
 
