@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -83,3 +84,16 @@ def test_names_that_are_no_utf8_are_shown(own) -> None:
     with client_of(own) as client:
         assert client.get("/api/places/day/77").json()["name"] == "caf\udce9.png"
         assert "caf\udce9.png" in client.get("/api/places").json()["name"]
+
+
+def test_the_page_and_its_files_are_served_and_nothing_beside_them(toy) -> None:
+    with client_of(toy, token="geheim") as client:
+        page = client.get("/")
+        assert page.headers["content-type"].startswith("text/html")
+        files = re.findall(r'(?:src|href)="(static/[^"]+)"', page.text)
+        assert len(files) >= 2
+        for file in files:
+            assert client.get(f"/{file}").status_code == 200, file
+        for file in ("../app.py", "%2e%2e/app.py", "..%2fapp.py", "none.js", "/etc/passwd"):
+            answer = client.get(f"/static/{file}")
+            assert (answer.status_code, code_of(answer)) == (404, "not_found"), file
