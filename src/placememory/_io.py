@@ -116,7 +116,10 @@ def write_json(path: Path, values: Any) -> None:
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write a CSV file; ``None`` becomes an empty cell."""
-    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+    with (
+        replacing(path) as part,
+        part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
         file.write(csv_line(header))
         file.writelines(map(csv_line, rows))
 
@@ -129,7 +132,7 @@ def csv_line(cells: Sequence[Any]) -> str:
         '"a,b",,two\\nlines,0.5\n'
     """
     text = io.StringIO()
-    shown = [printable(cell) if isinstance(cell, str) else cell for cell in cells]
+    shown = [printable(cell, names=True) if isinstance(cell, str) else cell for cell in cells]
     csv.writer(text, lineterminator="\n").writerow(shown)
     return text.getvalue()
 
@@ -141,12 +144,13 @@ UNPRINTABLE = re.compile(
 )
 
 
-def printable(text: str, *, lines: bool = False) -> str:
+def printable(text: str, *, lines: bool = False, names: bool = False) -> str:
     r"""A text that does nothing to a terminal or table but stand there.
 
     Args:
         text: Such as the name of a file, which may hold any character.
         lines: Keep the ends of lines.
+        names: Keep bytes that are no UTF-8, by which a file is found again.
 
     Example:
         >>> printable("red\x1b[31m.png"), printable("a\nb"), printable("a\nb", lines=True)
@@ -158,6 +162,8 @@ def printable(text: str, *, lines: bool = False) -> str:
         if lines and character == "\n":
             return character
         if "\udc80" <= character <= "\udcff":  # a byte that is no UTF-8
+            if names:
+                return character
             return f"\\x{ord(character) - 0xDC00:02x}"
         return character.encode("unicode_escape").decode("ascii")
 

@@ -92,7 +92,7 @@ class BagInfo:
         topics = self.of_types(IMAGE_TYPES)
         if len(topics) != 1:
             count = len(topics) or "no"
-            advice = "; choose one with --topic (topic=)" if topics else ""
+            advice = "; choose one with --topic" if topics else ""
             raise BagError(
                 f"{self.path}: {count} topics with images; "
                 f"{self._choices(IMAGE_TYPES, 'images')}{advice}"

@@ -333,7 +333,7 @@ def _track_of_path(found: Iterator[tuple[RawMessage, Any]], source: str) -> Pose
     if len(listed) > 1 and len(set(stamps)) == 1:
         raise BagError(
             f"{source}: the {len(listed)} poses of the last path have one stamp, so it is a plan, "
-            "not a way that was driven; choose another topic, or none, with --pose-topic (topic=)"
+            "not a way that was driven; choose another topic, or none, with --pose-topic"
         )
     poses = [_pose(pose, _STAMPED, source) for pose in listed]
     known = [(stamp, pose) for stamp, pose in zip(stamps, poses, strict=True) if pose is not None]
@@ -438,7 +438,7 @@ def _choose_topic(info: BagInfo, topic: str | None) -> BagTopic:
 def _several_topics(path: Path, topics: list[BagTopic], what: str) -> BagError:
     return BagError(
         f"{path}: {len(topics)} topics with poses: {', '.join(map(str, topics))}; choose {what} "
-        "with --pose-topic (topic=)"
+        "with --pose-topic"
     )
 
 
@@ -486,7 +486,7 @@ def _pose(message: Any, kind: str, source: str) -> Pose | None:
         if len(message.poses) != 1:
             raise BagError(
                 f"{source}: a message has {len(message.poses)} poses without times of their own "
-                "(particles?), not one; choose another topic, or none, with --pose-topic (topic=)"
+                "(particles?), not one; choose another topic, or none, with --pose-topic"
             )
         inner = message.poses[0]
         return _valid(inner.position, inner.orientation, message.header.frame_id, None)
