@@ -17,7 +17,7 @@ from placememory.encoders import EncoderCard, Preprocess
 from placememory.frames import Frame, Pose
 from placememory.samples import Building, render_building
 
-collect_ignore = ["memory/start_milvus.py"]  # a program for another environment
+collect_ignore = ["memory/start_milvus.py", "ros/drive.py", "ros/wire.py"]  # for other environments
 settings.register_profile("any machine", deadline=None)  # a loaded one takes its time
 settings.load_profile("any machine")
 SHARED = Path(__file__).resolve().parents[2] / "shared"

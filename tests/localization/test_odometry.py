@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from placememory.errors import PoseError, SettingError
+from placememory.errors import SettingError
 from placememory.frames import (
     Frame,
     Pose,
@@ -98,11 +98,15 @@ def test_motion_that_is_no_number_is_not_allowed(field: str, value: float) -> No
     assert not MotionLimits().allow(RelativeMotion(**values))
 
 
-def test_a_pose_file_with_nan_is_refused_with_its_line(tmp_path) -> None:
+def test_a_row_of_nan_in_a_pose_file_is_no_odometry(tmp_path) -> None:
     path = tmp_path / "odometry.tum"
-    path.write_text("1.0 0 0 0 0 0 0 1\n1.1 nan 0 0 0 0 0 1\n")
-    with pytest.raises(PoseError, match="2"):
-        read_poses(path)
+    rows = ["1.0 0 0 0 0 0 0 1", "1.1 nan 0 0 0 0 0 1", "1.2 1 0 0 0 0 0 1"]
+    path.write_text("\n".join(rows))
+    table = read_poses(path)
+    assert len(table.records) == 2
+    assert "1 rows hold no finite pose" in table.notes[0]
+    odometry = [s.odometry for s in Motions(table, max_gap=1.0).steps(_frames(10, 11, 12))]
+    assert odometry[2] is not None
 
 
 def test_a_frame_out_of_order_does_not_move_the_start() -> None:
