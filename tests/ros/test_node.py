@@ -114,7 +114,7 @@ def test_a_run_is_located(environment, sample: Building, mapped: Path) -> None:
     assert seen["frame_id"] == ["map"]
     assert seen["initial"] == 1
     assert {one["verdict"] for one in seen["status"]} >= {"warming-up", "located", "unknown"}
-    assert seen["candidates"] == [5] * seen["frames"]
+    assert seen["candidates"].count(5) == seen["frames"]
     assert seen["pictures"] == ["ffd8ff"]  # a JPEG
     assert seen["diagnostics"]["failed"] == "0"
     assert seen["diagnostics"]["map revision"]
