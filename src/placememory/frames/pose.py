@@ -93,10 +93,21 @@ class Pose:
     @property
     def yaw(self) -> float:
         """Heading of the body's x axis in radians, (-pi, pi]; NaN where no rotation is known."""
+        return math.nan if self.quaternion is None else yaw_of(self.quaternion)
+
+    @property
+    def tilt(self) -> tuple[float, float]:
+        """Roll and pitch in radians, about the fixed axes x and y; NaN where they are not known.
+
+        Example:
+            >>> [round(v, 6) for v in read_transform("0 0 0 10 -20 90").tilt]
+            [0.174533, -0.349066]
+        """
         if self.quaternion is None:
-            return math.nan
-        qx, qy, qz, qw = self.quaternion
-        return math.atan2(2 * (qw * qz + qx * qy), 1 - 2 * (qy * qy + qz * qz))
+            return math.nan, math.nan
+        x, y, z, w = self.quaternion
+        roll = math.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
+        return roll, math.asin(max(-1.0, min(1.0, 2 * (w * y - z * x))))
 
     def matrix(self) -> NDArray[np.float64]:
         """(4, 4) float64 T_world_body; the rotation is the identity where none is known."""
@@ -137,6 +148,17 @@ def _unit(quaternion: Sequence[float]) -> Quaternion:
         norm = 1.0
     qx, qy, qz, qw = (float(value) / norm for value in quaternion)
     return qx, qy, qz, qw
+
+
+def yaw_of(quaternion: Sequence[float]) -> float:
+    """Heading of the x axis of a rotation (x, y, z, w), radians, (-pi, pi].
+
+    Example:
+        >>> yaw_of((0.0, 0.0, 1.0, 0.0)) == math.pi
+        True
+    """
+    qx, qy, qz, qw = quaternion
+    return math.atan2(2 * (qw * qz + qx * qy), 1 - 2 * (qy * qy + qz * qz))
 
 
 def rotation_from_quaternion(quaternion: Sequence[float]) -> NDArray[np.float64]:

@@ -92,12 +92,7 @@ def _coordinates(pose: Pose | None) -> tuple[float, ...]:
     """x, y, z, roll and pitch; NaN where unknown."""
     if pose is None:
         return (math.nan,) * 5
-    if pose.quaternion is None:
-        return pose.x, pose.y, pose.z, math.nan, math.nan
-    x, y, z, w = pose.quaternion
-    roll = math.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
-    pitch = math.asin(max(-1.0, min(1.0, 2 * (w * y - z * x))))
-    return pose.x, pose.y, pose.z, roll, pitch
+    return pose.x, pose.y, pose.z, *pose.tilt
 
 
 def _add_level(result: NDArray[np.float64], near: NDArray[np.float64], height: float) -> None:

@@ -16,7 +16,6 @@ from placememory.frames import Frame, Image, Pose, RelativeMotion
 from placememory.frames.pose import compose, inverse, rotation_from_quaternion
 from placememory.fusion import Odometry
 from placememory.geometry import Verifier
-from placememory.likeness import Background
 from placememory.localization.estimate import Estimate
 from placememory.localization.localizer import Localizer
 from placememory.localization.odometry import odometry_of
@@ -103,6 +102,7 @@ def find_loops(
         verify = Verifier.of_memory(memory)
     image_of = images_of_memory(memory)
     session = np.array([place.session for place in places])
+    by_id = {place.id: place for place in places}
     way, loops = _way(places), []
     for name in dict.fromkeys(session.tolist()):
         own = np.flatnonzero(session == name)
@@ -114,7 +114,6 @@ def find_loops(
                 there = _map_of(memory, rows.take(np.flatnonzero(earlier)))
                 found = _drive(Localizer(there, verify=verify), rows, asked, image_of)
                 new = own[start : start + _CHUNK]
-                by_id = {place.id: place for place in there.places}
                 loops += [
                     _loop(estimate, places[row], by_id)
                     for row, estimate in found
@@ -171,12 +170,9 @@ def graph_text(loops: Sequence[Loop], places: Sequence[Place], kind: GraphFormat
 def _map_of(memory: PlaceMemory, rows: PlaceRows) -> PlaceMemory:
     """A memory of some places, in this process."""
     made = PlaceMemory.create(":memory:", encoder=memory.card, frame_id=memory.manifest.frame_id)
-    descriptors_only = PlaceRows(rows.places, rows.descriptors)
-    made.add_rows(descriptors_only)
-    if memory.manifest.background is not None:
-        made.set_background(Background.from_dict(memory.manifest.background))
-    if memory.manifest.calibration is not None:
-        made.set_calibration(memory.manifest.calibration)
+    made.add_rows(PlaceRows(rows.places, rows.descriptors))  # sequences are not asked
+    known = memory.manifest
+    made.set_facts(background=known.background, calibration=known.calibration)
     return made
 
 
@@ -249,7 +245,5 @@ def _g2o_pose(pose: Pose) -> str:
 
 
 def _gtsam_pose(pose: Pose) -> str:
-    x, y, z, w = pose.quaternion or (0.0, 0.0, 0.0, 1.0)
-    roll = math.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
-    pitch = math.asin(max(-1.0, min(1.0, 2 * (w * y - z * x))))
-    return " ".join(f"{v:.9g}" for v in (pose.x, pose.y, pose.z, roll, pitch, pose.yaw))
+    angles = (0.0, 0.0, 0.0) if pose.quaternion is None else (*pose.tilt, pose.yaw)
+    return " ".join(f"{v:.9g}" for v in (pose.x, pose.y, pose.z, *angles))

@@ -17,6 +17,7 @@ from typing import Any
 from placememory._io import read_json
 from placememory.errors import InputError, PlaceMemoryError
 from placememory.frames import Frame, Image, Levels, list_frames
+from placememory.frames.pose import yaw_of
 from placememory.localization.files import ESTIMATES, LINES, METRICS
 from placememory.memory import read_image
 from placememory.metrics import DEFAULT_RADIUS
@@ -193,20 +194,13 @@ def _row(values: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, int] | None
         "reason": values["reason"],
         "x": pose.get("x"),
         "y": pose.get("y"),
-        "yaw": _yaw(pose.get("quaternion")),
+        "yaw": yaw_of(pose["quaternion"]) if pose.get("quaternion") else None,
         "hx": guess.get("x"),
         "hy": guess.get("y"),
         "probability": values["probability"],
         "similarity": None if best is None else best["similarity"],
     }
     return row, None if best is None else (str(best["session"]), int(best["index"]))
-
-
-def _yaw(quaternion: list[float] | None) -> float | None:
-    if not quaternion:
-        return None
-    x, y, z, w = quaternion
-    return math.atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
 
 
 def _read_truths(path: Path) -> list[tuple[float | None, float | None, float | None]]:
