@@ -70,6 +70,12 @@ class OccupancyGrid:
         """Columns of pixels."""
         return int(self.image.shape[1])
 
+    @property
+    def lightness(self) -> NDArray[np.float64]:
+        """(H, W) float64, 0 occupied to 1 free, whatever white means in the image."""
+        light: NDArray[np.float64] = 1.0 - self.image if self.negate else self.image
+        return np.clip(light, 0.0, 1.0)
+
     def to_pixel(self, world: ArrayLike) -> NDArray[np.float64]:
         """World to pixel.
 

@@ -101,8 +101,7 @@ def _colours(grid: OccupancyGrid) -> NDArray[np.uint8]:
     The lightness is drawn, not the occupancy: under nav2's usual ``free_thresh`` of 0.25 the grey
     that map_saver writes for unseen cells counts as free, and would vanish.
     """
-    light = 1.0 - grid.image if grid.negate else grid.image
-    share = np.clip(light, 0.0, 1.0).astype(np.float32)[..., None]
+    share = grid.lightness.astype(np.float32)[..., None]
     mixed = np.asarray(_FREE, np.float32) * share + np.asarray(_OCCUPIED, np.float32) * (
         1.0 - share
     )

@@ -302,8 +302,7 @@ def _ground(grid: OccupancyGrid | None) -> tuple[dict[str, Any] | None, dict[str
     """What the service would say of the map, and its image: light is free."""
     if grid is None:
         return None, {}
-    light = np.clip(1.0 - grid.image if grid.negate else grid.image, 0.0, 1.0)
-    picture = PillowImage.fromarray((255 * light).round().astype(np.uint8))
+    picture = PillowImage.fromarray((255 * grid.lightness).round().astype(np.uint8))
     picture.thumbnail((_GROUND, _GROUND), PillowImage.Resampling.BOX)
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)

@@ -189,7 +189,18 @@ def _ros(text: str, where: str) -> Camera:
         raise SettingError(f"camera_matrix.data has 9 numbers, not {len(k)}")
     bent = found.get("distortion_coefficients", {}).get("data", ())
     size = int(found["image_width"]), int(found["image_height"])
-    return Camera(k[0], k[4], k[2], k[5], _bent(bent), *size)
+    return from_ros(k, bent, *size)
+
+
+def from_ros(k: Sequence[float], bent: Sequence[float], width: int, height: int) -> Camera:
+    """Camera of ROS's matrix K (9,) by rows and ``plumb_bob`` coefficients.
+
+    Example:
+        >>> from_ros([500, 0, 320, 0, 500, 240, 0, 0, 1], [0.0] * 5, 640, 480).distortion
+        ()
+    """
+    values = [float(value) for value in k]
+    return Camera(values[0], values[4], values[2], values[5], _bent(bent), width, height)
 
 
 def _colmap(text: str, where: str) -> Camera:  # noqa: ARG001 - as the others

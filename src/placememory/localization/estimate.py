@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -172,6 +172,10 @@ class Estimate:
         if self.refined is not None and self.refined.covariance is not None:
             return np.array(self.refined.covariance).reshape(6, 6)
         return self.spread
+
+    def without_image(self) -> Estimate:
+        """The same where the frame holds no image, to be kept."""
+        return replace(self, frame=replace(self.frame, read=None))
 
     def judge_candidates(self, radius: float, heading: float | None = None) -> list[bool | None]:
         """Whether each candidate is correct; ``None`` where a pose is missing on either side."""

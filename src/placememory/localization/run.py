@@ -506,7 +506,7 @@ def follow(
             if on_estimate is not None:
                 on_estimate(estimate)
             if keep != "nothing":
-                estimates.append(estimate if keep == "all" else _without_image(estimate))
+                estimates.append(estimate if keep == "all" else estimate.without_image())
     except InputError as error:
         ended = error
     memory = localizer.memory
@@ -555,10 +555,6 @@ def _check_frames(steps: Iterable[Step | Frame], memory: PlaceMemory) -> Iterato
                 f"frame (of tf: --pose-frames {map_frame}:base_link), or none"
             )
         yield step
-
-
-def _without_image(estimate: Estimate) -> Estimate:
-    return replace(estimate, frame=replace(estimate.frame, read=None))
 
 
 def _row(estimate: Estimate) -> dict[str, Any]:

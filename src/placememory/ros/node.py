@@ -7,7 +7,6 @@ import json
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -36,11 +35,13 @@ from sensor_msgs.msg import Image as ImageMessage
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from placememory.errors import PlaceMemoryError, PoseError, SettingError
+from placememory.errors import PlaceMemoryError, SettingError
 from placememory.frames import Pose, read_transform
 from placememory.frames.bags.images import stamp_of
 from placememory.frames.bags.pixels import rgb_of_message
+from placememory.frames.bags.poses import pose_of as bag_pose
 from placememory.geometry import Camera, Verifier
+from placememory.geometry.cameras import from_ros
 from placememory.localization import Estimate, LocalizedRun, Localizer, Summary, Timing, add_run
 from placememory.memory import PlaceMemory, images_of_memory
 from placememory.ros.live import Answer, Robot
@@ -341,8 +342,7 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
             self._located = self._located + 1 if answer.verdict == "located" else 0
             self._summary.add(answer.estimate)
             if self.value("record"):
-                frame = replace(answer.estimate.frame, read=None)
-                self._record.append(replace(answer.estimate, frame=frame))
+                self._record.append(answer.estimate.without_image())
         stamp = answer.estimate.frame.stamp or 0
         if answer.base is not None and answer.covariance is not None:
             message = self._pose_message(stamp, answer.base, answer.covariance)
@@ -531,22 +531,12 @@ def camera_of(message: CameraInfo) -> Camera:
     """
     if message.distortion_model not in ("", "plumb_bob"):
         raise SettingError(f"the camera model {message.distortion_model!r} is not known; plumb_bob")
-    k, d = [float(v) for v in message.k], tuple(float(v) for v in message.d)
-    given = d if len(d) in (0, 4, 5) else d[:5]
-    bent = given if any(given) else ()
-    return Camera(k[0], k[4], k[2], k[5], bent, message.width, message.height)
+    return from_ros(message.k, message.d[:5], message.width, message.height)
 
 
 def pose_of(message: Any, frame_id: str) -> Pose | None:
     """Pose of a ``PoseWithCovariance``; ``None`` where it is none."""
-    at, turned = message.pose.position, message.pose.orientation
-    quaternion = (turned.x, turned.y, turned.z, turned.w)
-    try:
-        return Pose(
-            at.x, at.y, at.z, quaternion if any(quaternion) else None, frame_id.removeprefix("/")
-        )
-    except PoseError:
-        return None
+    return bag_pose(message.pose.position, message.pose.orientation, frame_id, None)
 
 
 def time_of(stamp: int) -> Time:

@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -222,7 +222,7 @@ class Streams:
         estimate = stream.localizer.observe(frame, odometry)
         self._engine.count(estimate)
         if self._settings.writable and number < _RECORDED:
-            stream.record.append(replace(estimate, frame=replace(frame, read=None)))
+            stream.record.append(estimate.without_image())
             if len(stream.places) != len(stream.localizer.places):
                 stream.places.update((place.id, place) for place in stream.localizer.places)
         heat = [[row, round(p, 6)] for row, p in self._engine.heat(stream.localizer)]

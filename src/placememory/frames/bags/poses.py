@@ -481,7 +481,7 @@ def _pose(message: Any, kind: str, source: str) -> Pose | None:
     if kind == _TRANSFORM:
         return _transform(message)
     if kind == _POINT:
-        return _valid(message.point, None, message.header.frame_id, None)
+        return pose_of(message.point, None, message.header.frame_id, None)
     if kind == _ARRAY:
         if len(message.poses) != 1:
             raise BagError(
@@ -489,24 +489,25 @@ def _pose(message: Any, kind: str, source: str) -> Pose | None:
                 "(particles?), not one; choose another topic, or none, with --pose-topic"
             )
         inner = message.poses[0]
-        return _valid(inner.position, inner.orientation, message.header.frame_id, None)
+        return pose_of(inner.position, inner.orientation, message.header.frame_id, None)
     inner, covariance = message.pose, None
     if kind in _WITH_COVARIANCE:
         inner = message.pose.pose
         given = tuple(float(value) for value in message.pose.covariance)
         if any(given) and all(map(math.isfinite, given)):
             covariance = given
-    return _valid(inner.position, inner.orientation, message.header.frame_id, covariance)
+    return pose_of(inner.position, inner.orientation, message.header.frame_id, covariance)
 
 
 def _transform(message: Any) -> Pose | None:
     inner = message.transform
-    return _valid(inner.translation, inner.rotation, message.header.frame_id, None)
+    return pose_of(inner.translation, inner.rotation, message.header.frame_id, None)
 
 
-def _valid(
+def pose_of(
     place: Any, orientation: Any, frame_id: str, covariance: tuple[float, ...] | None
 ) -> Pose | None:
+    """Pose of a message's position and orientation; ``None`` where it is none."""
     quaternion: Quaternion | None = None
     if orientation is not None:
         quaternion = (orientation.x, orientation.y, orientation.z, orientation.w)
