@@ -84,7 +84,7 @@ def test_the_files_of_a_run(ran) -> None:
         True,
     ]
     page = (folder / "failures.html").read_text()
-    assert page.count('class="card wide"') == 7
+    assert page.count('<section class="card">') == 7
     right = sum(row[2] for row in rows)
     assert f"{7 - right} wrong, 0 without a correct window, {right} correct" in page
     assert "http" not in page.replace("http-equiv", "")
