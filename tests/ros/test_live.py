@@ -212,3 +212,37 @@ def test_a_memory_whose_file_goes_away_stays_at_hand(tmp_path: Path) -> None:
         answers += drive(robot, sink, range(35, 40))
         robot.stop()
     assert {answer.verdict for answer in answers} == {"located"}
+
+
+def test_a_camera_that_goes_away_is_located_again(memory: PlaceMemory) -> None:
+    sink = Sink()
+    robot = robot_of(memory, sink)
+    robot.start()
+    assert drive(robot, sink, range(5, 20))[-1].verdict == "located"
+    for i in range(20, 40):  # it drives on, unseen
+        robot.take_odometry(i * SECOND, Pose.from_yaw(i - 20.0, 3.0, 0.0))
+    answers = drive(robot, sink, range(40, 50))
+    robot.stop()
+    assert answers[-1].verdict == "located"
+    for answer in answers:
+        if answer.base is not None:
+            assert answer.base.distance_to(Pose(answer.estimate.frame.stamp / SECOND, 0.0)) < 2.0
+
+
+def test_an_odometry_that_goes_away_is_taken_again(memory: PlaceMemory) -> None:
+    sink = Sink()
+    robot = robot_of(memory, sink)
+    robot.start()
+    drive(robot, sink, range(5, 20))
+    for n, i in enumerate(range(20, 35), start=1):
+        robot.take_image("front", i * SECOND, lambda i=i: _image(i, 5.0, seed=i))
+        sink.wait(15 + n)
+    alone = sink.answers[-15:]
+    again = drive(robot, sink, range(35, 50))
+    robot.stop()
+    assert all(answer.odom is None for answer in alone), "no odometry, no map -> odom"
+    assert again[-1].verdict == "located"
+    assert again[-1].odom.distance_to(Pose(20.0, -3.0)) < 1.5
+    for answer in [*alone, *again]:
+        if answer.base is not None:
+            assert answer.base.distance_to(Pose(answer.estimate.frame.stamp / SECOND, 0.0)) < 2.0
