@@ -175,6 +175,29 @@ FOL_WEIGHTS = {
 }
 
 
+ANYLOC_FACETS = ("token", "query", "key", "value")
+ANYLOC_VOCABULARIES = {
+    domain: WeightsFile(
+        file=f"dinov2_vitg14_l31_value_c32_{domain}_c_centers.pt",
+        licence="BSD-3-Clause",
+        url=f"{_GITHUB}/AnyLoc/DINO/releases/download/v1/"
+        f"dinov2_vitg14_l31_value_c32_{domain}_c_centers.pt",
+    )
+    for domain in ("indoor", "urban", "aerial", "structured", "unstructured", "global")
+}
+"""Words that AnyLoc publishes, by the kind of places whose images they were fitted on."""
+
+
+def dinov2_weights(size: str) -> WeightsFile:
+    """The file of DINOv2 for one of the sizes, as Meta publishes it."""
+    file = f"dinov2_{size}_pretrain.pth"
+    return WeightsFile(
+        file=file,
+        licence="Apache-2.0",
+        url=f"https://dl.fbaipublicfiles.com/dinov2/dinov2_{size}/{file}",
+    )
+
+
 def _boq(name: str, summary: str, dim: int, side: int, file: str) -> EncoderInfo:
     repository = "amaralibey/Bag-of-Queries"
     return EncoderInfo(
@@ -207,6 +230,26 @@ def _casenet(side: int, resize_on: str) -> EncoderInfo:
 
 
 FAMILIES: dict[str, tuple[EncoderInfo, ...]] = {
+    "anyloc": (
+        EncoderInfo(
+            name="anyloc",
+            summary="VLAD over a facet of DINOv2 as it is; words published, or fitted on images",
+            dim=32 * 1536,
+            input="the image as it is, at most 1024 pixels, cut to multiples of 14",
+            licence="BSD-3-Clause; DINOv2 Apache-2.0",
+            origin="Keetha et al., RA-L 2023; github.com/AnyLoc/AnyLoc",
+            weights=dinov2_weights("vitg14"),
+            needs_fit=True,
+            options={
+                "model": "vitg14",
+                "layer": 31,
+                "facet": "value",
+                "words": 32,
+                "vocabulary": "map",
+                "seed": 0,
+            },
+        ),
+    ),
     "boq": (
         _boq(
             "boq-dinov2",
