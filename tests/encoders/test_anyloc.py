@@ -13,8 +13,10 @@ from torch.nn.functional import normalize
 import placememory
 from placememory import encoders
 from placememory.encoders import Preprocess
-from placememory.encoders.anyloc import cosine_vlad
+from placememory.encoders.anyloc import FacetNet, cosine_vlad
 from placememory.encoders.device import choose_device
+from placememory.encoders.dinov2 import SIZES
+from placememory.encoders.onnx import export_onnx
 from placememory.errors import EncoderError, ImageError, WeightsError
 from tests.conftest import run_command
 from tests.encoders.pictures import smooth_images
@@ -91,6 +93,16 @@ class TestRecorded:
         assert [best.place.name for [best] in found] == ["0.png", "1.png", "2.png"]
 
 
+def test_an_export_has_the_words_inside(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="the extra 'export' is not installed")
+    images = smooth_images(3)  # of 96x128 pixels, which become 84x126
+    encoder = encoders.create("anyloc", "random", **SMALL).fit(images)
+    report = export_onnx(encoder, tmp_path / "x.onnx", image_size=(96, 128))
+    assert report.input_size == (84, 126)
+    exported = encoders.from_card(encoder.card, tmp_path / "x.onnx")
+    np.testing.assert_allclose(exported.encode(images), encoder.encode(images), atol=1e-5)
+
+
 def _write_images(folder: Path) -> Path:
     folder.mkdir()
     for number, image in enumerate(smooth_images(3)):
@@ -154,6 +166,27 @@ def test_published_words_belong_to_one_model() -> None:
         encoders.create("anyloc", "random", model="vits14")
     with pytest.raises(EncoderError, match="facet is one of token, query, key, value"):
         encoders.create("anyloc", "random", **SMALL, facet="attention")
+
+
+def test_the_largest_model_has_the_published_layout(monkeypatch) -> None:
+    with torch.device("meta"):  # 4.5 GB otherwise
+        shapes = shapes_of(FacetNet("vitg14", 31, "value"))
+    assert shapes["pos_embed"] == (1, 1370, 1536)
+    assert shapes["blocks.39.mlp.w12.weight"] == (8192, 1536)
+    assert shapes["blocks.39.mlp.w3.weight"] == (1536, 4096)
+    assert "blocks.0.mlp.fc1.weight" not in shapes
+    assert "blocks.40.norm1.weight" not in shapes
+    gated = SIZES["vits14"]._replace(depth=1, gated=True)
+    monkeypatch.setitem(SIZES, "vits14", gated)
+    network = FacetNet("vits14", 0, "token")
+    mlp, x = network.stages[0].mlp, torch.randn(1, 2, 384)
+    gate, value = (
+        x @ part.T + bias
+        for part, bias in zip(mlp.w12.weight.chunk(2), mlp.w12.bias.chunk(2), strict=True)
+    )
+    expected = (gate * gate.sigmoid() * value) @ mlp.w3.weight.T + mlp.w3.bias
+    torch.testing.assert_close(mlp(x), expected)
+    assert network(torch.zeros(1, 3, 28, 28)).shape == (1, 4, 384)
 
 
 def test_images_are_cut_and_never_enlarged() -> None:

@@ -43,11 +43,11 @@ CHANNELS = SIZES["vitb14"].channels
 class _GatedMlp(nn.Module):
     """The MLP of ViT-G: one half of the hidden values scales the other."""
 
-    def __init__(self, channels: int, hidden_features: int, **_: Any) -> None:
+    def __init__(self, in_features: int, hidden_features: int, **_: Any) -> None:
         super().__init__()
         hidden = -(-(hidden_features * 2 // 3) // 8) * 8
-        self.w12 = nn.Linear(channels, 2 * hidden)
-        self.w3 = nn.Linear(hidden, channels)
+        self.w12 = nn.Linear(in_features, 2 * hidden)
+        self.w3 = nn.Linear(hidden, in_features)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, value = self.w12(x).chunk(2, dim=-1)
