@@ -15,9 +15,10 @@ from tests.conftest import Building, run_command
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 
 FIELD = {
-    "boq-dinov2", "boq-resnet50", "casenet-224", "casenet-322", "cliquemining", "cosplace",
-    "cricavpr", "eigenplaces", "jist", "lite-vlad", "megaloc", "mixvpr", "netvlad", "netvlad-wpca",
-    "salad", "seqnet", "seqvlad", "svpr",
+    "anyloc", "boq-dinov2", "boq-resnet50", "casenet-224", "casenet-322", "cliquemining",
+    "cosplace", "cricavpr", "edtformer", "eigenplaces", "fol", "imagevpr", "jist", "lite-vlad",
+    "megaloc", "mixvpr", "netvlad", "netvlad-wpca", "sage", "salad", "selavprpp-base",
+    "selavprpp-large", "seqnet", "seqvlad", "svpr",
 }  # fmt: skip
 
 

@@ -11,7 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from placememory import encoders
+
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+
+from safetensors.torch import save_file  # noqa: E402
 
 
 class Recorded:
@@ -61,6 +65,53 @@ class Recorded:
         flat, wanted = values.reshape(len(values), -1), expected.reshape(len(expected), -1)
         errors = np.linalg.norm(flat - wanted, axis=1) / np.linalg.norm(wanted, axis=1)
         return float(errors.max())
+
+
+def make_recorded(
+    golden: Path,
+    folder: pytest.TempPathFactory,
+    record: str,
+    name: str,
+    container: str,
+    options: dict[str, Any],
+) -> tuple[Recorded, Any]:
+    """A record, and its encoder made from a file in its published container.
+
+    Args:
+        golden: Folder of the recorded outputs.
+        folder: Where the file is written for a moment.
+        record: Name of the record.
+        name: Of the encoder.
+        container: ``safetensors``, ``plain``, or the key under which the tensors lie, with the
+            prefix of parallel training.
+        options: Of the encoder.
+    """
+    recorded = Recorded(golden, record)
+    path = folder.mktemp(name) / ("w.safetensors" if container == "safetensors" else "w.pth")
+    if container == "safetensors":
+        save_file(recorded.state(), path)
+    elif container == "plain":
+        torch.save(recorded.state(), path)
+    else:
+        prefixed = {f"module.{key}": value for key, value in recorded.state().items()}
+        torch.save({container: prefixed, "epoch": 3}, path)
+    encoder = encoders.create(name, path, **options)
+    path.unlink()
+    return recorded, encoder
+
+
+def resize_to_a_size(embedding: Any, rows: int, columns: int) -> Any:
+    """The mistake of resampling position embeddings to a size instead of by a scale factor."""
+    grid = embedding.unflatten(1, (37, 37)).permute(0, 3, 1, 2)
+    resized = torch.nn.functional.interpolate(grid, size=(rows, columns), mode="bicubic")
+    return resized.flatten(2).transpose(1, 2)
+
+
+def approximate_gelu(module: Any) -> None:
+    """The mistake of another GELU, in a network."""
+    for part in module.modules():
+        if isinstance(part, torch.nn.GELU):
+            part.approximate = "tanh"
 
 
 def _fill_rule(golden: Path) -> ModuleType:

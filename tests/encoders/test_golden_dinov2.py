@@ -7,16 +7,21 @@ published container, and serves all the tests of its class.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.torch import save_file
-from torch.nn.functional import interpolate, normalize
+from torch.nn.functional import normalize
 
 from placememory import encoders
 from placememory.encoders import dinov2
-from tests.encoders.recorded import Recorded, shapes_of, torch
+from tests.encoders.recorded import (
+    Recorded,
+    approximate_gelu,
+    make_recorded,
+    resize_to_a_size,
+    shapes_of,
+    torch,
+)
 
 pytestmark = pytest.mark.real
 BOUND = 2e-5
@@ -25,39 +30,13 @@ BOUND = 2e-5
 @pytest.fixture(scope="class")
 def made(request, golden, tmp_path_factory):
     """Record and encoder of a class of tests."""
-    return _made(golden, tmp_path_factory, *request.cls.MADE)
-
-
-def _made(golden, folder, record: str, name: str, container: str, options: dict[str, Any]):
-    recorded = Recorded(golden, record)
-    path = folder.mktemp(name) / ("w.safetensors" if container == "safetensors" else "w.pth")
-    if container == "safetensors":
-        save_file(recorded.state(), path)
-    elif container == "plain":
-        torch.save(recorded.state(), path)
-    else:
-        prefixed = {f"module.{key}": value for key, value in recorded.state().items()}
-        torch.save({container: prefixed, "epoch": 3}, path)
-    encoder = encoders.create(name, path, **options)
-    path.unlink()
-    return recorded, encoder
+    return make_recorded(golden, tmp_path_factory, *request.cls.MADE)
 
 
 @pytest.fixture(autouse=True)
 def _no_gradients() -> Iterator[None]:
     with torch.inference_mode():
         yield
-
-
-def _by_size(embedding, rows, columns):
-    grid = embedding.unflatten(1, (37, 37)).permute(0, 3, 1, 2)
-    return interpolate(grid, size=(rows, columns), mode="bicubic").flatten(2).transpose(1, 2)
-
-
-def _tanh_gelu(module) -> None:
-    for part in module.modules():
-        if isinstance(part, torch.nn.GELU):
-            part.approximate = "tanh"
 
 
 def test_the_backbone(golden) -> None:
@@ -73,7 +52,7 @@ def test_the_backbone(golden) -> None:
         assert recorded.error(f"{kind}/patch_first_last", tokens[:, [1, -1]]) <= BOUND
         prenorm = network.tokens(x, norm=False)[:, 0]
         assert recorded.error(f"{kind}/prenorm_cls", prenorm) <= BOUND
-    _tanh_gelu(network)
+    approximate_gelu(network)
     tokens = network(recorded.input("blocks"))
     assert recorded.error("blocks/cls", tokens[:, 0]) > 2 * BOUND
 
@@ -94,12 +73,12 @@ class TestSalad:
         assert recorded.error("blocks_rect/descriptor", _rect(made)) > 5e-3
 
     def test_positions_resized_to_a_size_are_noticed(self, made, monkeypatch) -> None:
-        monkeypatch.setattr(dinov2, "grid_positions", _by_size)
+        monkeypatch.setattr(dinov2, "grid_positions", resize_to_a_size)
         assert made[0].error("blocks_rect/descriptor", _rect(made)) > 1e-2
 
     def test_another_gelu_is_noticed(self, made) -> None:
         # last in this class: it changes the network
-        _tanh_gelu(made[1].module)
+        approximate_gelu(made[1].module)
         assert made[0].error("blocks_rect/descriptor", _rect(made)) > 2 * BOUND
 
 
@@ -138,7 +117,7 @@ class TestMegaLoc:
 
     def test_positions_resized_to_a_size_are_noticed(self, made, monkeypatch) -> None:
         recorded, encoder = made
-        monkeypatch.setattr(dinov2, "grid_positions", _by_size)
+        monkeypatch.setattr(dinov2, "grid_positions", resize_to_a_size)
         found = encoder.embed(recorded.input("blocks")[:1])
         assert recorded.error("blocks/descriptor", found, slice(1)) > 1e-2
 
@@ -217,7 +196,9 @@ class TestCaseVPRsCrica:
 
     def test_equals_the_reference(self, golden, tmp_path_factory) -> None:
         record = "casevpr_crica"
-        recorded, encoder = _made(golden, tmp_path_factory, record, "cricavpr", "state_dict", {})
+        recorded, encoder = make_recorded(
+            golden, tmp_path_factory, record, "cricavpr", "state_dict", {}
+        )
         assert encoder.card.batch_invariant
         x = recorded.input("blocks")
         assert recorded.error("blocks/single", encoder.embed(x)) <= BOUND
@@ -269,7 +250,7 @@ class TestCaseNet:
 
 
 def test_casenet_at_322(golden, tmp_path_factory) -> None:
-    recorded, encoder = _made(
+    recorded, encoder = make_recorded(
         golden, tmp_path_factory, "casevpr_casenet_322", "casenet-322", "model_state_dict", {}
     )
     assert shapes_of(encoder.module) == recorded.shapes

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from placememory.encoders import create, names
+from placememory.encoders import create, info, names
 from placememory.encoders.cricavpr import CaseNet
 from placememory.errors import EncoderError, SettingError, WeightsError
 from placememory.training.config import EncoderChoice, Optimization
@@ -36,7 +36,10 @@ STEPS: dict[str, tuple[str | tuple[str, ...], tuple[int, int, int]]] = {
 
 
 def parts_of(name: str, train: str | tuple[str, ...] = "head", **choice: object) -> Parts:
-    options: dict[str, object] = {"seqvlad": {"backbone": "r18l3"}}.get(name, {})
+    options: dict[str, object] = {
+        "anyloc": {"model": "vits14", "layer": 9},
+        "seqvlad": {"backbone": "r18l3"},
+    }.get(name, {})
     encoder = create(name, "random", precision="float32", **options)
     return Parts(encoder, EncoderChoice(name=name, train=train, **choice))
 
@@ -44,7 +47,7 @@ def parts_of(name: str, train: str | tuple[str, ...] = "head", **choice: object)
 @pytest.mark.parametrize("name", sorted(set(names()) - set(STEPS)))
 def test_every_other_encoder_has_a_head_or_is_fitted(name: str) -> None:
     """Those that are large, or share their network with one above."""
-    if name.startswith("lite-vlad"):
+    if info(name).needs_fit:
         with pytest.raises(EncoderError, match="fitted on the images"):
             parts_of(name)
         return

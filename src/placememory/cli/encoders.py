@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,10 +10,10 @@ import typer
 
 from placememory.cli import _options as options
 from placememory.cli._console import out, print_json, print_table, progress, say
-from placememory.encoders import EncoderInfo, info, infos
+from placememory.encoders import EncoderInfo, create, info, infos
 from placememory.encoders.weights import find_weights, is_present
 from placememory.errors import SettingError
-from placememory.frames import FrameImages, list_frames
+from placememory.frames import Frame, FrameImages, list_frames, sample_evenly
 
 app = typer.Typer(
     help="List encoders, show one, fetch its weights.",
@@ -60,33 +61,52 @@ def fetch(name: Annotated[str, typer.Argument(help="Name of the encoder.")]) -> 
 
 @app.command()
 def fit(
-    name: Annotated[str, typer.Argument(help="netvlad-wpca.")],
+    name: Annotated[str, typer.Argument(help="netvlad-wpca, or anyloc.")],
     images: Annotated[Path, typer.Argument(help="Folder or video to fit on.")],
     out_file: Annotated[Path, typer.Argument(metavar="OUT", help="FILE.safetensors.")],
     trunk: Annotated[
         Path | None,
-        typer.Option(help="Checkpoint of NetVLAD or VGG16 with the trunk; default: published."),
+        typer.Option(
+            help="Checkpoint with the trunk (NetVLAD or VGG16; DINOv2); default: published."
+        ),
     ] = None,
-    words: Annotated[int, typer.Option(min=2, help="Clusters.")] = 64,
+    words: Annotated[
+        int | None, typer.Option(min=2, help="Clusters; default: 64, of anyloc 32.")
+    ] = None,
     dim: Annotated[int, typer.Option(min=1, help="Values kept; fewer than images.")] = 4096,
     seed: Annotated[int, typer.Option(min=0, help="Of the clustering.")] = 0,
     every: options.Every = 1,
     device: options.Device = "cpu",
+    set_option: options.EncoderOptions = None,
 ) -> None:
-    """Fit NetVLAD's clusters and whitening on your own images; the result serves as --weights.
+    """Fit NetVLAD's clusters and whitening, or AnyLoc's words, on your own images.
+
+    The file of netvlad-wpca serves as --weights, that of anyloc as --set vocabulary=FILE.
 
     Example: [b]placememory encoders fit netvlad-wpca run1/ own.safetensors --dim 512[/b], then
     [b]placememory build b.memory run1/ --encoder netvlad-wpca --set dim=512
     --weights own.safetensors[/b]
+
+    Example: [b]placememory encoders fit anyloc run1/ words.safetensors --set model=vitb14
+    --set layer=10[/b]
     """
-    if name != "netvlad-wpca":
-        raise SettingError(f"only netvlad-wpca is fitted this way, not {name!r}")
+    if name not in ("netvlad-wpca", "anyloc"):
+        raise SettingError(f"only netvlad-wpca and anyloc are fitted this way, not {name!r}")
+    frames = list_frames(images, every=every)
+    if name == "anyloc":
+        if words is not None:
+            raise SettingError("the words of anyloc are one of its options: --set words=32")
+        settings = {"seed": seed, **options.options_of(set_option or [])}
+        _fit_words(frames, out_file, images, trunk, device, settings)
+        return
+    if set_option:
+        raise SettingError("netvlad-wpca is fitted with --words, --dim and --seed, not with --set")
+    words = words or 64
     from placememory.encoders.device import choose_device
     from placememory.encoders.netvlad import WPCA_PREPROCESS, fit_netvlad, load_trunk, save_weights
 
     source = info(name).weights
     assert source is not None
-    frames = list_frames(images, every=every)
     with progress("Fitting") as advance:
         network = fit_netvlad(
             load_trunk(trunk or find_weights(source)),
@@ -100,6 +120,26 @@ def fit(
         )
     save_weights(network, out_file)
     say(f"{out_file}: {words} words, {dim} values, fitted on {len(frames)} images")
+
+
+def _fit_words(
+    frames: Sequence[Frame],
+    out_file: Path,
+    images: Path,
+    trunk: Path | None,
+    device: str,
+    settings: Mapping[str, Any],
+) -> None:
+    from placememory.encoders.anyloc import OWN_IMAGES, AnyLocEncoder
+
+    if "vocabulary" in settings:
+        raise SettingError("a vocabulary is fitted here; leave out --set vocabulary")
+    encoder = create("anyloc", trunk, device=device, vocabulary=OWN_IMAGES, **settings)
+    assert isinstance(encoder, AnyLocEncoder)
+    chosen = [frames[int(i)] for i in sample_evenly(len(frames), encoder.fit_sample)]
+    fitted = encoder.fit(FrameImages(chosen))
+    fitted.save_words(out_file, f"{len(chosen)} images of {images.resolve().name}")
+    say(f"{out_file}: {len(fitted.words)} words, fitted on {len(chosen)} images")
 
 
 def _facts(encoder: EncoderInfo) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from placememory.encoders.batching import (
     encode_windows,
     fit_on_sample,
 )
+from placememory.encoders.bits import attach_bits, count_bits, read_bits
 from placememory.encoders.card import EncoderCard, EncoderInfo, Option, Options
 from placememory.encoders.compressed import (
     CompressedEncoder,
@@ -57,9 +58,11 @@ __all__ = [
     "WeightsFile",
     "WindowDescriptors",
     "Workers",
+    "attach_bits",
     "check_encoder",
     "components_of",
     "compress_card",
+    "count_bits",
     "create",
     "encode_frames",
     "encode_shards",
@@ -72,6 +75,7 @@ __all__ = [
     "load_weights",
     "make_like",
     "names",
+    "read_bits",
     "register_encoder",
     "resolve_encoder",
     "shorten",

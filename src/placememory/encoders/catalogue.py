@@ -11,6 +11,7 @@ from placememory.encoders.weights import WeightsFile
 _CASEVPR = "https://github.com/phatli/CaseVPR (the folder of weights its README names)"
 _DRIVE = "https://drive.google.com/file/d"
 _GITHUB = "https://github.com"
+_HUGGINGFACE = "https://huggingface.co"
 _PATCH_NETVLAD = "https://huggingface.co/TobiasRobotics/Patch-NetVLAD/resolve/main"
 _UNKNOWN = "none stated by the authors"
 
@@ -132,6 +133,71 @@ LITE_WORDS, LITE_CHANNELS = 64, 112
 _LITE_INPUT = "76,800 pixels in the image's own shape (320x240 for 4:3)"
 
 
+IMAGEVPR_WEIGHTS = {
+    trained_on: WeightsFile(
+        file=file,
+        licence="MIT",
+        url=f"{_GITHUB}/Lu-Feng/ImAge/releases/download/v1.0.0/{file}",
+    )
+    for trained_on, file in (("merged", "ImAge_Merged.pth"), ("gsv-cities", "ImAge_GSV.pth"))
+}
+"""ImAge by what it was trained on: five data sets together, or GSV-Cities alone."""
+SELAVPR_DIMS = {"base": 2048, "large": 4096}
+SELAVPR_BITS = 512
+
+
+def selavpr_weights(edition: str, *, with_bits: bool) -> WeightsFile:
+    """The file of SelaVPR++ for ``base`` or ``large``, with the hash branch or without."""
+    file = f"SelaVPRplusplus_{edition}{'_rerank' * with_bits}.pth"
+    release = "Lu-Feng/SelaVPRplusplus/releases/download/SelaVPR%2B%2B"
+    return WeightsFile(file=file, licence="MIT", url=f"{_GITHUB}/{release}/{file}")
+
+
+def _selavpr(edition: str, backbone: str) -> EncoderInfo:
+    return EncoderInfo(
+        name=f"selavprpp-{edition}",
+        summary=f"DINOv2 {backbone} with side branches (SelaVPR++); prefilter_bits 512 adds a "
+        "binary code to search by",
+        dim=SELAVPR_DIMS[edition],
+        input="322x322",
+        licence="MIT",
+        origin="Lu et al., TPAMI 2026; github.com/Lu-Feng/SelaVPRplusplus",
+        weights=selavpr_weights(edition, with_bits=False),
+        options={"prefilter_bits": 0},
+    )
+
+
+FOL_WEIGHTS = {
+    backbone: WeightsFile(
+        file=file, licence="Apache-2.0", url=f"{_HUGGINGFACE}/shunpeng/FoL/resolve/main/{file}"
+    )
+    for backbone, file in (("vitb14", "FoL_base.pth"), ("vitl14", "FoL_large.pth"))
+}
+
+
+ANYLOC_FACETS = ("token", "query", "key", "value")
+ANYLOC_VOCABULARIES = {
+    domain: WeightsFile(
+        file=f"dinov2_vitg14_l31_value_c32_{domain}_c_centers.pt",
+        licence="BSD-3-Clause",
+        url=f"{_GITHUB}/AnyLoc/DINO/releases/download/v1/"
+        f"dinov2_vitg14_l31_value_c32_{domain}_c_centers.pt",
+    )
+    for domain in ("indoor", "urban", "aerial", "structured", "unstructured", "global")
+}
+"""Words that AnyLoc publishes, by the kind of places whose images they were fitted on."""
+
+
+def dinov2_weights(size: str) -> WeightsFile:
+    """The file of DINOv2 for one of the sizes, as Meta publishes it."""
+    file = f"dinov2_{size}_pretrain.pth"
+    return WeightsFile(
+        file=file,
+        licence="Apache-2.0",
+        url=f"https://dl.fbaipublicfiles.com/dinov2/dinov2_{size}/{file}",
+    )
+
+
 def _boq(name: str, summary: str, dim: int, side: int, file: str) -> EncoderInfo:
     repository = "amaralibey/Bag-of-Queries"
     return EncoderInfo(
@@ -164,6 +230,26 @@ def _casenet(side: int, resize_on: str) -> EncoderInfo:
 
 
 FAMILIES: dict[str, tuple[EncoderInfo, ...]] = {
+    "anyloc": (
+        EncoderInfo(
+            name="anyloc",
+            summary="VLAD over a facet of DINOv2 as it is; words published, or fitted on images",
+            dim=32 * 1536,
+            input="the image as it is, at most 1024 pixels, cut to multiples of 14",
+            licence="BSD-3-Clause; DINOv2 Apache-2.0",
+            origin="Keetha et al., RA-L 2023; github.com/AnyLoc/AnyLoc",
+            weights=dinov2_weights("vitg14"),
+            needs_fit=True,
+            options={
+                "model": "vitg14",
+                "layer": 31,
+                "facet": "value",
+                "words": 32,
+                "vocabulary": "map",
+                "seed": 0,
+            },
+        ),
+    ),
     "boq": (
         _boq(
             "boq-dinov2",
@@ -209,6 +295,46 @@ FAMILIES: dict[str, tuple[EncoderInfo, ...]] = {
         ),
         _casenet(224, resize_on="image"),
         _casenet(322, resize_on="tensor"),
+    ),
+    "edtformer": (
+        EncoderInfo(
+            name="edtformer",
+            summary="queries that decode adapted DINOv2 ViT-B/14, trained on GSV-Cities",
+            dim=4096,
+            input="322x322",
+            licence="MIT",
+            origin="Jin et al., TCSVT 2025; github.com/Tong-Jin01/EDTformer",
+            weights=WeightsFile(
+                file="EDTformer.pth",
+                licence="MIT",
+                url=f"{_GITHUB}/Tong-Jin01/EDTformer/releases/download/v1.0.0/EDTformer.pth",
+            ),
+        ),
+    ),
+    "fol": (
+        EncoderInfo(
+            name="fol",
+            summary="global descriptor of FoL: optimal transport of DINOv2 patches, guided by "
+            "attention",
+            dim=8448,
+            input="322x322, or size x size",
+            licence="weights Apache-2.0",
+            origin="Wang et al., AAAI 2025; github.com/chenshunpeng/FoL",
+            weights=FOL_WEIGHTS["vitb14"],
+            options={"backbone": "vitb14", "size": 322},
+        ),
+    ),
+    "imagevpr": (
+        EncoderInfo(
+            name="imagevpr",
+            summary="ImAge: learned tokens in the last blocks of DINOv2 ViT-B/14, no aggregator",
+            dim=6144,
+            input="322x322",
+            licence="MIT",
+            origin="Lu et al., NeurIPS 2025; github.com/Lu-Feng/ImAge",
+            weights=IMAGEVPR_WEIGHTS["merged"],
+            options={"trained_on": "merged"},
+        ),
     ),
     "jist": (
         EncoderInfo(
@@ -329,6 +455,21 @@ FAMILIES: dict[str, tuple[EncoderInfo, ...]] = {
             options={"length": 5},
         ),
     ),
+    "sage": (
+        EncoderInfo(
+            name="sage",
+            summary="soft clusters of frozen DINOv2 ViT-B/14, without SAGE's cross-image encoder",
+            dim=8448,
+            input="322x322",
+            licence="weights MIT",
+            origin="Chen et al., ICLR 2026; github.com/chenshunpeng/SAGE",
+            weights=WeightsFile(
+                file="SAGE_vitb14.pth",
+                licence="MIT",
+                page=f"{_DRIVE}/1P4NrddzJ9nWo9Wdan3uDi6zS6E-ub2y6",
+            ),
+        ),
+    ),
     "salad": (
         EncoderInfo(
             name="salad",
@@ -371,6 +512,7 @@ FAMILIES: dict[str, tuple[EncoderInfo, ...]] = {
             options={"size": 0},
         ),
     ),
+    "selavpr": (_selavpr("base", "ViT-B/14"), _selavpr("large", "ViT-L/14")),
     "seqvlad": (
         EncoderInfo(
             name="seqvlad",

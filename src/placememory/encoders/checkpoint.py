@@ -54,6 +54,28 @@ def read_checkpoint(path: Path) -> State:
     return _unwrap(content, path)
 
 
+def read_tensor(path: Path) -> Tensor:
+    """The one tensor of a ``.pt``, ``.npy`` or ``.safetensors`` file, float32.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or holds something else.
+    """
+    try:
+        if path.suffix == ".npy":
+            content: Any = torch.from_numpy(np.load(path, allow_pickle=False))
+        elif path.suffix == ".safetensors":
+            [content] = load_file(path).values()
+        else:
+            content = _tensors_only(path)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise WeightsError(f"{path}: there is no such file") from error
+    except Exception as error:
+        raise WeightsError(f"{path}: cannot read one tensor ({_reason(error)})") from error
+    if not isinstance(content, Tensor):
+        raise WeightsError(f"{path}: this file holds no single tensor")
+    return content.float()
+
+
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
     """Load a state into a module; every key must be there and fit.
 

@@ -8,7 +8,6 @@ Sequence-to-Frame Visual Place Recognition", RA-L 2025.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -22,16 +21,14 @@ from placememory.encoders.base import Descriptors
 from placememory.encoders.card import EncoderInfo, Options
 from placememory.encoders.checkpoint import State, rename_keys
 from placememory.encoders.dinov2 import CHANNELS, DinoV2
-from placememory.encoders.layers import GeM, SequenceNet, UnitLength
+from placememory.encoders.layers import ConvAdapter, GeM, SequenceNet, UnitLength, check_square
 from placememory.encoders.network import Recipe, TorchEncoder, load_weights, read_whole, read_word
 from placememory.encoders.preprocessing import RESIZED_ON, Preprocess
 from placememory.encoders.sequence import SequenceEncoder
-from placememory.errors import EncoderError
 from placememory.frames import Image
 
 REGIONS = 14
 DIM = REGIONS * CHANNELS
-_INNER = 384
 _HALVES = (slice(0, 8), slice(8, None))
 _THIRDS = (slice(0, 5), slice(5, 11), slice(11, None))
 
@@ -78,45 +75,12 @@ class CricaVPREncoder(TorchEncoder):
         return self._device.to_numpy(rows, self.card.dim)
 
 
-class _ConvNorm(nn.Module):
-    """Convolution, batch norm, ReLU."""
-
-    def __init__(self, channels_in: int, channels: int, side: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels, side, padding=side // 2)
-        self.bn = nn.BatchNorm2d(channels, eps=1e-3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.bn(self.conv(x)))
-
-
-class _Adapter(nn.Module):
-    """Convolutions at three scales over the patches, between two linear layers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.D_fc1 = nn.Linear(CHANNELS, _INNER)
-        self.D_fc2 = nn.Linear(_INNER, CHANNELS)
-        self.branch1 = _ConvNorm(_INNER, 192, 1)
-        self.branch2 = nn.Sequential(_ConvNorm(_INNER, 24, 1), _ConvNorm(24, 96, 3))
-        self.branch3 = nn.Sequential(_ConvNorm(_INNER, 24, 1), _ConvNorm(24, 96, 5))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(N, 1 + P, 768) to the same; the class token bypasses the convolutions."""
-        inner = torch.relu(self.D_fc1(tokens))
-        side = math.isqrt(inner.shape[1] - 1)
-        grid = torch.unflatten(inner[:, 1:].transpose(1, 2), 2, (side, side))
-        mixed = torch.cat([self.branch1(grid), self.branch2(grid), self.branch3(grid)], dim=1)
-        both = torch.cat([inner[:, :1], mixed.flatten(2).transpose(1, 2)], dim=1)
-        return self.D_fc2(both + inner)  # type: ignore[no-any-return]
-
-
 class AdaptedBlock(Block):
     """A transformer block with an adapter beside its MLP."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.adapter = _Adapter()
+        self.adapter = ConvAdapter(CHANNELS)
 
     def forward(self, x: Tensor, *_: Any, **__: Any) -> Tensor:
         """Tokens (N, 1 + P, 768) to the same."""
@@ -168,8 +132,7 @@ def square_maps(backbone: DinoV2, x: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         EncoderError: The images are not square.
     """
-    if x.shape[-1] != x.shape[-2]:
-        raise EncoderError(f"this encoder takes square input, not {x.shape[-2]}x{x.shape[-1]}")
+    check_square(x)
     return backbone.maps(x)
 
 

@@ -68,11 +68,11 @@ class Device:
         return normalised
 
     def _resize(self, x: torch.Tensor, preprocess: Preprocess) -> torch.Tensor:
-        """(N, 3, H, W) float32 resized with antialiasing."""
+        """(N, 3, H, W) float32 resized with antialiasing, and cut where that is asked."""
         height, width = int(x.shape[-2]), int(x.shape[-1])
-        rows, columns = preprocess.target(height, width)
+        rows, columns = preprocess.scaled(height, width)
         if (rows, columns) == (height, width):
-            return x
+            return preprocess.cut(x)
         if preprocess.interpolation == "area":
             down, across = (
                 self._library.tensor(resampling_weights(*sides, "area"), device=self.torch)
@@ -87,7 +87,7 @@ class Device:
             antialias=True,
             align_corners=False,
         )
-        return resized
+        return preprocess.cut(resized)
 
     def batches(self, images: Iterable[Image]) -> Iterator[NDArray[np.uint8]]:
         """Runs of images of one size, in order: one a batch on a processor, up to 16 on a GPU."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import cast
 
@@ -9,6 +10,8 @@ import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from placememory.errors import EncoderError
 
 
 class UnitLength(nn.Module):
@@ -31,6 +34,55 @@ class GeM(nn.Module):
         """(N, C, H, W) to (N, C, 1, 1)."""
         powered = x.clamp(min=self.floor).pow(self.p)
         return powered.mean(dim=(-2, -1), keepdim=True).pow(1.0 / self.p)
+
+
+class _ConvNorm(nn.Module):
+    """Convolution, batch norm, ReLU."""
+
+    def __init__(self, channels_in: int, channels: int, side: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels, side, padding=side // 2)
+        self.bn = nn.BatchNorm2d(channels, eps=1e-3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.bn(self.conv(x)))
+
+
+class ConvAdapter(nn.Module):
+    """Convolutions at three scales over the patches of square images, between two linear layers.
+
+    Args:
+        channels: Of the tokens; half of them inside.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = channels // 2
+        narrow, quarter = inner // 16, inner // 4
+        self.D_fc1 = nn.Linear(channels, inner)
+        self.D_fc2 = nn.Linear(inner, channels)
+        self.branch1 = _ConvNorm(inner, inner // 2, 1)
+        self.branch2 = nn.Sequential(_ConvNorm(inner, narrow, 1), _ConvNorm(narrow, quarter, 3))
+        self.branch3 = nn.Sequential(_ConvNorm(inner, narrow, 1), _ConvNorm(narrow, quarter, 5))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(N, 1 + P, C) to the same; the class token bypasses the convolutions."""
+        inner = torch.relu(self.D_fc1(tokens))
+        side = math.isqrt(inner.shape[1] - 1)
+        grid = torch.unflatten(inner[:, 1:].transpose(1, 2), 2, (side, side))
+        mixed = torch.cat([self.branch1(grid), self.branch2(grid), self.branch3(grid)], dim=1)
+        both = torch.cat([inner[:, :1], mixed.flatten(2).transpose(1, 2)], dim=1)
+        return self.D_fc2(both + inner)  # type: ignore[no-any-return]
+
+
+def check_square(x: Tensor) -> None:
+    """Check that images (N, 3, H, W) are square.
+
+    Raises:
+        EncoderError: They are not.
+    """
+    if x.shape[-1] != x.shape[-2]:
+        raise EncoderError(f"this encoder takes square input, not {x.shape[-2]}x{x.shape[-1]}")
 
 
 def resnet_trunk(name: str) -> nn.Sequential:

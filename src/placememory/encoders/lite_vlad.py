@@ -75,7 +75,7 @@ class VladEncoder(FittableEncoder):
 
     @property
     def words(self) -> _Floats:
-        """The vocabulary (K, 112) float32.
+        """The vocabulary (K, C) float32.
 
         Raises:
             EncoderError: There is none yet.
@@ -90,7 +90,7 @@ class VladEncoder(FittableEncoder):
     def encode(self, images: Sequence[Image]) -> Descriptors:
         """See :meth:`Encoder.encode`."""
         words = self.words
-        return self._stack([vlad(features, words) for features in self.find_features(images)])
+        return self._stack([self.describe(f, words) for f in self.find_features(images)])
 
     def fit_features(self, features: Sequence[_Floats]) -> tuple[Self, Descriptors]:
         """See :meth:`FittableEncoder.fit_features`."""
@@ -99,15 +99,20 @@ class VladEncoder(FittableEncoder):
         options = self.card.options
         words = fit_words(features, k=int(options["words"]), seed=int(options["seed"]))
         fitted = self.with_fitted({"words": words})
-        return fitted, self._stack([vlad(some, fitted.words) for some in features])
+        return fitted, self._stack([self.describe(some, fitted.words) for some in features])
+
+    def describe(self, features: _Floats, words: _Floats) -> _Floats:
+        """VLAD (K * C,) of the local features (L, C) of an image, over words (K, C)."""
+        return vlad(features, words)
 
     def with_fitted(self, fitted: Mapping[str, NDArray[Any]]) -> Self:
-        """The same encoder with a vocabulary ``words`` (K, 112) float32.
+        """The same encoder with a vocabulary ``words`` (K, C) float32.
 
         Raises:
             EncoderError: The vocabulary is missing or of another shape.
         """
-        shape = (int(self.card.options["words"]), LITE_CHANNELS)
+        count = int(self.card.options["words"])
+        shape = (count, self.card.dim // count)
         words = fitted.get("words")
         if words is None or words.shape != shape:
             found = None if words is None else words.shape

@@ -9,16 +9,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
+from placememory.errors import ImageError
 from placememory.frames import Image, as_rgb
 
 _Floats = NDArray[np.floating]
+_X = TypeVar("_X", bound=Any)
 
 
 @lru_cache(maxsize=64)
@@ -110,6 +119,7 @@ _KERNELS: dict[str, tuple[float, Callable[[_Floats], _Floats]]] = {
 
 
 _LEAST_STEPS = 4
+_ROUNDING = 1e-6  # of a side in pixels that is a whole number
 TENSOR_FILTERS = ("area", "bilinear", "bicubic")
 RESIZED_ON = ("image", "tensor", "normalised")
 Interpolation = Literal["area", "nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
@@ -134,6 +144,7 @@ class Preprocess(BaseModel):
         native: Or: the image is taken as it is, but for the multiple. One of these four.
         multiple: Both sides are rounded to multiples of this; if it is not 1, they are at least
             four of them.
+        crop: Whether sides are cut to the multiple, around the middle, instead of scaled to it.
         enlarge: Whether smaller images are enlarged to ``longest``.
         interpolation: The filter; it widens with the reduction, so it does not alias. ``area``,
             for reducing tensors, weighs each pixel by the share of it that is covered, as OpenCV.
@@ -147,6 +158,9 @@ class Preprocess(BaseModel):
         (240, 320)
         >>> Preprocess(pixels=320 * 240, multiple=16).target(1080, 1920)
         (208, 368)
+        >>> Preprocess(longest=1024, enlarge=False, multiple=14, crop=True,
+        ...            resize_on="normalised").target(480, 640)
+        (476, 630)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -156,6 +170,7 @@ class Preprocess(BaseModel):
     size: tuple[int, int] | None = None
     native: bool = False
     multiple: int = Field(default=1, gt=0)
+    crop: bool = False
     enlarge: bool = True
     interpolation: Interpolation = "bilinear"
     resize_on: Literal["image", "tensor", "normalised"] = "image"
@@ -171,10 +186,36 @@ class Preprocess(BaseModel):
             raise ValueError(f"tensors are resized with {', '.join(TENSOR_FILTERS)}")
         if self.interpolation == "area" and self.resize_on == "image":
             raise ValueError("area interpolation works on tensors")
+        if self.crop and self.resize_on == "image":
+            raise ValueError("cropping works on tensors")
         return self
 
+    @model_serializer(mode="wrap")
+    def _without_crop(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """All fields, but ``crop`` only where it is set: cards from before it keep their hash."""
+        fields: dict[str, Any] = handler(self)
+        if not self.crop:
+            del fields["crop"]
+        return fields
+
     def target(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width in pixels to which an image of this size is resized."""
+        """Height and width in pixels of the input that an image of this size becomes.
+
+        Raises:
+            ImageError: Nothing would be left of it.
+        """
+        rows, columns = self.scaled(height, width)
+        if not self.crop:
+            return rows, columns
+        if min(rows, columns) < self.multiple:
+            raise ImageError(
+                f"an image of {height}x{width} pixels is too small: sides are cut to multiples of "
+                f"{self.multiple}"
+            )
+        return rows - rows % self.multiple, columns - columns % self.multiple
+
+    def scaled(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width in pixels to which an image of this size is resized, before a crop."""
         if self.size is not None:
             return self.size
         small = self.longest is not None and max(height, width) <= self.longest
@@ -189,9 +230,27 @@ class Preprocess(BaseModel):
         return self._round(height * scale), self._round(width * scale)
 
     def _round(self, side: float) -> int:
-        """A side in pixels as a multiple; halves go to the even one."""
+        """A side in pixels as a multiple; halves go to the even one.
+
+        Where it is cut to the multiple afterwards, it is a whole number.
+        """
+        if self.crop:
+            return int(side + _ROUNDING)
         steps = round(side / self.multiple)
         return max(_LEAST_STEPS if self.multiple > 1 else 1, steps) * self.multiple
+
+    def cut(self, x: _X) -> _X:
+        """The middle of resized images (..., H, W), of any library, where they are cropped.
+
+        Raises:
+            ImageError: Nothing would be left of them.
+        """
+        if not self.crop:
+            return x
+        height, width = x.shape[-2:]
+        rows, columns = self.target(height, width)
+        top, left = round((height - rows) / 2), round((width - columns) / 2)
+        return x[..., top : top + rows, left : left + columns]  # type: ignore[no-any-return]
 
     def resize(self, image: Image) -> Image:
         """Resize an image to the encoder's input size, if the image itself is to be resized.
@@ -200,7 +259,7 @@ class Preprocess(BaseModel):
             ImageError: It is no image; see :func:`placememory.frames.as_rgb`.
         """
         image = as_rgb(image)
-        rows, columns = self.target(*image.shape[:2])
+        rows, columns = self.scaled(*image.shape[:2])
         if self.resize_on != "image" or (rows, columns) == image.shape[:2]:
             return image
         smaller = PillowImage.fromarray(image).resize((columns, rows), _FILTERS[self.interpolation])
@@ -220,5 +279,5 @@ class Preprocess(BaseModel):
         return self._resample(normalised) if self.resize_on == "normalised" else normalised
 
     def _resample(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        target = self.target(*x.shape[-2:])
-        return x if target == x.shape[-2:] else resample(x, *target, self.interpolation)
+        target = self.scaled(*x.shape[-2:])
+        return self.cut(x if target == x.shape[-2:] else resample(x, *target, self.interpolation))

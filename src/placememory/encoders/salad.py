@@ -50,7 +50,7 @@ def transport(scores: Tensor, dust_bin: Tensor, iterations: int) -> Tensor:
 
     Args:
         scores: (N, m, n), n > m.
-        dust_bin: () score of the dust bin.
+        dust_bin: Score of the dust bin: (), or (N, 1, n) with one for each position.
         iterations: Rounds; each scales the rows, then the columns.
 
     Returns:
@@ -68,35 +68,74 @@ def transport(scores: Tensor, dust_bin: Tensor, iterations: int) -> Tensor:
     return (augmented + rows + columns).exp()[:, :clusters]
 
 
-def _head(channels: int) -> nn.Sequential:
+def _head(channels_in: int, channels: int) -> nn.Sequential:
     """Two 1x1 convolutions; the dropout between them acts in training only."""
     return nn.Sequential(
-        nn.Conv2d(CHANNELS, _HIDDEN, 1), nn.Dropout(0.3), nn.ReLU(), nn.Conv2d(_HIDDEN, channels, 1)
+        nn.Conv2d(channels_in, _HIDDEN, 1),
+        nn.Dropout(0.3),
+        nn.ReLU(),
+        nn.Conv2d(_HIDDEN, channels, 1),
     )
 
 
-class Salad(nn.Module):
+class ClusterHeads(nn.Module):
+    """What SALAD and those who follow it compute of a class token and of each patch.
+
+    Args:
+        cluster_dim: Length of the features of a patch.
+        channels: Of the tokens.
+    """
+
+    def __init__(self, cluster_dim: int, channels: int = CHANNELS) -> None:
+        super().__init__()
+        self.token_features = nn.Sequential(
+            nn.Linear(channels, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, TOKEN_DIM)
+        )
+        self.cluster_features = _head(channels, cluster_dim)
+        self.score = _head(channels, CLUSTERS)
+
+    def join(self, token: Tensor, clusters: Tensor) -> Tensor:
+        """Class token (N, C) and sums of clusters (N, cluster_dim, 64) to descriptors.
+
+        Returns:
+            (N, 256 + cluster_dim * 64) of unit length: the token first, then the clusters, each
+            of unit length, ordered by channel, then cluster.
+        """
+        flat = normalize(clusters, dim=1).flatten(1)
+        together = torch.cat([normalize(self.token_features(token), dim=1), flat], dim=1)
+        return normalize(together, dim=1)
+
+
+class OptimalTransport(ClusterHeads):
+    """SALAD's aggregation, whatever the dust bin scores."""
+
+    iterations = _ITERATIONS
+
+    def aggregate(self, token: Tensor, maps: Tensor, dust_bin: Tensor) -> Tensor:
+        """Class token (N, C), map (N, C, H, W) and dust bin (see :func:`transport`) to (N, D).
+
+        Raises:
+            EncoderError: There are no more patches than clusters.
+        """
+        if maps.shape[-2] * maps.shape[-1] <= CLUSTERS:
+            raise EncoderError(
+                f"optimal transport needs more than {CLUSTERS} patches; use larger images"
+            )
+        features = self.cluster_features(maps).flatten(2)
+        shares = transport(self.score(maps).flatten(2), dust_bin, self.iterations)
+        return self.join(token, features @ shares.transpose(1, 2))
+
+
+class Salad(OptimalTransport):
     """Class token (N, 768) and map (N, 768, H, W) to (N, 256 + cluster_dim * 64) of unit length."""
 
     def __init__(self, cluster_dim: int) -> None:
-        super().__init__()
-        self.token_features = nn.Sequential(
-            nn.Linear(CHANNELS, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, TOKEN_DIM)
-        )
-        self.cluster_features = _head(cluster_dim)
-        self.score = _head(CLUSTERS)
+        super().__init__(cluster_dim)
         self.dust_bin = nn.Parameter(torch.tensor(1.0))
-        self.iterations = _ITERATIONS
 
     def forward(self, token: Tensor, maps: Tensor) -> Tensor:
         """Global token first, then cluster features ordered by channel, then cluster."""
-        if maps.shape[-2] * maps.shape[-1] <= CLUSTERS:
-            raise EncoderError(f"SALAD needs more than {CLUSTERS} patches; use larger images")
-        features = self.cluster_features(maps).flatten(2)
-        shares = transport(self.score(maps).flatten(2), self.dust_bin, self.iterations)
-        clusters = normalize(features @ shares.transpose(1, 2), dim=1).flatten(1)
-        together = torch.cat([normalize(self.token_features(token), dim=1), clusters], dim=1)
-        return normalize(together, dim=1)
+        return self.aggregate(token, maps, self.dust_bin)
 
 
 class _Trunk(nn.Module):

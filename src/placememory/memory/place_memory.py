@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from placememory._checks import check_choice
 from placememory._io import Closing
+from placememory._types import Rows, Vectors
 from placememory._version import __version__
-from placememory.encoders import Encoder, EncoderCard, from_card
+from placememory.encoders import Encoder, EncoderCard, count_bits, from_card, read_bits
 from placememory.errors import (
     DescriptorError,
     EncoderError,
@@ -30,7 +31,7 @@ from placememory.likeness import Background
 from placememory.memory.place import Candidate, Candidates, Place
 from placememory.memory.report import BuildReport
 from placememory.memory.rows import PlaceRows, unit_rows
-from placememory.memory.search import FEW, Where, top_k
+from placememory.memory.search import FEW, Where, prefilter, top_k
 from placememory.memory.stores import (
     Manifest,
     Store,
@@ -41,6 +42,7 @@ from placememory.memory.stores import (
 )
 
 Search = Literal["exact", "store"]
+_READ = 4096  # rows whose bits are read at a time
 
 UNNAMED_FRAMES = ("", "map")
 """What poses say that name no frame; they fit every memory."""
@@ -81,6 +83,7 @@ class PlaceMemory(Closing):
         self._store = store
         self._lock = threading.RLock()
         self._encoder: Encoder | None = None
+        self._bits: tuple[PlaceRows, NDArray[np.uint8]] | None = None
         self.report: BuildReport | None = None
         try:
             self.card = _card(store)
@@ -460,7 +463,9 @@ class PlaceMemory(Closing):
             where: Which places may answer.
             using: ``store`` lets Milvus search; ``exact`` searches in this process, which reads all
                 descriptors once. By default Milvus searches what lies in Milvus, until all
-                descriptors have been read for something else.
+                descriptors have been read for something else; and where descriptors end with bits
+                (the encoder's option ``prefilter_bits``), those of the fewest other bits are
+                ranked, 100 or ``k``, and a better one may be missed.
 
         Returns:
             For each query the candidates, most similar first, ties in the order of place ids.
@@ -481,16 +486,35 @@ class PlaceMemory(Closing):
         if using == "store" or (using is None and self.has_index and not rows.is_resident):
             return self._store.search(queries, k, where)
         allowed = None if where is None else where.rows(rows)
+        if using is None and count_bits(self.card):
+            found = self._search_bits(rows, queries, k, allowed)
+            return [_rank(rows, *one) for one in found]
         few = len(rows) * self.card.dim < FEW
         codes = None if few else rows.codes
         source = rows.descriptors if codes is None or rows.is_resident else rows
-        return [
-            Candidates(
-                Candidate(rows.places[row], float(similarity), rank)
-                for rank, (row, similarity) in enumerate(zip(*found, strict=True), start=1)
-            )
-            for found in top_k(source, queries, k, allowed, codes)
-        ]
+        return [_rank(rows, *one) for one in top_k(source, queries, k, allowed, codes)]
+
+    def _search_bits(
+        self, rows: PlaceRows, queries: Vectors, k: int, allowed: Rows | None
+    ) -> list[tuple[Rows, Vectors]]:
+        """Rank by similarity what the bits leave; see :func:`prefilter`."""
+        count = count_bits(self.card)
+        with self._lock:
+            if self._bits is None or self._bits[0] is not rows:
+                numbers = np.arange(len(rows))
+                parts = [
+                    read_bits(rows.gather(numbers[i : i + _READ]), count)
+                    for i in range(0, len(rows), _READ)
+                ]
+                none = np.empty((0, -(-count // 8)), np.uint8)
+                self._bits = rows, np.concatenate([none, *parts])
+            bits = self._bits[1]
+        source = rows.descriptors if rows.is_resident else rows
+        found = []
+        for query, query_bits in zip(queries, read_bits(queries, count), strict=True):
+            near = prefilter(bits, query_bits, k, allowed)
+            found += top_k(source, query[None], k, near)
+        return found
 
     def remove(self, session: str) -> int:
         """Remove a session; returns how many places went.
@@ -594,6 +618,15 @@ class PlaceMemory(Closing):
         with self._lock:
             self._rows = None
             self._store.upsert(rows)
+
+
+def _rank(rows: PlaceRows, numbers: Rows, similarities: Vectors) -> Candidates:
+    """Rows that were found, best first, as candidates."""
+    pairs = zip(numbers, similarities, strict=True)
+    return Candidates(
+        Candidate(rows.places[row], float(similarity), rank)
+        for rank, (row, similarity) in enumerate(pairs, start=1)
+    )
 
 
 def open_memory(uri: str | Path, *, readonly: bool = False) -> PlaceMemory:

@@ -250,6 +250,41 @@ def nearest(
     return np.concatenate(rows), np.concatenate(apart)
 
 
+PREFILTERED = 100
+"""So many rows at least are left by :func:`prefilter`, as SelaVPR++ re-ranks them."""
+
+_ONES = np.array([number.bit_count() for number in range(256)], np.uint8)
+
+
+def prefilter(
+    bits: NDArray[np.uint8], query: NDArray[np.uint8], k: int, rows: Rows | None = None
+) -> Rows:
+    """Rows whose bits differ from the query's in the fewest places; the float scores rank them.
+
+    The best row may be lost: this is an approximation, which the encoder was trained for.
+
+    Args:
+        bits: (N, B) uint8, packed (:func:`placememory.encoders.read_bits`).
+        query: (B,) uint8.
+        k: How many are asked for; 100 rows are left, or k where it is more.
+        rows: Only these rows, increasing; all if ``None``.
+
+    Returns:
+        Row numbers, increasing; of rows that differ as much the earlier ones are left.
+
+    Example:
+        >>> bits = np.uint8([[0b0000], [0b0111], [0b0001]])
+        >>> _ONES[bits ^ np.uint8([0b0011])].sum(axis=1).tolist()
+        [2, 1, 1]
+        >>> prefilter(bits, np.uint8([0b0011]), k=1).tolist()  # far fewer than 100
+        [0, 1, 2]
+    """
+    there = bits if rows is None else bits[rows]
+    apart = _ONES[there ^ query].sum(axis=1, dtype=np.int64)
+    near = np.sort(np.argsort(apart, kind="stable")[: max(k, PREFILTERED)])
+    return near if rows is None else rows[near]
+
+
 @dataclass(frozen=True, slots=True)
 class Where:
     """Which places may answer; conditions are joined by *and*, ``None`` asks nothing.
