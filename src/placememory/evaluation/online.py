@@ -46,6 +46,9 @@ class Answers:
         seconds: Of all frames, without encoders.
         published: True and false positives, true and false negatives by the published code's own
             count; ``None`` in the default protocol.
+        estimates: Of the Localizer, where it answered.
+        retrieved: Frame number and rows (K', T) of every path, best first, where they are asked
+            for; see ``retrieval.npz``.
     """
 
     candidates: Rows
@@ -61,6 +64,7 @@ class Answers:
     seconds: float
     published: tuple[int, int, int, int] | None = None
     estimates: list[Estimate] = field(default_factory=list)
+    retrieved: list[tuple[int, Rows]] | None = None
 
     def __len__(self) -> int:
         """How many frames there are."""

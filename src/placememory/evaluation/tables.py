@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -68,6 +67,12 @@ class RunSummary:
         tp, fp, tn, fn = (int(found[name]) for name in names)
         return tp, fp, tn, fn
 
+    @property
+    def precision(self) -> float | None:
+        """TP / (TP + FP); ``None`` where there are none, as no frame was answered."""
+        tp, fp, _, _ = self.counts
+        return tp / (tp + fp) if tp + fp else None
+
     def to_dict(self) -> dict[str, Any]:
         """What people compare, with the interval of recall@1 and the counts; shares are 0 to 1."""
         name, reference, query, _, _ = self.question
@@ -79,7 +84,6 @@ class RunSummary:
             for strategy, found in metrics["strategies"].items():
                 row |= {f"{strategy} recall@{k}": found[f"recall@{k}"]["value"] for k in (1, 5, 10)}
             return {**row, "queries": metrics["windows"]}
-        tp, fp, _, _ = self.counts
         recall, curve = metrics["recall_at_1"], metrics["precision_recall"]
         windows, located = metrics.get("correspondence"), metrics.get("located")
         candidates = next(
@@ -90,7 +94,7 @@ class RunSummary:
             row[f"candidates recall@{k}"] = None if found is None else found["value"]
         return {
             **row,
-            "precision": tp / max(1, tp + fp),
+            "precision": self.precision,
             "recall@1": recall["value"],
             "low": recall["low"],
             "high": recall["high"],
@@ -180,27 +184,52 @@ def finished_runs(*folders: Path) -> list[RunSummary]:
     return found
 
 
-def write_overall(output: Path) -> Path:
-    """Write the table of all runs, with the columns of CaseVPR's ``overall_results.csv``.
+class OverallTable:
+    """The table of all runs of a folder, written anew with every run that is added.
 
-    Precision, accuracy and recall are percent. ``rank`` is by precision among the runs that were
-    asked the same; ``pre_name`` is the protocol.
+    It has the columns and units of CaseVPR's ``overall_results.csv``: precision is percent,
+    accuracy and recall are shares. ``rank`` is by precision among the runs that were asked the
+    same; ``pre_name`` is the protocol. Precision is left out where no frame was answered.
+
+    Args:
+        output: Folder of the runs.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self.path = output / OVERALL
+        found = finished_runs(output) if any(output.glob("*/run.json")) else []
+        self._runs = {run.folder.name: run for run in found if "decisions" in run.metrics}
+
+    def add(self, folder: str) -> None:
+        """Add a finished run, or replace it, and write the table; runs of windows have no row."""
+        run = RunSummary(self.path.parent / folder, *read_run(self.path.parent / folder))
+        if "decisions" in run.metrics:
+            self._runs[folder] = run
+            self.write()
+
+    def write(self) -> Path:
+        """Write the table."""
+        groups: dict[Any, list[RunSummary]] = defaultdict(list)
+        for _, run in sorted(self._runs.items()):
+            groups[run.question].append(run)
+        rows = []
+        for members in groups.values():
+            ordered = sorted(members, key=lambda run: -(run.precision or 0.0))
+            for run in ordered:
+                better = sum((o.precision or 0.0) > (run.precision or 0.0) for o in ordered)
+                rows.append([*_row(run), better + 1])
+        write_csv(self.path, COLUMNS, rows)
+        return self.path
+
+
+def write_overall(output: Path) -> Path:
+    """Write the :class:`OverallTable` of a folder.
 
     Raises:
         InputError: There are no runs.
     """
-    runs = [run for run in finished_runs(output) if "decisions" in run.metrics]
-    groups: dict[Any, list[RunSummary]] = defaultdict(list)
-    for run in runs:
-        groups[run.question].append(run)
-    rows = []
-    for members in groups.values():
-        ordered = sorted(members, key=lambda run: -_precision(run))
-        for run in ordered:
-            better = sum(_precision(other) > _precision(run) for other in ordered)
-            rows.append([*_row(run), better + 1])
-    write_csv(output / OVERALL, COLUMNS, rows)
-    return output / OVERALL
+    finished_runs(output)
+    return OverallTable(output).write()
 
 
 def compare(first: RunSummary, second: RunSummary) -> PairedDifferenceResult | None:
@@ -225,11 +254,6 @@ def _coverage(located: dict[str, Any], of: str) -> float | None:
     return None if found is None else float(found)
 
 
-def _precision(run: RunSummary) -> float:
-    tp, fp, _, _ = run.counts
-    return tp / max(1, tp + fp)
-
-
 def _row(run: RunSummary) -> list[Any]:
     tp, fp, tn, fn = run.counts
     total = tp + fp + tn + fn
@@ -237,12 +261,13 @@ def _row(run: RunSummary) -> list[Any]:
     name, reference, query, radius, truth = run.question
     both = [system["encoder"], system["sequence"]]
     front = "+".join(dict.fromkeys(part for part in both if part))
-    shares = [_precision(run), (tp + tn) / max(1, total), tp / max(1, tp + fn)]
+    precision = None if run.precision is None else round(100 * run.precision, 4)
+    shares = [(tp + tn) / max(1, total), tp / max(1, tp + fn)]
     return [
         run.metrics["written"], name, reference, query, front,
         system["matcher"] or system["fusion"],
         settings["protocol"], 2, run.config["variant"],
-        *(round(100 * share, 4) if math.isfinite(share) else None for share in shares),
+        precision, *(round(share, 6) for share in shares),
         tp, fp, tn, fn, total, radius, _TRUTH[truth], settings["keyframe_threshold"],
         run.folder.name,
     ]  # fmt: skip

@@ -6,6 +6,7 @@ Recognition", IEEE RA-L 10(4), 2025. The quirks of its code are in this package 
 
 from placememory.compat.casevpr.evaluation_json import read_casevpr
 from placememory.compat.casevpr.pipeline import run_published
+from placememory.compat.casevpr.sequences_json import read_casevpr_sequences
 from placememory.compat.casevpr.training_json import read_casevpr_training
 
-__all__ = ["read_casevpr", "read_casevpr_training", "run_published"]
+__all__ = ["read_casevpr", "read_casevpr_sequences", "read_casevpr_training", "run_published"]

@@ -55,11 +55,13 @@ class CasevprSettings(Settings):
         similarity: ``cosine`` or ``l2``.
         search_nonkeyframes: Whether frames that are no key frames are searched.
         separate: Whether the query is another traverse than the reference.
+        save_retrieval: Whether all K paths of each frame are written, to ``retrieval.npz``.
     """
 
     similarity: Literal["cosine", "l2"] = "cosine"
     search_nonkeyframes: bool = True
     separate: bool = True
+    save_retrieval: bool = False
     protocol: Protocol = "casevpr"
 
 
@@ -462,6 +464,9 @@ def run_published(
         score_kind=next((r.match.score_kind for r in results if r.match), "constant"),
         seconds=seconds,
         published=found.totals,
+        retrieved=[(i, r.match.paths) for i, r in enumerate(results) if r.match]
+        if settings.save_retrieval
+        else None,
     )
 
 
