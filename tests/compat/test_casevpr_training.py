@@ -152,7 +152,7 @@ def test_casenet_would_train(file: Path, tmp_path: Path) -> None:
         ("optimization", {"criterion": "sare"}, "sare"),
         ("data", {"seq_gt_strategy": "loose"}, "loose"),
         ("optimization", {"lr": "fast"}, "fast"),
-        ("optimization", {"optim": "lion"}, "optimizer"),
+        ("optimization", {"optim": "lion"}, "lion"),
     ],
 )
 def test_what_is_not_known_is_refused(

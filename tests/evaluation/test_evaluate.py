@@ -277,7 +277,7 @@ def test_casevprs_batch_runs_unchanged(tmp_path: Path) -> None:
         ({"pipeline_lst": [{"fe_lst": ["x"], "be_lst": ["none"]}]}, None, "no encoder of CaseVPR"),
         ({"pipeline_lst": [{"fe_lst": ["ep"], "be_lst": ["x"]}]}, None, "no matcher of CaseVPR"),
         ({"test_lst": None}, None, "no batch of CaseVPR tests"),
-        ({}, {"dataset": {}}, "datasets"),
+        ({}, {"dataset": {}}, "dataset: Extra inputs"),
     ],
 )
 def test_what_is_wrong_in_a_batch_is_named(tmp_path: Path, change, paths, message: str) -> None:

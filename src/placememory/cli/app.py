@@ -33,7 +33,8 @@ class _Commands(UserDict[str, Any]):
         module = import_module(f"placememory.cli.{_MODULES.get(name, name)}")
         if not hasattr(module, "app"):
             one = typer.Typer(add_completion=False, rich_markup_mode="rich")
-            one.command(name, rich_help_panel=panel)(module.run)
+            kind = getattr(module, "COMMAND", None)
+            one.command(name, cls=kind, rich_help_panel=panel)(module.run)
             command = typer.main.get_command(one)
         else:
             command = typer.main.get_command(module.app)

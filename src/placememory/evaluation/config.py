@@ -379,9 +379,16 @@ def resolve_paths(evaluation: E, path: Path) -> E:
 def describe_fields(error: ValidationError) -> str:
     """Describe the errors of a validation field by field, in one line."""
     return "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}"
+        f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}{_value_of(problem)}"
         for problem in error.errors()
     )
+
+
+def _value_of(problem: Any) -> str:
+    """The value that is wrong, where it is a short one."""
+    value = problem["input"]
+    shown = isinstance(value, str | int | float) and problem["type"] != "extra_forbidden"
+    return f", not {value!r}" if shown else ""
 
 
 def _dataset_paths(dataset: DatasetConfig, base: Path) -> dict[str, Path]:

@@ -53,11 +53,19 @@ class RunSummary:
         return dataset["name"], reference, pair["query"], dataset["radius"], truth
 
     @property
+    def variant(self) -> str:
+        """Name of the settings; ``""`` for the evaluation's own."""
+        return str(self.config["variant"])
+
+    @property
+    def plain_system(self) -> str:
+        """System, whatever the variant."""
+        return System.model_validate(self.config["system"]).name
+
+    @property
     def system(self) -> str:
         """System and variant."""
-        variant = self.config["variant"]
-        name = System.model_validate(self.config["system"]).name
-        return name + (f" ({variant})" if variant else "")
+        return self.plain_system + (f" ({self.variant})" if self.variant else "")
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
@@ -72,6 +80,17 @@ class RunSummary:
         """TP / (TP + FP); ``None`` where there are none, as no frame was answered."""
         tp, fp, _, _ = self.counts
         return tp / (tp + fp) if tp + fp else None
+
+    def nothing_searched(self) -> str | None:
+        """Why no frame was searched, where none was, so that there is no precision."""
+        warm = self.metrics.get("queries_warming_up", 0)
+        small = self.metrics.get("queries_map_too_small", 0)
+        if small == 0 or small + warm < self.metrics["queries"]:
+            return None
+        return (
+            f"the map of {self.metrics['places']} places is too small for this matcher and "
+            f"protocol: none of {small} frames was searched, and there is no precision"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """What people compare, with the interval of recall@1 and the counts; shares are 0 to 1."""

@@ -24,6 +24,7 @@ from placememory.encoders import BATCH, Encoder, EncoderCard, Workers, create, i
 from placememory.encoders.device import choose_device
 from placememory.encoders.lite0 import FoldedTrunk, Trunk
 from placememory.errors import EncoderMismatchError, SettingError
+from placememory.metrics.sequences import Strategy
 from placememory.training.config import Training, read_training
 from placememory.training.data import (
     TrainingSet,

@@ -271,6 +271,7 @@ def _settings(settings: _Settings, protocol: Protocol, path: Path) -> dict[str, 
         return {
             **found,
             **theirs,
+            "block": parameters.stp_gap,
             "save_retrieval": settings.save_retrieval,
             "protocol": protocol,
         }

@@ -175,7 +175,7 @@ class Paths(StrictModel):
         meant = self._meant(name, entry)
         options = {**meant.options, **({"resize_on": "image"} if windows and _sized(meant) else {})}
         weights = self._weights(entry, meant)
-        pca = None if windows or weights == RANDOM else self._pca(entry, meant, weights)
+        pca = None if windows else self._pca(entry, meant, weights)
         try:
             config = EncoderConfig(
                 encoder=meant.encoder,
@@ -214,7 +214,7 @@ class Paths(StrictModel):
     def _pca(self, entry: Model, meant: CasevprName, weights: str | None) -> str | None:
         if entry.pca is not None:
             return str(self.base / entry.pca)
-        if meant.pca is None:
+        if meant.pca is None or weights == RANDOM:
             return None
         beside = None if weights is None else Path(weights).with_name(meant.pca)
         return str(beside if beside is not None and entry.file else self.find(meant.pca))

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
 
 from placememory._checks import check_vector, check_vectors, check_whole
 from placememory._types import Bools, Floats, Protocol, Rows, Vectors
@@ -23,7 +24,7 @@ from placememory.errors import InputError, SettingError
 from placememory.evaluation.config import Settings
 from placememory.evaluation.describe import TraverseDescriptors
 from placememory.evaluation.online import Answers
-from placememory.evaluation.plan import Question, Run
+from placememory.evaluation.plan import Question, Run, read_traverse
 from placememory.matching import (
     DistanceWindow,
     Growing,
@@ -55,12 +56,14 @@ class CasevprSettings(Settings):
         similarity: ``cosine`` or ``l2``.
         search_nonkeyframes: Whether frames that are no key frames are searched.
         separate: Whether the query is another traverse than the reference.
+        block: G (stp_gap), by which also maps count as too small, whatever the matcher.
         save_retrieval: Whether all K paths of each frame are written, to ``retrieval.npz``.
     """
 
     similarity: Literal["cosine", "l2"] = "cosine"
     search_nonkeyframes: bool = True
     separate: bool = True
+    block: int = Field(default=14, ge=1)
     save_retrieval: bool = False
     protocol: Protocol = "casevpr"
 
@@ -278,7 +281,7 @@ class CasevprPipeline:
         self.neighbours, self.sequence_length = candidates, sequence_length
         self.search_nonkeyframes, self.separate = search_nonkeyframes, separate
         self.threshold = threshold
-        self.smallest_map = block * candidates + 2 * window + 14 + 1
+        self.smallest_map = smallest_map(block, candidates, window)
         self.search_range: int | None = None
         self._reference_keys = KeyFrames(keyframe_threshold)
         self._keys = KeyFrames(keyframe_threshold)
@@ -436,8 +439,8 @@ def run_published(
         window=settings.window,
         candidates=5 if settings.candidates is None else settings.candidates,
         search_width=int(parameters.get("search_width", 4)),
-        block=int(parameters.get("block", 14)),
-        sequence_length=int(parameters.get("sequence_length", 5)),
+        block=settings.block,
+        sequence_length=5 if reference.sequences is None else reference.length,
         similarity=settings.similarity,
         keyframe_threshold=settings.keyframe_threshold,
         search_nonkeyframes=settings.search_nonkeyframes,
@@ -467,6 +470,37 @@ def run_published(
         retrieved=[(i, r.match.paths) for i, r in enumerate(results) if r.match]
         if settings.save_retrieval
         else None,
+    )
+
+
+def smallest_map(block: int, candidates: int, window: int) -> int:
+    """Rows from which on the published code searches a map.
+
+    Example:
+        >>> smallest_map(14, 5, 5), smallest_map(14, 20, 1)
+        (95, 297)
+    """
+    return block * candidates + 2 * window + 14 + 1
+
+
+def explain_small_map(run: Run) -> str | None:
+    """Why no frame of a run would be searched by the published code; ``None`` where some are.
+
+    Raises:
+        DatasetError: The map cannot be read.
+    """
+    settings, places = run.settings, len(read_traverse(run.dataset, run.map_name))
+    if not isinstance(settings, CasevprSettings) or run.matcher is None:
+        return None
+    single = run.matcher.matcher == _SINGLE
+    candidates = _SINGLE_CANDIDATES if single else settings.candidates or 5
+    least = smallest_map(settings.block, candidates, 1 if single else settings.window)
+    if places >= least:
+        return None
+    return (
+        f"{run.dataset_name}: the map {run.map_name} has {places} places, and the published code "
+        f"searches none with less than {least} for {run.system.matcher}: every frame counts as a "
+        "true negative; --protocol default searches any map"
     )
 
 

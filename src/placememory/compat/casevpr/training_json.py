@@ -190,6 +190,8 @@ def read_casevpr_training(path: Path, paths: Path | None = None) -> dict[str, An
 def _check(found: _Training, path: Path) -> None:
     experiment, data, evaluation = found.experiment, found.data, found.evaluation
     override = found.model.args_override
+    values = found.optimization
+    pooled = _is_pooled(found)
     several = "run `accelerate launch --num_processes N -m placememory train` and give 1"
     refuse(
         path,
@@ -208,6 +210,14 @@ def _check(found: _Training, path: Path) -> None:
             "data.cached_train_dataset": (
                 data.cached_train_dataset is not None,
                 "a pickle of CaseVPR is not read; leave it out, windows are found in seconds",
+            ),
+            "optimization.lr_pooling": (
+                values.multiple_lr and not pooled and values.lr_pooling is not None,
+                f"{found.model.seq_encoder} has no pooling of its own; give lr_aggregator",
+            ),
+            "optimization.lr_aggregator": (
+                values.multiple_lr and pooled and values.lr_aggregator is not None,
+                f"the head of {found.model.seq_encoder} is its pooling; give lr_pooling",
             ),
             "loader.n_gpus": (found.loader.n_gpus > 1, several),
             "evaluation.additional_gt_strategies": (
@@ -308,13 +318,17 @@ def _data(found: _Training, where: Paths, path: Path) -> dict[str, Any]:
     }
 
 
+def _is_pooled(found: _Training) -> bool:
+    """Whether the head is CaseNet's pooling; that of the others is an aggregator."""
+    return "casevpr" in found.model.seq_encoder
+
+
 def _optimization(found: _Training) -> dict[str, Any]:
     values, loader = found.optimization, found.loader
     batch = loader.train_batch_size
     rate, trunk = values.lr, None
     if values.multiple_lr:
-        pooled = found.model.seq_encoder.startswith("hvpr_casevpr")
-        head = values.lr_pooling if pooled else values.lr_aggregator
+        head = values.lr_pooling if _is_pooled(found) else values.lr_aggregator
         rate, trunk = head or rate, values.lr_encoder or rate
     return {
         "optimizer": values.optim,
