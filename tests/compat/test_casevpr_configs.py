@@ -476,3 +476,31 @@ class TestPca:
         [run] = evaluate(town)
         assert [Path(one["file"]).name for one in run["weights"]] == ["pca.npz"]
         assert run["published_counts"]["true_positives"] == 4
+
+
+def _fields(values: Any) -> set[str]:
+    """Names of all fields in a JSON; keys of variants are names, not fields."""
+    if isinstance(values, list):
+        return set().union(*map(_fields, values)) if values else set()
+    if not isinstance(values, dict):
+        return set()
+    return set(values) | set().union(*map(_fields, values.values()))
+
+
+@needs_configs
+def test_every_field_and_flag_is_on_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs/casevpr-fields.md").read_text()
+    told = set(re.findall(r"`(?:--)?([\w-]+)", page))
+    fields = set().union(
+        *(_fields(json.loads(f.read_text())) for f in (BATCH, SEQUENCES, TRAINING))
+    )
+    variants = json.loads(SEQUENCES.read_text())
+    labels = set(variants["model_variants"]) | set(variants["dataset_variants"])
+    sections = {"experiment", "loader", "mining", "optimization", "evaluation", "model", "data"}
+    assert fields - labels - sections <= told
+    assert set(NAMES) <= told
+    flags = (
+        "json_path process_num gpu_ids ignore_ckpt no_cache show_console debug config gpu-id "
+        "resume-logdir"
+    )
+    assert set(flags.split()) <= set(re.findall(r"--([\w-]+)", page))
