@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from placememory.compat.casevpr import NAMES
-from placememory.encoders import EncoderCard, register_encoder
+from placememory.encoders import EncoderCard, create, register_encoder
 from tests.conftest import SHARED
 from tests.evaluation.made import robotcar, write_image
 
@@ -62,3 +62,18 @@ def small_models() -> dict[str, dict[str, Any]]:
 def write_paths(path: Path, **fields: Any) -> Path:
     path.write_text(yaml.safe_dump(fields))
     return path
+
+
+def write_ep(folder: Path, seed: int) -> None:
+    """Made weights of ``ep`` in its real layout."""
+    import torch
+
+    torch.manual_seed(seed)
+    state = create("eigenplaces", "random").module.state_dict()
+    theirs = {
+        key.replace("backbone.", "encoder.").replace("aggregation.", "pool.layers."): value
+        for key, value in state.items()
+    }
+    theirs["pool.layers.3.weight"] = torch.randn_like(theirs["pool.layers.3.weight"])
+    (folder / "models").mkdir(exist_ok=True)
+    torch.save({"state_dict": theirs}, folder / "models/r18gemrbc.pth")

@@ -18,7 +18,7 @@ from placememory.encoders import create, read_projection
 from placememory.errors import SettingError, WeightsError
 from placememory.evaluation import runs_of
 from placememory.metrics.bootstrap import block_bootstrap
-from tests.compat.made import CONFIGS, casevpr_data, small_models, write_paths
+from tests.compat.made import CONFIGS, casevpr_data, small_models, write_ep, write_paths
 from tests.conftest import run_command
 
 pytest.importorskip("torch", reason="the extra 'torch' is not installed")
@@ -173,23 +173,8 @@ def town(tmp_path: Path) -> Path:
         weights="models", output="logs", cache="rows",
     )  # fmt: skip
     (tmp_path / "batch.json").write_text(json.dumps(batch()))
-    write_weights(tmp_path, seed=0)
+    write_ep(tmp_path, seed=0)
     return tmp_path
-
-
-def write_weights(folder: Path, seed: int) -> None:
-    """Made weights of ``ep`` in its real layout."""
-    import torch
-
-    torch.manual_seed(seed)
-    state = create("eigenplaces", "random").module.state_dict()
-    theirs = {
-        key.replace("backbone.", "encoder.").replace("aggregation.", "pool.layers."): value
-        for key, value in state.items()
-    }
-    theirs["pool.layers.3.weight"] = torch.randn_like(theirs["pool.layers.3.weight"])
-    (folder / "models").mkdir(exist_ok=True)
-    torch.save({"state_dict": theirs}, folder / "models/r18gemrbc.pth")
 
 
 def evaluate(folder: Path, *options: object, expect: int = 0) -> list[dict[str, Any]]:
@@ -205,12 +190,12 @@ def test_every_run_records_its_weights_and_is_stale_with_them(town: Path) -> Non
     assert len(weights["sha256"]) == 64
     [same] = evaluate(town)
     assert same == first
-    write_weights(town, seed=1)
+    write_ep(town, seed=1)
     [other] = evaluate(town)
     assert other["folder"] == first["folder"]
     assert other["weights"][0]["sha256"] != weights["sha256"]
     assert other["content"] != first["content"]
-    write_weights(town, seed=0)  # the bytes that were there first
+    write_ep(town, seed=0)  # the bytes that were there first
     (town / "models/r18gemrbc.pth").unlink()
     shown = run_command("evaluate", town / "batch.json", "--paths", town / "paths.yaml", expect=1)
     assert "the weights of ep are missing" in " ".join(shown.err.split())
@@ -337,6 +322,14 @@ def test_the_table_grows_run_by_run(town: Path, monkeypatch: pytest.MonkeyPatch)
 def test_parameters_are_honoured_or_refused(town: Path, params, words: str) -> None:
     (town / "batch.json").write_text(json.dumps(batch(**params)))
     with pytest.raises(SettingError, match=words):
+        read_casevpr(town / "batch.json", town / "paths.yaml")
+
+
+def test_one_network_for_both_needs_a_matcher_of_sequences(town: Path) -> None:
+    values = batch()
+    values["pipeline_lst"] = [{"fe_lst": ["hvpr_casevpr_224"], "be_lst": ["none"]}]
+    (town / "batch.json").write_text(json.dumps(values))
+    with pytest.raises(SettingError, match="hvpr_casevpr_224 with none"):
         read_casevpr(town / "batch.json", town / "paths.yaml")
 
 

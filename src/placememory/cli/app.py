@@ -18,7 +18,7 @@ _PANELS = {
     "Map": "demo build info copy merge remove prune compress upgrade",
     "Localise": "query localize calibrate figures",
     "Robots and services": "ros serve loops",
-    "Research": "evaluate evaluate-sequences results train encoders datasets",
+    "Research": "evaluate evaluate-sequences results reproduce train encoders datasets",
     "Files of others": "extract pairs export",
 }
 _PANEL_OF = {name: panel for panel, names in _PANELS.items() for name in names.split()}

@@ -110,8 +110,24 @@ def read_casevpr(path: Path, paths: Path, protocol: Protocol = "casevpr") -> lis
         SettingError: A file cannot be read, or a name or field in it is missing, unknown, or not
             honoured here.
     """
-    batch = validate_fields(_Batch, read_object(path, f"a {_WHAT}"), path, _WHAT)
-    where = read_paths(paths)
+    return plan_batch(read_object(path, f"a {_WHAT}"), read_paths(paths), path, protocol)
+
+
+def plan_batch(
+    values: dict[str, Any], where: Paths, path: Path, protocol: Protocol = "casevpr"
+) -> list[Evaluation]:
+    """The evaluations of a batch of tests; see :func:`read_casevpr`.
+
+    Args:
+        values: As in CaseVPR's JSON.
+        where: Where things are.
+        path: Of the JSON, for messages.
+        protocol: Whose counts.
+
+    Raises:
+        SettingError: A name or field is missing, unknown, or not honoured here.
+    """
+    batch = validate_fields(_Batch, values, path, _WHAT)
     settings_list = [
         _check(
             validate_fields(_Settings, merge(batch.default_settings, changed), path, _WHAT), path
@@ -125,7 +141,7 @@ def read_casevpr(path: Path, paths: Path, protocol: Protocol = "casevpr") -> lis
             f"{path}: two entries of settings_lst have the test_name {twice!r}; give each its own"
         )
     return [
-        _evaluation(batch, test, settings, where, protocol, path, paths)
+        _evaluation(batch, test, settings, where, protocol, path)
         for settings in settings_list
         for test in batch.test_lst
     ]
@@ -175,11 +191,10 @@ def _evaluation(
     where: Paths,
     protocol: Protocol,
     path: Path,
-    source: Path,
 ) -> Evaluation:
     name, parameters = test.ds_name, settings.default_seqbackend_params
     if name not in where.datasets:
-        raise SettingError(f"{source}: it does not say where the data set {name!r} is")
+        raise SettingError(f"{path}: the paths do not say where the data set {name!r} is")
     place = where.datasets[name]
     pairs = [
         {"reference": first, "query": second}
@@ -224,7 +239,7 @@ def _evaluation(
         "variants": {settings.test_name: {}} if settings.test_name else {},
     }
     model = CasevprEvaluation if protocol == "casevpr" else Evaluation
-    return resolve_paths(validate(model, values, path), source)
+    return resolve_paths(validate(model, values, path), where.base / path.name)
 
 
 def _systems(
@@ -245,6 +260,13 @@ def _systems(
                 f"{path}: no matcher of CaseVPR is called {part!r}; known: {', '.join(BACKENDS)}"
             )
     if not sequence and roles[0] == "both":
+        alone = [part for part in back.split("+") if "seq_desc" not in part]
+        if alone:
+            raise SettingError(
+                f"{path}: {image} with {alone[0]}: the published code describes frames alone "
+                "there, without the others of their window, which is not done here; take a "
+                "matcher seq_desc..., or crica for CaseNet's network on single frames"
+            )
         sequence = image
     if not sequence and roles[0] == "sequence":
         image, sequence = NO_ENCODER, image

@@ -104,12 +104,29 @@ def read_casevpr_sequences(path: Path, paths: Path | None = None) -> list[Evalua
         SettingError: A file cannot be read, or a name or field in it is missing, unknown, or not
             honoured here.
     """
-    found = _base(path, read_object(path, f"a {_WHAT}"))
-    where = read_paths(paths)
+    values, where = _base(path, read_object(path, f"a {_WHAT}")), read_paths(paths)
+    return plan_sequences(values, where, path, None if paths is None else where.output)
+
+
+def plan_sequences(
+    values: dict[str, Any], where: Paths, path: Path, output: Path | None
+) -> list[Evaluation]:
+    """The evaluations of sequences; see :func:`read_casevpr_sequences`.
+
+    Args:
+        values: As in CaseVPR's JSON.
+        where: Where things are.
+        path: Of the JSON, for messages.
+        output: Folder above that of the runs; ``None`` for that of the JSON.
+
+    Raises:
+        SettingError: A name or field is missing, unknown, or not honoured here.
+    """
+    found = dict(values)
     models, found = _variants(found, _MODELS, "model", path)
     datasets, found = _variants(found, _DATASETS, "data", path)
     return [
-        _evaluation(name, data, models, found, where, path, paths)
+        _evaluation(name, data, models, found, where, path, output)
         for name, data in datasets.items()
     ]
 
@@ -162,7 +179,7 @@ def _evaluation(
     common: dict[str, Any],
     where: Paths,
     path: Path,
-    source: Path | None,
+    output: Path | None,
 ) -> Evaluation:
     encoders, single = {}, None
     for label, model in models.items():
@@ -173,10 +190,10 @@ def _evaluation(
     asked, experiment = single.data, single.experiment
     name = dataset or Path(asked.dataset_path).name
     root, options = find_dataset(asked.dataset_path, where, name)
-    output = where.output if source is not None else Path.cwd() / experiment.logs_root
+    folder = Path.cwd() / experiment.logs_root if output is None else output
     values = {
         "name": experiment.name,
-        "output": output / experiment.name,
+        "output": folder / experiment.name,
         "cache": where.cache,
         "datasets": {
             name: {
@@ -199,7 +216,7 @@ def _evaluation(
             "protocol": "casevpr",
         },
     }
-    return resolve_paths(validate(Evaluation, values, path), source or Path.cwd() / "none")
+    return resolve_paths(validate(Evaluation, values, path), where.base / path.name)
 
 
 def _encoder(single: _Single, where: Paths, path: Path) -> Any:
