@@ -58,6 +58,8 @@ def serve(
     try:
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
         listening = socket.create_server((settings.host, settings.port), family=family)
+        # Inherited by connections: an answer's body must not wait until its head is acknowledged.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
         app.state.service.engine.close()
         raise SettingError(
