@@ -52,7 +52,7 @@ def test_the_batch_runs_unchanged(home: Path, monkeypatch: pytest.MonkeyPatch) -
     arguments = ("evaluate", BATCH, "--paths", home / "paths.yaml", "--no-figures")
     dry = run_command(*arguments, "--dry-run")
     assert "216 runs" in dry.err
-    small = "has 96 places, and the published code searches none with less than 297 for none"
+    small = "has 96 places, and the published code searches none of less than 297 for none: "
     assert " ".join(dry.err.split()).count(small) == 7  # of eight pairs, two have one map
     shown = run_command(*arguments, "--json")
     found = json.loads(shown.out)
@@ -120,6 +120,7 @@ def test_a_dry_run_names_each_missing_file_once(home: Path) -> None:
     for file in files | {"vgg16_seqvlad_pca.pkl"}:
         assert len(re.findall(rf"models/{re.escape(file)}: the weights of", lines)) == 1, file
     assert len(re.findall(r"the weights of \S+ are missing", lines)) == 14
+    assert "the weights of jist are missing (https://drive.google.com" in lines
     assert "14 files of weights are missing" in lines
     assert "the weights of ep are missing (in the folder of weights that the README" in lines
     sequences = run_command("evaluate-sequences", SEQUENCES, "--paths", home / "theirs.yaml",
@@ -331,6 +332,12 @@ def test_one_network_for_both_needs_a_matcher_of_sequences(town: Path) -> None:
     (town / "batch.json").write_text(json.dumps(values))
     with pytest.raises(SettingError, match="hvpr_casevpr_224 with none"):
         read_casevpr(town / "batch.json", town / "paths.yaml")
+
+
+def test_the_default_protocol_runs_the_localizer(town: Path) -> None:
+    [run] = evaluate(town, "--protocol", "default")
+    assert run["settings"]["protocol"] == "default"
+    assert run["recall_at_1"]["value"] == 1.0
 
 
 def test_their_default_ranges_and_left_out_parameters(town: Path) -> None:

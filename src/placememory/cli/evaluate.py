@@ -11,7 +11,7 @@ import typer
 from placememory.cli._casevpr_flags import CasevprCommand
 from placememory.cli._console import Bars, print_json, print_table, say, warn
 from placememory.cli.results import COLUMNS, summary_row
-from placememory.compat.casevpr import explain_small_map, read_casevpr, run_published
+from placememory.compat.casevpr import explain_small_maps, read_casevpr, run_published
 from placememory.errors import SettingError
 from placememory.evaluation import (
     Evaluation,
@@ -119,7 +119,7 @@ def plan(evaluations: list[Evaluation]) -> None:
     missing = missing_weights(runs)
     for line in missing:
         warn(line)
-    for line in dict.fromkeys(filter(None, map(explain_small_map, runs))):
+    for line in explain_small_maps(runs):
         warn(line)
     known = "all data sets, encoders, matchers and fusions are known"
     lacking = f", {len(missing)} files of weights are missing" if missing else ""

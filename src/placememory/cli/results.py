@@ -26,7 +26,7 @@ def summary_row(run: RunSummary) -> list[Any]:
         *(row[name] for name in ("dataset", "reference", "query", "system")),
         _percent(row["precision"]),
         _percent(row["recall@1"]),
-        f"{_percent(row['low'])} to {_percent(row['high'])}",
+        None if row["low"] is None else f"{_percent(row['low'])} to {_percent(row['high'])}",
         *(_percent(row[name]) for name in (
             "average_precision", "recall_at_full_precision", "window_precision", "located",
             "precision_of_located",

@@ -98,12 +98,14 @@ def localize_run(
         selected = _key_rows(selected, map_rows, settings.keyframe_threshold)
     chosen = np.empty(0, np.int64) if single else selected
     placed = run.system.fusion in _PLACED and question.reference.unit == "frames"
+    places = [_place(question.reference, int(row), placed) for row in chosen]
+    frame_ids = (place.pose.frame_id for place in places if place.pose is not None)
     with PlaceMemory.create(
         ":memory:",
         encoder=EncoderCard(name=run.encoder.encoder, dim=map_rows.shape[1]),
+        frame_id=next(frame_ids, "map"),
         sequence_dim=None if map_sequences is None or single else map_sequences.shape[1],
     ) as memory:
-        places = [_place(question.reference, int(row), placed) for row in chosen]
         sequences = None
         if map_sequences is not None and not single:
             sequences = map_sequences[chosen]

@@ -346,12 +346,15 @@ def _try(
             workers=workers,
             scheduler=scheduler,
         )
+    except WeightsError as error:  # of all traverses alike
+        return str(error)
     except PlaceMemoryError as error:
         return f"{one.title}: {error}"
 
 
 def _failures(run: Run, found: dict[str, CachedTraverse | str]) -> list[str]:
-    return [error for one in passes_of(run) if isinstance(error := found[one.key], str)]
+    errors = (error for one in passes_of(run) if isinstance(error := found[one.key], str))
+    return list(dict.fromkeys(errors))
 
 
 def _do(

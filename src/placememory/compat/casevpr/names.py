@@ -183,7 +183,7 @@ class Paths(StrictModel):
                 options={**options, **entry.options},
                 projection=pca,
                 known_as=name,
-                published=meant.where if meant.file else "",
+                published="" if meant.public else meant.where,
             )
         except ValidationError as error:
             raise SettingError(f"models.{name}: {describe_fields(error)}") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -483,25 +483,33 @@ def smallest_map(block: int, candidates: int, window: int) -> int:
     return block * candidates + 2 * window + 14 + 1
 
 
-def explain_small_map(run: Run) -> str | None:
-    """Why no frame of a run would be searched by the published code; ``None`` where some are.
+def explain_small_maps(runs: Iterable[Run]) -> list[str]:
+    """Which maps the published code would not search, and by what matchers, a line for each.
 
     Raises:
-        DatasetError: The map cannot be read.
+        DatasetError: A map cannot be read.
     """
-    settings, places = run.settings, len(read_traverse(run.dataset, run.map_name))
-    if not isinstance(settings, CasevprSettings) or run.matcher is None:
-        return None
-    single = run.matcher.matcher == _SINGLE
-    candidates = _SINGLE_CANDIDATES if single else settings.candidates or 5
-    least = smallest_map(settings.block, candidates, 1 if single else settings.window)
-    if places >= least:
-        return None
-    return (
-        f"{run.dataset_name}: the map {run.map_name} has {places} places, and the published code "
-        f"searches none with less than {least} for {run.system.matcher}: every frame counts as a "
-        "true negative; --protocol default searches any map"
-    )
+    found: dict[tuple[str, str, int], dict[int, list[str]]] = {}
+    for run in runs:
+        settings = run.settings
+        if not isinstance(settings, CasevprSettings) or run.matcher is None:
+            continue
+        single = run.matcher.matcher == _SINGLE
+        candidates = _SINGLE_CANDIDATES if single else settings.candidates or 5
+        least = smallest_map(settings.block, candidates, 1 if single else settings.window)
+        places = len(read_traverse(run.dataset, run.map_name))
+        if places < least:
+            matchers = found.setdefault((run.dataset_name, run.map_name, places), {})
+            matchers.setdefault(least, []).append(str(run.system.matcher))
+    return [
+        f"{dataset}: the map {name} has {places} places, and the published code searches none of "
+        + ", or ".join(
+            f"less than {least} for {', '.join(dict.fromkeys(names))}"
+            for least, names in sorted(matchers.items())
+        )
+        + ": every frame counts as a true negative; --protocol default searches any map"
+        for (dataset, name, places), matchers in found.items()
+    ]
 
 
 def _traverse(described: TraverseDescriptors, positions: Floats) -> PublishedTraverse:
