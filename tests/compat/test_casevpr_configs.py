@@ -187,7 +187,7 @@ def evaluate(folder: Path, *options: object, expect: int = 0) -> list[dict[str, 
 def test_every_run_records_its_weights_and_is_stale_with_them(town: Path) -> None:
     [first] = evaluate(town)
     [weights] = first["weights"]
-    assert weights["file"] == str(town / "models/r18gemrbc.pth")
+    assert (weights["encoder"], weights["file"]) == ("ep", str(town / "models/r18gemrbc.pth"))
     assert len(weights["sha256"]) == 64
     [same] = evaluate(town)
     assert same == first

@@ -76,7 +76,7 @@ class Contents:
         for found in files_of(one):
             known = None if found.published is None else found.published.sha256
             digest = sha256_of(found.path) if found.is_there else known
-            rows.append({"encoder": one.encoder, "file": str(found.path), "sha256": digest})
+            rows.append({"encoder": one.name, "file": str(found.path), "sha256": digest})
         return rows
 
     def _traverse(self, dataset: DatasetConfig, split: str) -> str:
