@@ -87,6 +87,15 @@ def test_a_rerun_skips_what_is_done(native: Path, ran: list[dict]) -> None:
         assert same is (folder != first)
 
 
+def test_a_damaged_run_is_done_again(native: Path, ran: list[dict]) -> None:
+    first = Path(ran[0]["folder"])
+    (first / "run.json").write_text("{")
+    shown = run_command("evaluate", native, "--no-figures", "--json")
+    assert "3 of 4 runs were there already" in shown.err
+    again = json.loads(shown.out)[0]
+    assert again["decisions"] == ran[0]["decisions"]
+
+
 def test_precisions_do_not_share_descriptors(native: Path, tmp_path: Path) -> None:
     config = yaml.safe_load(native.read_text())
     config["datasets"]["town"]["root"] = str(native.parent / "data/manifest.csv")

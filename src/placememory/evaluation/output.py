@@ -27,14 +27,13 @@ def is_done(folder: Path) -> bool:
 
 
 def is_current(folder: Path, content: Content) -> bool:
-    """Whether a run is there, whole, and still holds: all it depends on is as it was.
-
-    Raises:
-        InputError: The run's files are damaged.
-    """
+    """Whether a run is there, whole, and still holds: all it depends on is as it was."""
     if content.key is None or not is_done(folder):
         return False
-    return bool(read_run(folder)[1].get("content") == content.key)
+    try:
+        return bool(read_run(folder)[1].get("content") == content.key)
+    except InputError:  # damaged: it is run again
+        return False
 
 
 def write_run(run: Run, output: Path, scores: Scores, content: Content, *, figures: bool) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from placememory.evaluation.output import FRAMES, is_done, read_run
 from placememory.evaluation.plan import RunReport
 from placememory.metrics.paired import PairedDifference, PairedDifferenceResult
 
+_LOG = logging.getLogger(__name__)
 OVERALL = "overall_results.csv"
 COLUMNS = (
     "test_date", "dataset_name", "Loop1_name", "Loop2_name", "frontend_name", "backend_name",
@@ -216,15 +218,24 @@ class OverallTable:
 
     def __init__(self, output: Path) -> None:
         self.path = output / OVERALL
-        found = finished_runs(output) if any(output.glob("*/run.json")) else []
-        self._runs = {run.folder.name: run for run in found if "decisions" in run.metrics}
+        self._runs: dict[str, RunSummary] = {}
+        for folder in sorted(path.parent for path in output.glob("*/run.json")):
+            if is_done(folder):
+                try:
+                    self._take(folder)
+                except InputError as error:
+                    _LOG.warning("%s; it is left out of %s", error, OVERALL)
 
     def add(self, folder: str) -> None:
         """Add a finished run, or replace it, and write the table; runs of windows have no row."""
-        run = RunSummary(self.path.parent / folder, *read_run(self.path.parent / folder))
-        if "decisions" in run.metrics:
-            self._runs[folder] = run
+        if self._take(self.path.parent / folder):
             self.write()
+
+    def _take(self, folder: Path) -> bool:
+        run = RunSummary(folder, *read_run(folder))
+        if "decisions" in run.metrics:
+            self._runs[folder.name] = run
+        return "decisions" in run.metrics
 
     def write(self) -> Path:
         """Write the table."""
