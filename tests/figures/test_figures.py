@@ -17,6 +17,7 @@ pytest.importorskip("matplotlib", reason="the extra 'figures' is not installed")
 from placememory import figures as fig
 from placememory.errors import SettingError
 from placememory.figures.style import COLOURS
+from placememory.fusion import Evidence, PlaceTable, create
 from placememory.memory import no_images
 from placememory.metrics import Outcome
 
@@ -180,3 +181,30 @@ def test_the_page_of_windows_stands_alone_surest_failures_first(tmp_path: Path) 
     assert "&lt;b&gt;.png" in text
     assert "4 of 4 are shown" in text
     assert re.findall(r"distance ([\d.]+)", text) == ["0.2000", "0.3000", "0.4000", "0.1000"]
+
+
+def test_evidence_is_drawn_with_its_peak_and_the_truth() -> None:
+    places = _places()
+    table = PlaceTable.from_arrays(
+        [place.pose.position[:2] for place in places], yaw=[0.3] * len(places)
+    )
+    fusion = create("heatmap", table)
+    for _ in range(3):
+        fusion.update(Evidence([5, 6, 15], [0.9, 0.8, 0.5], level=(0.0, 0.1)))
+    figure = fig.draw_evidence(
+        fusion.heat, places, frame=Frame("q.png", "run", 0, pose=Pose(5.0, 2.0))
+    )
+    text = _texts(figure)
+    assert "9 candidates of 3 frames" in text
+    assert "newest frame q.png" in text
+    assert "peak" in text
+    assert "true position" in text
+    [picture] = figure.axes[1].images
+    left, right, lower, upper = picture.get_extent()
+    array = picture.get_array()
+    row, column = np.unravel_index(np.argmax(array), array.shape)
+    x = left + (column + 0.5) * (right - left) / array.shape[1]
+    y = lower + (row + 0.5) * (upper - lower) / array.shape[0]
+    assert math.dist((x, y), fusion.heat.peak) < 0.5, "the brightest cell is at the peak"
+    fusion.reset()
+    assert fusion.heat is None

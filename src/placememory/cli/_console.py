@@ -21,10 +21,19 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from placememory._io import UNPRINTABLE, printable
 
 _WIDE = None if sys.stdout is not None and sys.stdout.isatty() else 200
+
+
+_VERDICTS = {
+    "located": "green",
+    "ambiguous": "yellow",
+    "unknown": "bright_black",
+    "warming-up": "bright_black",
+}
 
 
 class PlainConsole(Console):
@@ -50,9 +59,17 @@ class Advance(Protocol):
     def __call__(self, done: int, total: int | None, text: str = "", /) -> None: ...
 
 
-def say(text: str) -> None:
+def say(text: str | Text) -> None:
     """Print a line for people, on standard error, so that standard output stays for programs."""
     err.print(text)
+
+
+def paint(text: str) -> Text:
+    """A text with its verdicts in colour, where the terminal has any."""
+    painted = Text(printable(text, lines=True))
+    for verdict, style in _VERDICTS.items():
+        painted.highlight_regex(rf"(?<![\w-]){verdict}(?![\w-])", style)
+    return painted
 
 
 def warn(text: str) -> None:
@@ -154,10 +171,12 @@ def warn_of_bad_images(bad: Sequence[tuple[str, str]]) -> None:
 
 
 def peak_megabytes() -> dict[str, float]:
-    """Peak memory of this process, and of the GPU where torch uses one, in MB."""
+    """Peak memory of this process in MB; where torch uses a GPU, what it holds there now, too."""
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     peak = {"ram": kilobytes / (1e6 if sys.platform == "darwin" else 1e3)}
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
         peak["gpu"] = torch.cuda.max_memory_allocated() / 1e6
+        peak["gpu_allocated"] = torch.cuda.memory_allocated() / 1e6
+        peak["gpu_reserved"] = torch.cuda.memory_reserved() / 1e6
     return peak

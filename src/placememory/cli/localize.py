@@ -15,6 +15,7 @@ import typer
 from placememory.cli import _options as options
 from placememory.cli._console import (
     out,
+    paint,
     peak_megabytes,
     print_json,
     print_table,
@@ -119,6 +120,12 @@ def run(
     report_dir: Annotated[
         Path | None, typer.Option("--report", help="Folder for figures and one HTML page.")
     ] = None,
+    rerun: Annotated[
+        Path | None, typer.Option(help="A recording for Rerun, such as run.rrd.")
+    ] = None,
+    foxglove: Annotated[
+        Path | None, typer.Option(help="A recording for Foxglove, such as run.mcap.")
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Localise a run as it streams, each frame with those before it, and write the results.
@@ -141,9 +148,11 @@ def run(
         out_dir = Path("answers") / (source.resolve().stem or "run")
     selection = recall_topics(frames.selection, memory, source)
     stream = open_stream(source, selection, motion.source, seconds=seconds, listed=method is None)
-    if stream.camera is not None and report_dir is not None:
+    drawn = [path for path in (report_dir, rerun, foxglove) if path is not None]
+    if stream.camera is not None and drawn:
         raise SettingError(
-            "--report draws the frames again, and a camera's are gone; record and localise a video"
+            "--report, --rerun and --foxglove show the frames again, and a camera's are gone; "
+            "record and localise a video"
         )
     if add_session is not None and method is None:
         raise SettingError(
@@ -181,7 +190,7 @@ def run(
                 skip_bad=frames.skip_bad,
                 on_estimate=_shown_by(advance, stream.total),
             )
-        say(f"{done.summary.frames} frames: {done.summary}")
+        say(paint(f"{done.summary.frames} frames: {done.summary}"))
         stream.log_joins(estimate.frame for estimate in done)
         score = done.score(radius, heading)
         added = None
@@ -209,8 +218,10 @@ def run(
         else:
             print_score(done, score)
         say(f"wrote {', '.join(path.name for path in files.paths)} to {out_dir}")
-        if report_dir is not None:
-            say(f"report: {_report(report_dir, opened, done, stream, radius, heading)}")
+        if drawn:
+            again = _with_images(opened, done, stream)
+            for path in _draw(opened, again, report_dir, rerun, foxglove, radius, heading):
+                say(f"wrote {path}")
     if done.ended is not None:
         raise done.ended
     if stream.report is not None:
@@ -295,23 +306,33 @@ def _stop_on_interrupt(stop: Event) -> Iterator[None]:
             signal.signal(signal.SIGINT, before)
 
 
-def _report(
-    folder: Path,
-    memory: PlaceMemory,
-    run: LocalizedRun,
-    stream: Stream,
-    radius: float,
-    heading: float | None,
-) -> Path:
-    from placememory.figures import write_report
-
+def _with_images(memory: PlaceMemory, run: LocalizedRun, stream: Stream) -> LocalizedRun:
+    """The run with frames that can be read again."""
     frames = stream.read_again(estimate.frame for estimate in run)
     readable = tuple(
         replace(e, frame=f.with_levels(memory.levels)) for e, f in zip(run, frames, strict=True)
     )
-    return write_report(
-        folder, memory, replace(run, estimates=readable), radius=radius, heading=heading
-    )
+    return replace(run, estimates=readable)
+
+
+def _draw(
+    memory: PlaceMemory,
+    run: LocalizedRun,
+    report: Path | None,
+    rerun: Path | None,
+    foxglove: Path | None,
+    radius: float,
+    heading: float | None,
+) -> Iterator[Path]:
+    """Write the report and the recordings that are wanted."""
+    from placememory.figures import map_of, write_foxglove, write_report, write_rerun
+
+    if report is not None:
+        yield write_report(report, memory, run, radius=radius, heading=heading)
+    for path, write in ((rerun, write_rerun), (foxglove, write_foxglove)):
+        if path is not None:
+            image_of, grid = images_of_memory(memory), map_of(memory)
+            yield write(path, memory, run, image_of=image_of, grid=grid)
 
 
 def print_score(run: LocalizedRun, score: RunScore | None) -> None:
@@ -326,7 +347,7 @@ def print_score(run: LocalizedRun, score: RunScore | None) -> None:
         out.print("no true poses to compare with: the answers are not scored")
         return
     if score.located is not None:
-        out.print(str(score.located))
+        out.print(paint(str(score.located)))
         out.print("each frame alone:")
     print_table(("", "value", "95% interval"), _recall_rows(score.recall))
     out.print(score.recall.protocol)

@@ -21,12 +21,14 @@ from placememory._registry import require
 
 if TYPE_CHECKING:
     from placememory.figures.beliefs import draw_beliefs
+    from placememory.figures.evidence import draw_evidence
     from placememory.figures.gallery import draw_gallery
     from placememory.figures.matches import draw_matches
     from placememory.figures.outcomes import judge
     from placememory.figures.page import ShownWindow, write_sequence_page
+    from placememory.figures.recordings import write_foxglove, write_rerun
     from placememory.figures.reliability import draw_reliability
-    from placememory.figures.report import write_report
+    from placememory.figures.report import map_of, write_report
     from placememory.figures.result import draw_result
     from placememory.figures.scores import draw_scores
     from placememory.figures.sequence import draw_sequence
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ShownWindow": "page",
     "draw_beliefs": "beliefs",
+    "draw_evidence": "evidence",
     "draw_gallery": "gallery",
     "draw_matches": "matches",
     "draw_reliability": "reliability",
@@ -54,16 +57,20 @@ _HOMES = {
     "draw_trajectory": "trajectory",
     "draw_vertices": "vertices",
     "judge": "outcomes",
+    "map_of": "report",
     "save": "style",
     "strip_pages": "strips",
     "to_png": "style",
+    "write_foxglove": "recordings",
     "write_report": "report",
+    "write_rerun": "recordings",
     "write_sequence_page": "page",
 }
 
 __all__ = [
     "ShownWindow",
     "draw_beliefs",
+    "draw_evidence",
     "draw_gallery",
     "draw_matches",
     "draw_reliability",
@@ -77,10 +84,13 @@ __all__ = [
     "draw_trajectory",
     "draw_vertices",
     "judge",
+    "map_of",
     "save",
     "strip_pages",
     "to_png",
+    "write_foxglove",
     "write_report",
+    "write_rerun",
     "write_sequence_page",
 ]
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from placememory.figures.evidence import draw_evidence
 from placememory.figures.matches import draw_matches
 from placememory.figures.scores import draw_scores
 from placememory.figures.similarity import draw_similarity
@@ -13,10 +14,10 @@ from placememory.figures.strips import strip_pages
 from placememory.figures.style import save
 from placememory.figures.trajectory import draw_trajectory
 from placememory.figures.vertices import draw_vertices
-from placememory.localization import LocalizedRun
+from placememory.localization import LocalizedRun, Localizer
 from placememory.localization.estimate import Estimate
 from placememory.maps import OccupancyGrid
-from placememory.memory import ImageOf, PlaceMemory
+from placememory.memory import ImageOf, PlaceMemory, Where
 from placememory.metrics import DEFAULT_RADIUS
 
 
@@ -36,7 +37,8 @@ def draw_gallery(
     """Draw figures one by one.
 
     ``vertices.png`` shows all places; with a run there are also ``trajectory.png``,
-    ``similarity.png``, ``scores.png``, ``strips/`` and ``matches/``.
+    ``similarity.png``, ``scores.png``, ``strips/``, ``matches/`` and, of maps with poses, what the
+    last five frames say together in ``evidence/``.
 
     Args:
         folder: Gets the figures.
@@ -72,9 +74,29 @@ def draw_gallery(
     pages = strip_pages(chosen, image_of, k=k, places=places, radius=radius, heading=heading)
     for number, figure in enumerate(pages):
         yield save(figure, folder / "strips" / f"retrieval_{number:03d}.png")
+    yield from _draw_evidence(folder, memory, run, grid, match_maps)
     for estimate in _choose_evenly(estimates, match_maps):
         figure = draw_matches(estimate, places, grid=grid, k=k, radius=radius, heading=heading)
         yield save(figure, folder / "matches" / f"query_{estimate.frame.index:06d}.png")
+
+
+def _draw_evidence(
+    folder: Path, memory: PlaceMemory, run: LocalizedRun, grid: OccupancyGrid | None, most: int
+) -> Iterator[Path]:
+    """The heat of the last frames, at frames evenly spaced; no odometry is known here."""
+    if run.descriptors is None:
+        return
+    sessions = sorted({place.session for place in run.places})
+    localizer = Localizer(
+        memory, fusion="heatmap", calibrated=False, verify=None, where=Where(session=sessions)
+    )
+    estimates = run.estimates
+    chosen = {id(estimate) for estimate in _choose_evenly(estimates, most)}
+    for estimate, descriptor in zip(estimates, run.descriptors, strict=True):
+        localizer.observe(estimate.frame, descriptor=descriptor)
+        if id(estimate) in chosen and localizer.heat is not None:
+            figure = draw_evidence(localizer.heat, memory.places, frame=estimate.frame, grid=grid)
+            yield save(figure, folder / "evidence" / f"query_{estimate.frame.index:06d}.png")
 
 
 def _choose_evenly(estimates: Sequence[Estimate], most: int) -> Sequence[Estimate]:

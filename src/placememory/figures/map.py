@@ -48,25 +48,34 @@ def map_sheet(grid: OccupancyGrid | None, points: Points, *, beside: float = 0.0
         points: (N, 2) x, y in metres that must be visible; N may be 0.
         beside: Inches to keep free to the right, for a legend.
     """
+    [sheet] = map_sheets(grid, points, beside=beside)
+    return sheet
+
+
+def map_sheets(
+    grid: OccupancyGrid | None, points: Points, *, count: int = 1, beside: float = 0.0
+) -> list[MapSheet]:
+    """So many equal maps side by side in one figure; see :func:`map_sheet`."""
     low, high = _view(grid, points)
     size = high - low
-    inches = min(_WIDEST / size[0], _TALLEST / size[1])
+    inches = min(_WIDEST / min(count, 1.5) / size[0], _TALLEST / size[1])
     width, height = size * inches
-    figure = new_figure(width + 1.0 + beside, height + 1.7)
-    axes = figure.add_subplot()
-    axes.set_aspect("equal", adjustable="box", anchor="NW")
-    axes.set_xlim(low[0], high[0])
-    axes.set_ylim(low[1], high[1])
-    axes.set_xlabel("x [m]")
-    axes.set_ylabel("y [m]")
-    axes.tick_params(length=3.0)
-    if grid is not None:
-        draw_grid(axes, grid)
-    if len(points) == 0:
-        axes.text(
-            0.5, 0.5, "no positions are known", transform=axes.transAxes, ha="center", color=MUTED
-        )
-    return MapSheet(figure, axes, float(inches * 72.0), float(width), float(size.max()))
+    figure = new_figure(count * (width + 1.0) + beside, height + 1.7)
+    sheets = []
+    for axes in figure.subplots(1, count, squeeze=False)[0]:
+        axes.set_aspect("equal", adjustable="box", anchor="NW")
+        axes.set_xlim(low[0], high[0])
+        axes.set_ylim(low[1], high[1])
+        axes.set_xlabel("x [m]")
+        axes.set_ylabel("y [m]")
+        axes.tick_params(length=3.0)
+        if grid is not None:
+            draw_grid(axes, grid)
+        if len(points) == 0:
+            note = "no positions are known"
+            axes.text(0.5, 0.5, note, transform=axes.transAxes, ha="center", color=MUTED)
+        sheets.append(MapSheet(figure, axes, float(inches * 72.0), float(width), float(size.max())))
+    return sheets
 
 
 def draw_grid(axes: Axes, grid: OccupancyGrid) -> None:

@@ -87,8 +87,8 @@ def draw_matches(
 ) -> Figure:
     """Draw a query's candidates as numbered discs on the map, the truth as a star.
 
-    Discs that would cover each other are moved apart; a line leads to the place itself. Darker is
-    more similar.
+    Discs stay where the places are. Numbers that would cover each other are moved apart; a line
+    leads to the disc. Darker is more similar.
 
     Args:
         estimate: The query with its candidates.
@@ -155,29 +155,31 @@ def _draw_discs(
     colours: Sequence[tuple[float, float, float, float]],
     sizes: NDArray[np.float64],
 ) -> None:
-    """Numbered discs, moved apart, each with a line to its place; best on top."""
+    """A disc at each place, best on top; numbers that would cover each other stand beside."""
     ranks = [candidate.rank for candidate in candidates]
     radii = np.array([sizes[min(rank, len(sizes)) - 1] for rank in ranks])
     wanted = np.concatenate([star, points]) * sheet.scale
     moved = spread(wanted, np.concatenate([np.full(len(star), _STAR), radii]), fixed=len(star))
-    for rank, point, disc, size in zip(
-        ranks, points, moved[len(star) :] / sheet.scale, radii, strict=True
-    ):
+    labels = moved[len(star) :] / sheet.scale
+    aside = np.linalg.norm(labels - points, axis=1) * sheet.scale > 0.5 * radii
+    for rank, point, label, size, beside in zip(ranks, points, labels, radii, aside, strict=True):
         colour = colours[rank - 1]
         order = 7.0 - 0.01 * rank
-        sheet.axes.plot(*zip(point, disc, strict=True), color=INK, lw=0.8, zorder=order - 1.5)
-        sheet.axes.plot(*point, "o", ms=4.0, color=colour, mec=INK, mew=0.6, zorder=order - 1.0)
-        sheet.axes.plot(*disc, "o", ms=2 * size, color=colour, mec="white", mew=1.0, zorder=order)
+        sheet.axes.plot(*point, "o", ms=2 * size, color=colour, mec="white", mew=1.0, zorder=order)
+        at, ink = (point, _ink_on(colour)) if not beside else (label, INK)
+        if beside:
+            sheet.axes.plot(*zip(point, label, strict=True), color=INK, lw=0.8, zorder=7.1)
+            sheet.axes.plot(*label, "o", ms=1.7 * size, color="white", mec=INK, mew=0.7, zorder=7.2)
         sheet.axes.text(
-            disc[0],
-            disc[1],
+            at[0],
+            at[1],
             str(rank),
-            color=_ink_on(colour),
+            color=ink,
             fontsize=size,
             fontweight="bold",
             ha="center",
             va="center_baseline",
-            zorder=order,
+            zorder=7.3 if beside else order,
             clip_on=True,
         )
 

@@ -14,6 +14,7 @@ from placememory.fusion._observation import ObservationModel
 from placememory.fusion._places import PlaceTable
 from placememory.fusion._profile import MapProfile, Rest
 from placememory.fusion._state import Resumable, State
+from placememory.fusion.heatmap import Heat
 
 DEFAULT_FUSION = "bayes"
 """The method that is taken where none is named."""
@@ -25,6 +26,7 @@ __all__ = [
     "Belief",
     "Evidence",
     "Fusion",
+    "Heat",
     "Hypothesis",
     "MapProfile",
     "ObservationModel",

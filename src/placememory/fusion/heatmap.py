@@ -33,6 +33,26 @@ class Cells(NamedTuple):
     heat: Floats
 
 
+class Heat(NamedTuple):
+    """What the frames of a window say together, where the robot is now.
+
+    Attributes:
+        cells: Near the votes, walls left out.
+        resolution: Side of a cell, metres.
+        votes: (V, 2) metres, candidates of all frames, moved to where the robot would be now.
+        weights: (V,) normalised similarities.
+        frames: (V,) number of the frame of each vote, from 0, the oldest.
+        peak: (2,) the highest point, ``None`` where there is none.
+    """
+
+    cells: Cells
+    resolution: float
+    votes: Floats
+    weights: Floats
+    frames: Rows
+    peak: tuple[float, float] | None
+
+
 def sum_of_frames(
     points: Floats, weights: Floats, frame: Rows, sigma: float, resolution: float
 ) -> Cells:
@@ -190,6 +210,9 @@ class Heatmap:
         level: Mean normalised similarity that the peak must reach.
         pose_noise: Standard deviation of the map's positions, metres.
 
+    Attributes:
+        heat: After the latest frame; ``None`` where no frame had candidates with poses.
+
     Raises:
         SettingError: A setting has an impossible value.
 
@@ -233,10 +256,12 @@ class Heatmap:
         self._rule = Rule(min(warm_up, window), support, ratio, level)
         spacing = places.spacing if math.isfinite(places.spacing) else 0.0
         self._floor = math.hypot(spacing / math.sqrt(12), pose_noise)
+        self.heat: Heat | None = None
 
     def reset(self) -> None:
         """Forget all frames."""
         self._window.reset()
+        self.heat = None
 
     def update(self, evidence: Evidence, odometry: Odometry | None = None) -> Belief:
         """Take in the next frame; see :meth:`placememory.fusion.Fusion.update`."""
@@ -245,6 +270,7 @@ class Heatmap:
         use = np.isfinite(votes.positions[:, 0]) & (votes.weights > 0)
         votes = votes.take(use)
         frame = frame[use]
+        self.heat = None
         if not len(frame):
             return believe(self._rule, self._window, [], [], [])
         votes = replace(votes, weights=votes.weights * _fading(votes.trust, frame))
@@ -254,6 +280,10 @@ class Heatmap:
         heat = cells.heat * self._factor(cells.centres)
         area, entropy = spread(heat, self.resolution)
         found = self._peaks(votes, frame)
+        peak = found[0].at if found else None
+        cells = Cells(cells.centres, heat)
+        points = votes.positions[:, :2]
+        self.heat = Heat(cells, self.resolution, points, votes.weights, frame, peak)
         return believe(
             self._rule,
             self._window,

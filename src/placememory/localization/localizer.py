@@ -41,6 +41,7 @@ from placememory.fusion import (
     Belief,
     Evidence,
     Fusion,
+    Heat,
     MapProfile,
     Odometry,
     PlaceTable,
@@ -274,6 +275,14 @@ class Localizer:
         """
         found = getattr(self._fusion, "probabilities", None)
         return None if found is None else found[:-1]
+
+    @property
+    def heat(self) -> Heat | None:
+        """What the frames of the window say together, in the map's :attr:`plane`.
+
+        ``None`` with any fusion but ``heatmap``, and before its first candidates.
+        """
+        return getattr(self._fusion, "heat", None)
 
     def reset(self) -> None:
         """Forget all frames, as after a change of floor or a restart of the camera."""

@@ -56,6 +56,7 @@ _LATCHED = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
+_RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
 PARAMETERS: Mapping[str, tuple[Any, str]] = {
     "memory": ("", "The memory: a file, milvus-lite:PATH or http://host:port/collection."),
@@ -86,6 +87,7 @@ PARAMETERS: Mapping[str, tuple[Any, str]] = {
 CAMERA_PARAMETERS: Mapping[str, tuple[Any, str]] = {
     "topic": ("image_raw", "sensor_msgs/Image, or with compressed sensor_msgs/CompressedImage."),
     "compressed": (False, "The topic has sensor_msgs/CompressedImage."),
+    "reliable": (False, "Lost frames are sent again; only where the publisher is reliable, too."),
     "info": ("", "sensor_msgs/CameraInfo; frames wait for the first one. Empty for none."),
     "mount": ("", "Pose of the memory's body in the base, as this camera sees it: x y z ..."),
 }
@@ -257,7 +259,8 @@ class PlaceMemoryNode(LifecycleNode):  # type: ignore[misc]
 
         for name in self.value("cameras"):
             kind = CompressedImage if self.value(f"{name}.compressed") else ImageMessage
-            listen(kind, self.value(f"{name}.topic"), partial(self._on_image, name))
+            qos = _RELIABLE if self.value(f"{name}.reliable") else qos_profile_sensor_data
+            listen(kind, self.value(f"{name}.topic"), partial(self._on_image, name), qos)
             if self.value(f"{name}.info"):
                 listen(CameraInfo, self.value(f"{name}.info"), partial(self._on_info, name))
         if self.value("odometry"):

@@ -274,7 +274,7 @@ class Engine(Closing):
                 raise
             _log.warning("the map is not shown: %s", error)
             return None, b""
-        return grid, make_map_png(grid.image)
+        return grid, make_map_png(grid.lightness)
 
 
 def motion(dx: float | None, dy: float | None, dyaw: float | None) -> Odometry | None:
