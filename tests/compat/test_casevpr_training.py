@@ -15,6 +15,7 @@ from placememory.encoders import create
 from placememory.errors import SettingError
 from placememory.training import Training, dry_run, train
 from placememory.training import read_training as read_values
+from tests.compat.made import write_paths
 from tests.evaluation.made import robotcar
 from tests.training.made import losses
 
@@ -107,11 +108,65 @@ def test_the_published_values_are_kept(file: Path, tmp_path: Path) -> None:
 def test_what_can_be_switched_on(file: Path) -> None:
     changed(file, "mining", augseq=True, augseq_prob=0.4, seq_neg_mining=True)
     changed(file, "optimization", multiple_lr=True, lr_encoder=1e-6, lr_pooling=1e-4)
+    changed(file, "data", city=["oxford", "cbd"], addtest_posDistThr=2.5)
+    changed(file, "evaluation", val={"split": 2, "seq_gt_strategy": "lastframe"})
     found = read_training(changed(file, "experiment", only_train_attn=True, pretrain_model=None))
     assert (found.augment.sequence, found.augment.sequence_step) == (0.4, 2)
     assert found.mining.shuffled == 0.3
     assert (found.optimization.lr, found.optimization.trunk_lr) == (1e-4, 1e-6)
     assert (found.encoder.train, found.encoder.weights) == ("head", "random")
+    data = found.data
+    assert (data.train[0].only, data.test[0].only) == (("oxford", "cbd"), ("oxford", "cbd"))
+    assert (data.validation_radius, data.validation_strategy) == (25, "last-frame")
+    assert (data.test_radius, data.test_strategy) == (2.5, "strict")
+
+
+def test_left_out_fields_have_their_defaults(file: Path) -> None:
+    file.write_text(
+        json.dumps(
+            {
+                "experiment": {}, "model": {"seq_encoder": "vgg16_seqvlad"},
+                "data": {"dataset_path": "oxford"},
+            }
+        )
+    )  # fmt: skip
+    found = read_training(file)
+    steps, data = found.optimization, found.data
+    assert (steps.optimizer, steps.weight_decay, steps.batch, steps.patience) == ("adam", 0, 4, 3)
+    assert (data.strategy, data.negative_strategy, data.validation_strategy) == ("lax",) * 3
+    assert (data.length, data.validation[0].query, data.test) == (14, ("val/queries",), ())
+    assert (found.seed, found.encoder.weights, found.running.keep_epochs) == (43, "random", False)
+
+
+@pytest.mark.parametrize(
+    ("form", "root", "split"),
+    [
+        ("1", "oxford", "1"),
+        ("sets/other", "sets/other", "test"),
+        ({"dataset_path": "sets/other", "split": 2}, "sets/other", "2"),
+        ({"path": "oxford", "split": "1", "tboard_name": "t"}, "oxford", "1"),
+    ],
+)
+def test_forms_of_a_test_set(file: Path, tmp_path: Path, form: Any, root: str, split: str) -> None:
+    found = read_training(changed(file, "evaluation", additional_testsets=[form]))
+    [source] = found.data.test
+    assert (source.root, source.database) == (tmp_path / root, (f"{split}/database",))
+
+
+def test_paths_may_be_said_beside_it(file: Path, tmp_path: Path) -> None:
+    changed(file, "data", dataset_path="/home/user/datasets/oxford_robotcar")
+    paths = write_paths(
+        tmp_path / "paths.yaml", datasets={"oxford": {"root": "sets/ox"}}, weights="weights"
+    )
+    values = read_casevpr_training(file, paths)
+    assert values["data"]["train"][0]["root"] == str(tmp_path / "sets/ox")
+    assert values["encoder"]["weights"] == str(tmp_path / "weights/crica.pth")
+
+
+@pytest.mark.parametrize("name", ["hvpr_casevpr_224", "hvpr_casevpr_224_crica"])
+def test_images_are_resized_as_in_their_trainer(file: Path, name: str) -> None:
+    found = read_training(changed(file, "model", seq_encoder=name))
+    assert found.encoder.options["resize_on"] == "image"  # in the pipeline, one is on tensors
 
 
 def test_it_trains_from_beginning_to_end(file: Path, tmp_path: Path) -> None:
@@ -124,6 +179,7 @@ def test_it_trains_from_beginning_to_end(file: Path, tmp_path: Path) -> None:
         "optimization.batch=1",
         "mining.per_query=1",
     )
+    changed(file, "evaluation", additional_testsets=["1"])
     result = train(read_training(file, small))
     assert result.folder.parent == tmp_path / "output/train_logs"
     assert result.steps == 1
@@ -152,7 +208,20 @@ def test_casenet_would_train(file: Path, tmp_path: Path) -> None:
         ("optimization", {"criterion": "sare"}, "sare"),
         ("data", {"seq_gt_strategy": "loose"}, "loose"),
         ("optimization", {"lr": "fast"}, "fast"),
-        ("optimization", {"optim": "lion"}, "optimizer"),
+        ("optimization", {"optim": "lion"}, "lion"),
+        ("experiment", {"resume": "last_model.pth"}, "experiment.resume: a run of CaseVPR"),
+        ("experiment", {"debug": True}, "experiment.debug: use --dry-run"),
+        ("experiment", {"sead": 1}, "experiment.sead: .* did you mean 'seed'"),
+        ("model", {"args_override": {"seq_len": 3}}, "it is 3, but data.seq_length 5"),
+        ("model", {"args_override": {"blocks": 3}}, "model.args_override.blocks: no field"),
+        ("data", {"reverse": True}, "data.reverse"),
+        ("data", {"cached_train_dataset": "a.torch"}, "a pickle of CaseVPR is not read"),
+        ("data", {"img_shape": [322, 322]}, "takes .224, 224."),
+        ("loader", {"n_gpus": 2}, "accelerate launch"),
+        ("optimization", {"multiple_lr": True, "lr_aggregator": 1}, "give lr_pooling"),
+        ("evaluation", {"additional_gt_strategies": ["lax"]}, "evaluate-sequences"),
+        ("evaluation", {"only_test_current_strategy": False}, "only_test_current_strategy"),
+        ("evaluation", {"splits": ["2"]}, "write evaluation.val"),
     ],
 )
 def test_what_is_not_known_is_refused(

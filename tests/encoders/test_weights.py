@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from placememory import encoders
+from placememory.encoders import locate_weights
 from placememory.encoders.weights import (
     WeightsFile,
     check_format,
@@ -24,7 +25,7 @@ from placememory.encoders.weights import (
     is_present,
     weights_folder,
 )
-from placememory.errors import MissingExtraError, WeightsError
+from placememory.errors import EncoderError, MissingExtraError, WeightsError
 
 DATA = bytes(range(256)) * 20_000
 
@@ -220,3 +221,22 @@ def test_random_weights_are_the_same_every_time() -> None:
     assert one.card.hash == other.card.hash
     image = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
     np.testing.assert_array_equal(one.encode([image]), other.encode([image]))
+
+
+def test_weights_are_located_without_loading_them(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("PLACEMEMORY_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("PLACEMEMORY_OFFLINE", "")
+    public, own = locate_weights("salad"), locate_weights("salad", tmp_path / "own.pth")
+    assert (public.path, public.is_there, public.is_fetched) == (
+        tmp_path / "dino_salad.ckpt", False, True,
+    )  # fmt: skip
+    monkeypatch.setenv("PLACEMEMORY_OFFLINE", "1")
+    assert not public.is_fetched
+    assert (own.published, own.is_fetched) == (None, False)
+    own.path.write_bytes(b"")
+    assert own.is_there
+    assert locate_weights("jist").is_fetched is False  # by hand
+    assert locate_weights("seqvlad", backbone="r18l3") is None  # none are published
+    assert locate_weights("lite-vlad", words=4).is_there  # in the package
+    with pytest.raises(EncoderError, match="wrds"):
+        locate_weights("lite-vlad", wrds=4)

@@ -87,6 +87,15 @@ def test_a_rerun_skips_what_is_done(native: Path, ran: list[dict]) -> None:
         assert same is (folder != first)
 
 
+def test_a_damaged_run_is_done_again(native: Path, ran: list[dict]) -> None:
+    first = Path(ran[0]["folder"])
+    (first / "run.json").write_text("{")
+    shown = run_command("evaluate", native, "--no-figures", "--json")
+    assert "3 of 4 runs were there already" in shown.err
+    again = json.loads(shown.out)[0]
+    assert again["decisions"] == ran[0]["decisions"]
+
+
 def test_precisions_do_not_share_descriptors(native: Path, tmp_path: Path) -> None:
     config = yaml.safe_load(native.read_text())
     config["datasets"]["town"]["root"] = str(native.parent / "data/manifest.csv")
@@ -277,7 +286,7 @@ def test_casevprs_batch_runs_unchanged(tmp_path: Path) -> None:
         ({"pipeline_lst": [{"fe_lst": ["x"], "be_lst": ["none"]}]}, None, "no encoder of CaseVPR"),
         ({"pipeline_lst": [{"fe_lst": ["ep"], "be_lst": ["x"]}]}, None, "no matcher of CaseVPR"),
         ({"test_lst": None}, None, "no batch of CaseVPR tests"),
-        ({}, {"dataset": {}}, "datasets"),
+        ({}, {"dataset": {}}, "dataset: Extra inputs"),
     ],
 )
 def test_what_is_wrong_in_a_batch_is_named(tmp_path: Path, change, paths, message: str) -> None:

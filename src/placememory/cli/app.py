@@ -18,7 +18,7 @@ _PANELS = {
     "Map": "demo build info copy merge remove prune compress upgrade",
     "Localise": "query localize calibrate figures",
     "Robots and services": "ros serve loops",
-    "Research": "evaluate evaluate-sequences results train encoders datasets",
+    "Research": "evaluate evaluate-sequences results reproduce train encoders datasets",
     "Files of others": "extract pairs export",
 }
 _PANEL_OF = {name: panel for panel, names in _PANELS.items() for name in names.split()}
@@ -33,7 +33,8 @@ class _Commands(UserDict[str, Any]):
         module = import_module(f"placememory.cli.{_MODULES.get(name, name)}")
         if not hasattr(module, "app"):
             one = typer.Typer(add_completion=False, rich_markup_mode="rich")
-            one.command(name, rich_help_panel=panel)(module.run)
+            kind = getattr(module, "COMMAND", None)
+            one.command(name, cls=kind, rich_help_panel=panel)(module.run)
             command = typer.main.get_command(one)
         else:
             command = typer.main.get_command(module.app)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from placememory.cli._casevpr_flags import CasevprCommand
 from placememory.cli._console import Bars, print_json, print_table, say, warn
 from placememory.cli.results import COLUMNS, summary_row
-from placememory.compat.casevpr import read_casevpr, run_published
+from placememory.compat.casevpr import explain_small_maps, read_casevpr, run_published
 from placememory.errors import SettingError
 from placememory.evaluation import (
     Evaluation,
@@ -20,7 +22,11 @@ from placememory.evaluation import (
     runs_of,
     write_overall,
 )
+from placememory.evaluation.content import missing_weights
 from placememory.evaluation.online import localize_run
+from placememory.evaluation.plan import read_traverse
+
+COMMAND = CasevprCommand
 
 
 def run(
@@ -60,7 +66,7 @@ def run(
     """
     evaluations = _read(config, paths, protocol)
     if dry_run:
-        _plan(evaluations)
+        plan(evaluations)
         return
     outcomes: list[RunReport] = []
     for evaluation in evaluations:
@@ -96,18 +102,28 @@ def _read(config: Path, paths: Path | None, protocol: str) -> list[Evaluation]:
     return read_casevpr(config, paths, "casevpr" if protocol == "casevpr" else "default")
 
 
-def _plan(evaluations: list[Evaluation]) -> None:
-    from placememory.datasets import open_dataset
+def plan(evaluations: list[Evaluation]) -> None:
+    """Print the runs, and what they lack; read every traverse, run nothing.
 
-    rows = []
-    for evaluation in evaluations:
-        for dataset in evaluation.datasets.values():
-            opened = open_dataset(dataset.layout, dataset.root, **dataset.options)
-            for split in {s for pair in dataset.pairs for s in (pair.reference, pair.query) if s}:
-                opened.traverse(split)
-        rows += [[run.title, run.settings.protocol, run.folder] for run in runs_of(evaluation)]
-    print_table(("run", "protocol", "folder"), rows)
-    say(f"{len(rows)} runs; all data sets, encoders, matchers and fusions are known")
+    Raises:
+        DatasetError: A traverse cannot be read.
+    """
+    runs = [run for evaluation in evaluations for run in runs_of(evaluation)]
+    for run in runs:
+        for split in (run.map_name, run.pair.query):
+            read_traverse(run.dataset, split)
+    print_table(
+        ("run", "protocol", "folder"),
+        [[run.title, run.settings.protocol, run.folder] for run in runs],
+    )
+    missing = missing_weights(runs)
+    for line in missing:
+        warn(line)
+    for line in explain_small_maps(runs):
+        warn(line)
+    known = "all data sets, encoders, matchers and fusions are known"
+    lacking = f", {len(missing)} files of weights are missing" if missing else ""
+    say(f"{len(runs)} runs; {known}{lacking}")
 
 
 def _print_outcomes(outcomes: list[RunReport], *, as_json: bool) -> None:
@@ -119,6 +135,8 @@ def _print_outcomes(outcomes: list[RunReport], *, as_json: bool) -> None:
     if as_json:
         print_json([{"folder": str(s.folder), **s.config, **s.metrics} for s in summaries])
     for summary in summaries:
+        if explained := summary.nothing_searched():
+            warn(f"{summary.metrics['title']}: {explained}")
         if same := summary.metrics.get("queries_in_the_map"):
             warn(
                 f"{summary.metrics['title']}: {same} of {summary.metrics['queries']} frames are in "
@@ -129,8 +147,17 @@ def _print_outcomes(outcomes: list[RunReport], *, as_json: bool) -> None:
         print_table(COLUMNS, [summary_row(summary) for summary in summaries])
     for output in {outcome.folder.parent for outcome in done}:
         say(f"all runs: {write_overall(output)}")
-    before = sum(outcome.done_before for outcome in done)
-    if before:
-        say(f"{before} of {len(outcomes)} runs were there already; --fresh does them again")
+    say_what_was_there(outcomes)
     if len(done) < len(outcomes):
         raise typer.Exit(1)
+
+
+def say_what_was_there(outcomes: Sequence[RunReport]) -> None:
+    """Say how many runs were there already, with all they depend on as it was."""
+    done = [outcome for outcome in outcomes if outcome.error is None]
+    before = sum(outcome.done_before for outcome in done)
+    if before:
+        say(
+            f"{before} of {len(outcomes)} runs were there already, of the same weights and "
+            "data; --fresh does them again"
+        )

@@ -9,34 +9,58 @@ from typing import Annotated, Any
 import typer
 
 from placememory.cli import _options as options
+from placememory.cli._casevpr_flags import CasevprCommand
 from placememory.cli._console import Bars, print_json, print_table, say, warn
-from placememory.evaluation import evaluate, read_window_evaluation
+from placememory.cli.evaluate import plan, say_what_was_there
+from placememory.compat.casevpr import device_of, read_casevpr_sequences
+from placememory.evaluation import RunReport, evaluate, read_window_evaluation
+
+COMMAND = CasevprCommand
 
 
 def run(
-    config: Annotated[Path, typer.Argument(help="YAML file.", show_default=False)],
+    config: Annotated[Path, typer.Argument(help="YAML, or CaseVPR's JSON.", show_default=False)],
+    paths: Annotated[
+        Path | None,
+        typer.Option(help="For CaseVPR's JSON: YAML that says where data sets and weights are."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do all again, cached or not.")] = False,
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Keep descriptors.")] = True,
     page: Annotated[bool, typer.Option("--page/--no-page", help="Write pages of failures.")] = True,
-    device: options.Device = "cpu",
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda, cuda:1 or mps; by default what the JSON says, else cpu."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, run nothing.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Retrieve windows by their sequence descriptors: recall@1, 5, 10 by ground-truth strategy.
 
     Example: [b]placememory evaluate-sequences windows.yaml[/b]
 
+    Example: [b]placememory evaluate-sequences example_eval.json --paths paths.yaml[/b]
+
     Each run has a folder with its configuration, predictions.json, metrics.json and failures.html.
     """
-    evaluation = read_window_evaluation(config)
+    is_json = config.suffix.lower() == ".json"
+    evaluations = (
+        read_casevpr_sequences(config, paths) if is_json else [read_window_evaluation(config)]
+    )
+    if dry_run:
+        plan(evaluations)
+        return
+    where = device or (device_of(config) if is_json else None) or "cpu"
+    reports: list[RunReport] = []
     with Bars() as bars:
-        reports = evaluate(
-            evaluation,
-            devices=[device],
-            fresh=fresh,
-            cached=cache,
-            figures=page,
-            progress=bars.update,
-        )
+        for evaluation in evaluations:
+            reports += evaluate(
+                evaluation,
+                devices=[where],
+                fresh=fresh,
+                cached=cache,
+                figures=page,
+                progress=bars.update,
+            )
     for report in reports:
         if report.error is not None:
             warn(f"{report.run.title}: {report.error}")
@@ -45,7 +69,9 @@ def run(
         print_json(done)
     else:
         print_table(_COLUMNS, [row for facts in done for row in _rows(facts)])
-        say(f"pages and predictions: {evaluation.output}")
+        for output in dict.fromkeys(evaluation.output for evaluation in evaluations):
+            say(f"pages and predictions: {output}")
+    say_what_was_there(reports)
     if len(done) < len(reports):
         raise typer.Exit(1)
 

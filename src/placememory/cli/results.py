@@ -26,7 +26,7 @@ def summary_row(run: RunSummary) -> list[Any]:
         *(row[name] for name in ("dataset", "reference", "query", "system")),
         _percent(row["precision"]),
         _percent(row["recall@1"]),
-        f"{_percent(row['low'])} to {_percent(row['high'])}",
+        None if row["low"] is None else f"{_percent(row['low'])} to {_percent(row['high'])}",
         *(_percent(row[name]) for name in (
             "average_precision", "recall_at_full_precision", "window_precision", "located",
             "precision_of_located",
@@ -44,7 +44,10 @@ def run(
     folders: Annotated[list[Path], typer.Argument(help="Outputs, or single runs.")],
     baseline: Annotated[
         str | None,
-        typer.Option(help="System, as encoder/matcher/fusion, that the others are compared with."),
+        typer.Option(
+            help="System, as encoder/matcher/fusion, that the others are compared with; without a "
+            "variant in brackets, each with that of its own variant."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
@@ -67,13 +70,18 @@ def run(
 
 
 def _differences(runs: list[RunSummary], baseline: str) -> None:
-    if baseline not in {run.system for run in runs}:
+    if not any(baseline in (run.system, run.plain_system) for run in runs):
         known = ", ".join(sorted({run.system for run in runs}))
         raise SettingError(f"no run is of the system {baseline!r}; there are: {known}")
     rows = []
     for run in runs:
         for base in runs:
-            if base.system == baseline and base.question == run.question and base is not run:
+            same = baseline == base.plain_system and base.variant == run.variant
+            if (
+                (base.system == baseline or same)
+                and base.question == run.question
+                and base is not run
+            ):
                 found = compare(run, base)
                 if found is None:
                     continue

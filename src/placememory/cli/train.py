@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from placememory.cli import _options as options
+from placememory.cli._casevpr_flags import CasevprCommand
 from placememory.cli._console import Bars, out, print_json, print_table, say
 from placememory.errors import PlaceMemoryError, SettingError
 
 if TYPE_CHECKING:
     from placememory.training import DryRun, TrainingResult
+
+COMMAND = CasevprCommand
 
 
 def run(
@@ -32,7 +35,14 @@ def run(
     going_on: Annotated[
         Path | None, typer.Option("--resume", help="Folder of a run to go on with.")
     ] = None,
-    device: options.Device = "cpu",
+    paths: Annotated[
+        Path | None,
+        typer.Option(help="For CaseVPR's JSON: YAML that says where data sets and weights are."),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda, cuda:1 or mps; by default what the JSON says, else cpu."),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Train an encoder: data, mining, loss and schedule from a file.
@@ -48,17 +58,20 @@ def run(
         raise SettingError("give a configuration, or --resume and the folder of a run")
     if going_on is not None and dry:
         raise SettingError("--dry-run looks at a configuration, --resume goes on with a run")
-    from placememory.compat.casevpr import read_casevpr_training
+    from placememory.compat.casevpr import device_of, read_casevpr_training
     from placememory.training import dry_run, read_training, resume, train
 
+    values = None
+    if config is not None and config.suffix.lower() == ".json":
+        values, device = read_casevpr_training(config, paths), device or device_of(config)
+    where = device or "cpu"
     with _print_resume_hint(), Bars() as bars:
         if config is None:
             assert going_on is not None
-            result: TrainingResult | DryRun = resume(going_on, device=device, progress=bars.update)
+            result: TrainingResult | DryRun = resume(going_on, device=where, progress=bars.update)
         else:
-            values = read_casevpr_training(config) if config.suffix.lower() == ".json" else None
             training = read_training(config, tuple(changes or ()), values=values)
-            result = (dry_run if dry else train)(training, device=device, progress=bars.update)
+            result = (dry_run if dry else train)(training, device=where, progress=bars.update)
     if os.environ.get("RANK", "0") == "0":  # one of several processes prints
         _print(result, as_json=as_json)
 

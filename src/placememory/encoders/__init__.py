@@ -23,8 +23,17 @@ from placememory.encoders.compressed import (
     shorten,
 )
 from placememory.encoders.network import NetworkMethod, Recipe, TorchEncoder, load_weights
+from placememory.encoders.pca import read_projection
 from placememory.encoders.preprocessing import Preprocess
-from placememory.encoders.registry import DEFAULT_ENCODER, create, from_card, info, infos, names
+from placememory.encoders.registry import (
+    DEFAULT_ENCODER,
+    create,
+    from_card,
+    info,
+    infos,
+    locate_weights,
+    names,
+)
 from placememory.encoders.registry import register as register_encoder
 from placememory.encoders.registry import resolve as resolve_encoder
 from placememory.encoders.sequence import (
@@ -34,7 +43,7 @@ from placememory.encoders.sequence import (
     WindowDescriptors,
 )
 from placememory.encoders.shards import Workers, encode_shards, make_like
-from placememory.encoders.weights import WeightsFile
+from placememory.encoders.weights import LocatedWeights, WeightsFile
 
 __all__ = [
     "BATCH",
@@ -46,6 +55,7 @@ __all__ = [
     "EncoderCard",
     "EncoderInfo",
     "FittableEncoder",
+    "LocatedWeights",
     "NetworkMethod",
     "Option",
     "Options",
@@ -73,9 +83,11 @@ __all__ = [
     "info",
     "infos",
     "load_weights",
+    "locate_weights",
     "make_like",
     "names",
     "read_bits",
+    "read_projection",
     "register_encoder",
     "resolve_encoder",
     "shorten",

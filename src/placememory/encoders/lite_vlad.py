@@ -24,7 +24,7 @@ from placememory.encoders.graph import OPENVINO, RUNTIME, Graph, count_cores
 from placememory.encoders.kmeans import kmeans
 from placememory.encoders.network import NetworkMethod, read_whole
 from placememory.encoders.preprocessing import Preprocess
-from placememory.encoders.weights import find_weights
+from placememory.encoders.weights import WeightsFile, find_weights
 from placememory.errors import EncoderError
 from placememory.frames import Image, map_ahead, sample_evenly
 
@@ -181,6 +181,10 @@ class LiteVladMethod(NetworkMethod):
             )
             return LiteVlad(graph, card)
         return super().create(weights, device=device, precision=precision, options=options)
+
+    def published(self, options: Options) -> WeightsFile | None:  # noqa: ARG002
+        """The network, which is the same for all options."""
+        return self.info.weights
 
 
 def read_dim(options: Options) -> int:

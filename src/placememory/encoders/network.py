@@ -157,6 +157,18 @@ class NetworkMethod:
         )
         return recipe.kind(module, chosen, card)
 
+    def published(self, options: Options) -> WeightsFile | None:
+        """The published file for all options; ``None`` if there is none.
+
+        Raises:
+            EncoderError: An option has an impossible value.
+        """
+        return (
+            self.info.weights
+            if options == self.info.options
+            else self.recipe(self.info, options).published
+        )
+
     def _path(
         self, weights: str | Path | None, published: WeightsFile | None, options: Options
     ) -> Path | None:

@@ -14,8 +14,9 @@ from placememory.encoders.card import EncoderCard, EncoderInfo, Option, Options
 from placememory.encoders.catalogue import FAMILIES
 from placememory.encoders.compressed import CompressedEncoder, components_of
 from placememory.encoders.lite_vlad import LiteVladMethod
-from placememory.encoders.network import NetworkMethod, Recipe
+from placememory.encoders.network import RANDOM, NetworkMethod, Recipe
 from placememory.encoders.onnx import SUFFIX, open_onnx
+from placememory.encoders.weights import LocatedWeights, expected_path
 from placememory.errors import EncoderError, EncoderMismatchError
 
 DEFAULT_ENCODER = "lite-vlad"
@@ -196,6 +197,37 @@ def create(
         weights, device=device, precision=precision, options={**known, **options}
     )
     return encoder
+
+
+def locate_weights(
+    name: str, weights: str | Path | None = None, **options: Option
+) -> LocatedWeights | None:
+    """Find where the weights of an encoder are, or would be; nothing is loaded or fetched.
+
+    Args:
+        name: One of :func:`names`.
+        weights: As for :func:`create`.
+        options: Options of the method.
+
+    Returns:
+        The place; ``None`` for random weights, and for a method that has none.
+
+    Raises:
+        EncoderError: No encoder has this name, or an option has an impossible value.
+        MissingExtraError: The package that carries the weights is not installed.
+
+    Example:
+        >>> locate_weights("salad").path.name, locate_weights("salad", "random")
+        ('dino_salad.ckpt', None)
+    """
+    method = ENCODERS.load(name)
+    if weights is not None:
+        return None if weights == RANDOM else LocatedWeights(Path(weights))
+    if not isinstance(method, NetworkMethod):
+        return None
+    ENCODERS.check_settings(name, options, method.info.options)
+    published = method.published({**method.info.options, **options})
+    return None if published is None else LocatedWeights(expected_path(published), published)
 
 
 def from_card(

@@ -18,6 +18,7 @@ import re
 import urllib.error
 import urllib.request
 import zipfile
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -62,6 +63,33 @@ class WeightsFile(BaseModel):
     package: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LocatedWeights:
+    """Where the weights of an encoder are, or have to be put.
+
+    Attributes:
+        path: Of the file.
+        published: What is known of it; ``None`` for a file of one's own.
+    """
+
+    path: Path
+    published: WeightsFile | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the file is there (it is checked when it is loaded)."""
+        return self.path.is_file()
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether a file that is not there would be downloaded."""
+        return not (
+            self.published is None
+            or self.published.url is None
+            or os.environ.get("PLACEMEMORY_OFFLINE", "") not in ("", "0")
+        )
+
+
 def weights_folder() -> Path:
     """Folder of the local cache."""
     chosen = os.environ.get("PLACEMEMORY_WEIGHTS")
@@ -71,7 +99,7 @@ def weights_folder() -> Path:
 def is_present(weights: WeightsFile) -> bool:
     """Whether the file is there (it is checked when it is loaded)."""
     try:
-        return _expected_path(weights).is_file()
+        return expected_path(weights).is_file()
     except MissingExtraError:
         return False
 
@@ -88,7 +116,7 @@ def find_weights(weights: WeightsFile, *, progress: Progress | None = None) -> P
             the address and the place to put it), or it is another file than the card says.
         MissingExtraError: The package that carries the file is not installed.
     """
-    path = _expected_path(weights)
+    path = expected_path(weights)
     if not path.is_file():
         _download(weights, path, progress)
     found, expected = sha256_of(path), weights.sha256 or _read_hash(path)
@@ -207,7 +235,12 @@ def _sha256(path: Path, _size: int, _changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _expected_path(weights: WeightsFile) -> Path:
+def expected_path(weights: WeightsFile) -> Path:
+    """Where a published file is, or would be.
+
+    Raises:
+        MissingExtraError: The package that carries the file is not installed.
+    """
     if weights.package is None:
         return weights_folder() / weights.file
     spec = importlib.util.find_spec(weights.package)
@@ -225,7 +258,7 @@ def _download(weights: WeightsFile, path: Path, progress: Progress | None) -> No
     by_hand = f"Put the file at {path}" + (f" (it is at {address})" if address else "")
     if weights.url is None:
         raise WeightsError(f"the weights {weights.file} are missing. {by_hand}")
-    if os.environ.get("PLACEMEMORY_OFFLINE", "") not in ("", "0"):
+    if not LocatedWeights(path, weights).is_fetched:
         raise WeightsError(f"the weights {weights.file} are missing, and offline. {by_hand}")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")

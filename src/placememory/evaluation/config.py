@@ -44,15 +44,27 @@ class EncoderConfig(StrictModel):
         weights: File, ``random``, or ``None`` for the published ones.
         options: Of the method.
         precision: Of the network.
+        projection: File of a PCA behind a sequence encoder, made elsewhere; see
+            :func:`placememory.encoders.read_projection`.
         pca: Values to keep of window descriptors, fitted on those of the database; ``None`` for
             all. Only systems of the kind ``windows`` have one.
+        known_as: Name in the system that the configuration comes from; for messages only.
+        published: Where the weights are to be had, in words; for messages only.
     """
 
     encoder: str
     weights: str | None = None
     options: dict[str, bool | int | float | str] = Field(default_factory=dict)
     precision: str = "auto"
+    projection: str | None = None
     pca: int | None = Field(default=None, gt=0)
+    known_as: str = Field(default="", exclude=True)
+    published: str = Field(default="", exclude=True)
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.known_as or self.encoder
 
     @field_validator("encoder")
     @classmethod
@@ -136,6 +148,13 @@ class DatasetConfig(StrictModel):
     positives: Positives | None = None
     hide: Stretch | None = None
     odometry: Path | None = None
+
+    @property
+    def positives_file(self) -> Path:
+        """The list of correct places, where there is one."""
+        assert self.positives is not None
+        root = self.root if self.root.is_dir() else self.root.parent
+        return root / self.positives.file
 
     @model_validator(mode="after")
     def _stretch_is_one(self) -> DatasetConfig:
@@ -345,7 +364,12 @@ def resolve_paths(evaluation: E, path: Path) -> E:
             for name, dataset in evaluation.datasets.items()
         },
         "encoders": {
-            name: encoder.model_copy(update={"weights": _weights(encoder.weights, base)})
+            name: encoder.model_copy(
+                update={
+                    "weights": _weights(encoder.weights, base),
+                    "projection": _weights(encoder.projection, base),
+                }
+            )
             for name, encoder in evaluation.encoders.items()
         },
     }
@@ -355,9 +379,16 @@ def resolve_paths(evaluation: E, path: Path) -> E:
 def describe_fields(error: ValidationError) -> str:
     """Describe the errors of a validation field by field, in one line."""
     return "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}"
+        f"{'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}{_value_of(problem)}"
         for problem in error.errors()
     )
+
+
+def _value_of(problem: Any) -> str:
+    """The value that is wrong, where it is a short one."""
+    value = problem["input"]
+    shown = isinstance(value, str | int | float) and problem["type"] != "extra_forbidden"
+    return f", not {value!r}" if shown else ""
 
 
 def _dataset_paths(dataset: DatasetConfig, base: Path) -> dict[str, Path]:

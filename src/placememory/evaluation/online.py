@@ -46,6 +46,9 @@ class Answers:
         seconds: Of all frames, without encoders.
         published: True and false positives, true and false negatives by the published code's own
             count; ``None`` in the default protocol.
+        estimates: Of the Localizer, where it answered.
+        retrieved: Frame number and rows (K', T) of every path, best first, where they are asked
+            for; see ``retrieval.npz``.
     """
 
     candidates: Rows
@@ -61,6 +64,7 @@ class Answers:
     seconds: float
     published: tuple[int, int, int, int] | None = None
     estimates: list[Estimate] = field(default_factory=list)
+    retrieved: list[tuple[int, Rows]] | None = None
 
     def __len__(self) -> int:
         """How many frames there are."""
@@ -94,12 +98,14 @@ def localize_run(
         selected = _key_rows(selected, map_rows, settings.keyframe_threshold)
     chosen = np.empty(0, np.int64) if single else selected
     placed = run.system.fusion in _PLACED and question.reference.unit == "frames"
+    places = [_place(question.reference, int(row), placed) for row in chosen]
+    frame_ids = (place.pose.frame_id for place in places if place.pose is not None)
     with PlaceMemory.create(
         ":memory:",
         encoder=EncoderCard(name=run.encoder.encoder, dim=map_rows.shape[1]),
+        frame_id=next(frame_ids, "map"),
         sequence_dim=None if map_sequences is None or single else map_sequences.shape[1],
     ) as memory:
-        places = [_place(question.reference, int(row), placed) for row in chosen]
         sequences = None
         if map_sequences is not None and not single:
             sequences = map_sequences[chosen]

@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from placememory._io import read_json, write_csv, write_json
+from placememory._io import read_json, replacing, write_csv, write_json
+from placememory._types import Rows
 from placememory._version import __version__
 from placememory.errors import InputError
+from placememory.evaluation.content import Content
 from placememory.evaluation.plan import Question, Run
 from placememory.evaluation.score import COLUMNS, Scores
 from placememory.evaluation.windows import WindowScores
 
 METRICS, CONFIG, FRAMES = "metrics.json", "run.json", "frames.csv"
-PREDICTIONS, PAGE = "predictions.json", "failures.html"
+PREDICTIONS, PAGE, RETRIEVED = "predictions.json", "failures.html", "retrieval.npz"
 
 
 def is_done(folder: Path) -> bool:
@@ -24,13 +26,24 @@ def is_done(folder: Path) -> bool:
     return (folder / METRICS).is_file()
 
 
-def write_run(run: Run, output: Path, scores: Scores, *, figures: bool) -> Path:
+def is_current(folder: Path, content: Content) -> bool:
+    """Whether a run is there, whole, and still holds: all it depends on is as it was."""
+    if content.key is None or not is_done(folder):
+        return False
+    try:
+        return bool(read_run(folder)[1].get("content") == content.key)
+    except InputError:  # damaged: it is run again
+        return False
+
+
+def write_run(run: Run, output: Path, scores: Scores, content: Content, *, figures: bool) -> Path:
     """Write the folder of an online run.
 
     Args:
         run: What was run.
         output: Folder of all runs.
         scores: Its answers beside the truth.
+        content: What they depend on.
         figures: Whether to draw.
 
     Returns:
@@ -42,16 +55,24 @@ def write_run(run: Run, output: Path, scores: Scores, *, figures: bool) -> Path:
     """
     folder = output / run.folder
     found = scores.metrics(run.dataset, run.settings.protocol)
-    _write_config(run, folder)
+    _begin(run, folder, content)
     write_csv(folder / FRAMES, COLUMNS, scores.rows())
+    if scores.answers.retrieved is not None:
+        _write_retrieved(folder / RETRIEVED, scores.answers.retrieved)
     if figures:
         _draw(folder, run, scores, found)
-    write_json(folder / METRICS, _facts(run, scores, found))
+    write_json(folder / METRICS, _facts(run, scores, found, content))
     return folder
 
 
 def write_windows(
-    run: Run, output: Path, question: Question, scores: WindowScores, *, page: bool
+    run: Run,
+    output: Path,
+    question: Question,
+    scores: WindowScores,
+    content: Content,
+    *,
+    page: bool,
 ) -> Path:
     """Write the folder of a run over windows.
 
@@ -62,7 +83,7 @@ def write_windows(
         PlaceMemoryError: The folder cannot be written to.
     """
     folder, query, database = output / run.folder, question.query, question.reference
-    _write_config(run, folder)
+    _begin(run, folder, content)
     write_json(folder / PREDICTIONS, scores.predictions(query, database))
     if page:
         from placememory.figures import ShownWindow, write_sequence_page
@@ -92,6 +113,7 @@ def write_windows(
         {
             "title": run.title,
             "written": _now(),
+            "content": content.key,
             "windows": len(scores.found.query),
             "database_windows": len(scores.found.database),
             "strategies": {name: result.to_dict() for name, result in scores.results.items()},
@@ -113,21 +135,39 @@ def read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return config, metrics
 
 
-def _write_config(run: Run, folder: Path) -> None:
-    write_json(folder / CONFIG, {**run.to_dict(), "software": f"placememory {__version__}"})
+def _write_retrieved(path: Path, retrieved: list[tuple[int, Rows]]) -> None:
+    """``frames`` (W,) and ``paths`` (W, K, T) int64 rows of the reference, -1 where there is none.
+
+    Best first, the newest frame last in each.
+    """
+    shape = np.max([rows.shape for _, rows in retrieved], axis=0) if retrieved else (0, 0)
+    paths = np.full((len(retrieved), *shape), -1, np.int64)
+    for i, (_, rows) in enumerate(retrieved):
+        paths[i, : len(rows)] = rows
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, frames=[frame for frame, _ in retrieved], paths=paths)
+
+
+def _begin(run: Run, folder: Path, content: Content) -> None:
+    """Take back the end of an older run, so that a cut is no whole run, and say what is run."""
+    (folder / METRICS).unlink(missing_ok=True)
+    about = {"weights": content.weights, "software": f"placememory {__version__}"}
+    write_json(folder / CONFIG, {**run.to_dict(), **about})
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _facts(run: Run, scores: Scores, found: dict[str, Any]) -> dict[str, Any]:
+def _facts(run: Run, scores: Scores, found: dict[str, Any], content: Content) -> dict[str, Any]:
     answers, question = scores.answers, scores.question
     facts: dict[str, Any] = {
         "title": run.title,
         "written": _now(),
+        "content": content.key,
         "queries": len(answers),
         "queries_warming_up": answers.skipped.count("warming-up"),
+        "queries_map_too_small": answers.skipped.count("map-too-small"),
         "queries_with_a_true_match": int(scores.on_map.sum()),
         "queries_not_counted": int((~question.counted).sum()),
         "places": len(question.rows),
@@ -154,5 +194,5 @@ def _draw(folder: Path, run: Run, scores: Scores, found: dict[str, Any]) -> None
     curve = figures.draw_result(found["precision_recall"], title=run.title)
     figures.save(curve, folder / "precision-recall.png")
     if "located" in found:
-        reliability = figures.draw_reliability({run.system.name: found["located"]})
+        reliability = figures.draw_reliability({run.system_name: found["located"]})
         figures.save(reliability, folder / "reliability.png")

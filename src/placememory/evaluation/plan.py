@@ -56,7 +56,12 @@ class Run:
     def title(self) -> str:
         """Words for people."""
         parts = (self.dataset_name, f"{self.pair.query} on {self.map_name}")
-        return ": ".join((*parts, self.system.name)) + (f" ({self.variant})" * bool(self.variant))
+        return ": ".join((*parts, self.system_name))
+
+    @property
+    def system_name(self) -> str:
+        """System and, in brackets, variant."""
+        return self.system.name + (f" ({self.variant})" * bool(self.variant))
 
     @property
     def map_name(self) -> str:
@@ -131,6 +136,11 @@ def _read(
     root: str, layout: str | None, options: tuple[tuple[str, Any], ...], split: str
 ) -> Traverse:
     return open_dataset(layout, root, **dict(options)).traverse(split)
+
+
+def forget_traverses() -> None:
+    """Read traverses anew: their files may have changed."""
+    _read.cache_clear()
 
 
 def read_traverse(dataset: DatasetConfig, split: str) -> Traverse:
@@ -212,15 +222,14 @@ def _read_positives(
     dataset: DatasetConfig, query: Traverse, reference: Traverse
 ) -> list[list[int]]:
     assert dataset.positives is not None
-    listed = dataset.positives
-    root = dataset.root if dataset.root.is_dir() else dataset.root.parent
+    listed, file = dataset.positives, dataset.positives_file
     found: dict[str, set[str]] = {}
-    for _, row in read_table(root / listed.file, (listed.query, listed.places)):
+    for _, row in read_table(file, (listed.query, listed.places)):
         found[row[listed.query]] = set(row[listed.places].split())
     rows = {frame.name: i for i, frame in enumerate(reference.frames)}
     missing = [frame.name for frame in query.frames if frame.name not in found]
     if missing:
-        raise InputError(f"{root / listed.file}: it lists no places for {missing[0]!r}")
+        raise InputError(f"{file}: it lists no places for {missing[0]!r}")
     return [
         sorted(rows[name] for name in found[frame.name] if name in rows) for frame in query.frames
     ]

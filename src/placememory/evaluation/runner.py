@@ -13,9 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from placememory._types import TitledProgress
-from placememory.encoders import Encoder, Workers, create, info, make_like
+from placememory.encoders import (
+    Encoder,
+    SequenceEncoder,
+    Workers,
+    create,
+    info,
+    make_like,
+    read_projection,
+)
 from placememory.encoders.registry import can_make_elsewhere
-from placememory.errors import PlaceMemoryError, SettingError
+from placememory.errors import PlaceMemoryError, SettingError, WeightsError
 from placememory.evaluation.config import (
     NO_ENCODER,
     DatasetConfig,
@@ -24,6 +32,7 @@ from placememory.evaluation.config import (
     Settings,
     read_evaluation,
 )
+from placememory.evaluation.content import Content, Contents, describe_missing, files_of
 from placememory.evaluation.describe import (
     CachedTraverse,
     TraverseDescriptors,
@@ -32,17 +41,18 @@ from placememory.evaluation.describe import (
     read_descriptors,
 )
 from placememory.evaluation.online import Answers, localize_run
-from placememory.evaluation.output import is_done, write_run, write_windows
+from placememory.evaluation.output import is_current, write_run, write_windows
 from placememory.evaluation.plan import (
     Question,
     Run,
     RunReport,
+    forget_traverses,
     question_of,
     read_traverse,
     runs_of,
 )
 from placememory.evaluation.score import Scores
-from placememory.evaluation.tables import EvaluationTable
+from placememory.evaluation.tables import EvaluationTable, OverallTable
 from placememory.evaluation.windows import (
     describe_windows,
     read_windows,
@@ -129,7 +139,14 @@ def evaluate(
     if not isinstance(evaluation, Evaluation):
         evaluation = read_evaluation(evaluation)
     runs = runs_of(evaluation)
-    todo = {run.folder for run in runs if fresh or not is_done(evaluation.output / run.folder)}
+    forget_traverses()
+    contents = Contents()
+    content = {run.folder: contents.of(run) for run in runs}
+    todo = {
+        run.folder
+        for run in runs
+        if fresh or not is_current(evaluation.output / run.folder, content[run.folder])
+    }
     open_runs = [run for run in runs if run.folder in todo]
     with _cache_folder(evaluation.cache if cached else None) as cache:
         passes = _passes(open_runs)
@@ -138,10 +155,19 @@ def evaluate(
         )
         errors = {run.folder: "; ".join(e) for run in open_runs if (e := _failures(run, found))}
         ready = [run for run in open_runs if run.folder not in errors]
+        for run in ready:
+            if content[run.folder].key is None:  # weights that have been downloaded now
+                content[run.folder] = contents.of(run)
         work = partial(
-            _do, described=found, output=evaluation.output, figures=figures, answer=answer
+            _do,
+            described=found,
+            output=evaluation.output,
+            contents=content,
+            figures=figures,
+            answer=answer,
         )
-        errors |= _do_all(work, ready, workers, progress)
+        overall = OverallTable(evaluation.output)
+        errors |= _do_all(work, ready, workers, overall, progress)
     return EvaluationTable(
         RunReport(
             run,
@@ -240,16 +266,30 @@ def _fit(one: Pass, cache: Path, device: str, fresh: bool) -> Encoder:
                 f"{config.encoder} describes windows of {options['length']} frames, not of "
                 f"{one.windows.window}"
             )
-    parts = (config.model_dump_json(), one.dataset.model_dump_json(), one.fit, device)
+    for file in files_of(config):
+        if not file.is_there and not file.is_fetched:
+            raise WeightsError(describe_missing(config, file))
+    weights = str(Contents().weights(config))
+    dataset = one.dataset.model_dump_json()
+    parts = (config.model_dump_json(), weights, dataset, one.fit, device)
     key = (*parts, tuple(sorted(options.items())))
     if key not in _encoders:
         encoder = create(
             config.encoder, config.weights, device=device, precision=config.precision, **options
         )
+        if config.projection is not None:
+            encoder = _project(encoder, Path(config.projection))
         _encoders.clear()
         frames = read_traverse(one.dataset, one.fit).frames
         _encoders[key] = fit_on(encoder, frames, cache, fresh=fresh)
     return _encoders[key]
+
+
+def _project(encoder: Encoder, file: Path) -> Encoder:
+    """A sequence encoder with a PCA that was made elsewhere."""
+    if not isinstance(encoder, SequenceEncoder):
+        raise SettingError(f"{encoder.card.name} takes no projection: it is no sequence encoder")
+    return encoder.with_fitted(read_projection(file))
 
 
 def _passes(runs: Sequence[Run]) -> list[Pass]:
@@ -306,18 +346,22 @@ def _try(
             workers=workers,
             scheduler=scheduler,
         )
+    except WeightsError as error:  # of all traverses alike
+        return str(error)
     except PlaceMemoryError as error:
         return f"{one.title}: {error}"
 
 
 def _failures(run: Run, found: dict[str, CachedTraverse | str]) -> list[str]:
-    return [error for one in passes_of(run) if isinstance(error := found[one.key], str)]
+    errors = (error for one in passes_of(run) if isinstance(error := found[one.key], str))
+    return list(dict.fromkeys(errors))
 
 
 def _do(
     run: Run,
     described: dict[str, CachedTraverse | str],
     output: Path,
+    contents: dict[str, Content],
     figures: bool,
     answer: Answerer,
 ) -> str | None:
@@ -334,12 +378,12 @@ def _do(
                 )
             ]  # fmt: skip
             scores = retrieve_windows(run, question, rows[0], rows[1])
-            write_windows(run, output, question, scores, page=figures)
+            write_windows(run, output, question, scores, contents[run.folder], page=figures)
             return None
         splits = (run.map_name, run.pair.query)
         answers = answer(run, question, *(_read_split(run, s, described) for s in splits))
         scores_of_run = Scores(answers, question, run.settings.ground_truth)
-        write_run(run, output, scores_of_run, figures=figures)
+        write_run(run, output, scores_of_run, contents[run.folder], figures=figures)
     except PlaceMemoryError as error:
         return str(error)
     return None
@@ -381,13 +425,16 @@ def _do_all(
     work: Callable[[Run], str | None],
     runs: Sequence[Run],
     workers: int,
+    overall: OverallTable,
     progress: TitledProgress | None,
 ) -> dict[str, str]:
-    """Do all runs, in this process or several; errors by folder."""
+    """Do all runs, in this process or several; errors by folder. The table grows run by run."""
     errors: dict[str, str] = {}
     for done, (run, error) in enumerate(_each(work, runs, min(workers, _MAX_WORKERS)), start=1):
         if error is not None:
             errors[run.folder] = error
+        else:
+            overall.add(run.folder)
         if progress is not None:
             progress("running systems", done, len(runs))
     return errors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import math
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from placememory.evaluation.output import FRAMES, is_done, read_run
 from placememory.evaluation.plan import RunReport
 from placememory.metrics.paired import PairedDifference, PairedDifferenceResult
 
+_LOG = logging.getLogger(__name__)
 OVERALL = "overall_results.csv"
 COLUMNS = (
     "test_date", "dataset_name", "Loop1_name", "Loop2_name", "frontend_name", "backend_name",
@@ -54,11 +55,19 @@ class RunSummary:
         return dataset["name"], reference, pair["query"], dataset["radius"], truth
 
     @property
+    def variant(self) -> str:
+        """Name of the settings; ``""`` for the evaluation's own."""
+        return str(self.config["variant"])
+
+    @property
+    def plain_system(self) -> str:
+        """System, whatever the variant."""
+        return System.model_validate(self.config["system"]).name
+
+    @property
     def system(self) -> str:
         """System and variant."""
-        variant = self.config["variant"]
-        name = System.model_validate(self.config["system"]).name
-        return name + (f" ({variant})" if variant else "")
+        return self.plain_system + (f" ({self.variant})" if self.variant else "")
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
@@ -67,6 +76,23 @@ class RunSummary:
         names = ("true_positives", "false_positives", "true_negatives", "false_negatives")
         tp, fp, tn, fn = (int(found[name]) for name in names)
         return tp, fp, tn, fn
+
+    @property
+    def precision(self) -> float | None:
+        """TP / (TP + FP); ``None`` where there are none, as no frame was answered."""
+        tp, fp, _, _ = self.counts
+        return tp / (tp + fp) if tp + fp else None
+
+    def nothing_searched(self) -> str | None:
+        """Why no frame was searched, where none was, so that there is no precision."""
+        warm = self.metrics.get("queries_warming_up", 0)
+        small = self.metrics.get("queries_map_too_small", 0)
+        if small == 0 or small + warm < self.metrics["queries"]:
+            return None
+        return (
+            f"the map of {self.metrics['places']} places is too small for this matcher and "
+            f"protocol: none of {small} frames was searched, and there is no precision"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """What people compare, with the interval of recall@1 and the counts; shares are 0 to 1."""
@@ -79,7 +105,6 @@ class RunSummary:
             for strategy, found in metrics["strategies"].items():
                 row |= {f"{strategy} recall@{k}": found[f"recall@{k}"]["value"] for k in (1, 5, 10)}
             return {**row, "queries": metrics["windows"]}
-        tp, fp, _, _ = self.counts
         recall, curve = metrics["recall_at_1"], metrics["precision_recall"]
         windows, located = metrics.get("correspondence"), metrics.get("located")
         candidates = next(
@@ -90,7 +115,7 @@ class RunSummary:
             row[f"candidates recall@{k}"] = None if found is None else found["value"]
         return {
             **row,
-            "precision": tp / max(1, tp + fp),
+            "precision": self.precision,
             "recall@1": recall["value"],
             "low": recall["low"],
             "high": recall["high"],
@@ -180,27 +205,61 @@ def finished_runs(*folders: Path) -> list[RunSummary]:
     return found
 
 
-def write_overall(output: Path) -> Path:
-    """Write the table of all runs, with the columns of CaseVPR's ``overall_results.csv``.
+class OverallTable:
+    """The table of all runs of a folder, written anew with every run that is added.
 
-    Precision, accuracy and recall are percent. ``rank`` is by precision among the runs that were
-    asked the same; ``pre_name`` is the protocol.
+    It has the columns and units of CaseVPR's ``overall_results.csv``: precision is percent,
+    accuracy and recall are shares. ``rank`` is by precision among the runs that were asked the
+    same; ``pre_name`` is the protocol. Precision is left out where no frame was answered.
+
+    Args:
+        output: Folder of the runs.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self.path = output / OVERALL
+        self._runs: dict[str, RunSummary] = {}
+        for folder in sorted(path.parent for path in output.glob("*/run.json")):
+            if is_done(folder):
+                try:
+                    self._take(folder)
+                except InputError as error:
+                    _LOG.warning("%s; it is left out of %s", error, OVERALL)
+
+    def add(self, folder: str) -> None:
+        """Add a finished run, or replace it, and write the table; runs of windows have no row."""
+        if self._take(self.path.parent / folder):
+            self.write()
+
+    def _take(self, folder: Path) -> bool:
+        run = RunSummary(folder, *read_run(folder))
+        if "decisions" in run.metrics:
+            self._runs[folder.name] = run
+        return "decisions" in run.metrics
+
+    def write(self) -> Path:
+        """Write the table."""
+        groups: dict[Any, list[RunSummary]] = defaultdict(list)
+        for _, run in sorted(self._runs.items()):
+            groups[run.question].append(run)
+        rows = []
+        for members in groups.values():
+            ordered = sorted(members, key=lambda run: -(run.precision or 0.0))
+            for run in ordered:
+                better = sum((o.precision or 0.0) > (run.precision or 0.0) for o in ordered)
+                rows.append([*_row(run), better + 1])
+        write_csv(self.path, COLUMNS, rows)
+        return self.path
+
+
+def write_overall(output: Path) -> Path:
+    """Write the :class:`OverallTable` of a folder.
 
     Raises:
         InputError: There are no runs.
     """
-    runs = [run for run in finished_runs(output) if "decisions" in run.metrics]
-    groups: dict[Any, list[RunSummary]] = defaultdict(list)
-    for run in runs:
-        groups[run.question].append(run)
-    rows = []
-    for members in groups.values():
-        ordered = sorted(members, key=lambda run: -_precision(run))
-        for run in ordered:
-            better = sum(_precision(other) > _precision(run) for other in ordered)
-            rows.append([*_row(run), better + 1])
-    write_csv(output / OVERALL, COLUMNS, rows)
-    return output / OVERALL
+    finished_runs(output)
+    return OverallTable(output).write()
 
 
 def compare(first: RunSummary, second: RunSummary) -> PairedDifferenceResult | None:
@@ -225,11 +284,6 @@ def _coverage(located: dict[str, Any], of: str) -> float | None:
     return None if found is None else float(found)
 
 
-def _precision(run: RunSummary) -> float:
-    tp, fp, _, _ = run.counts
-    return tp / max(1, tp + fp)
-
-
 def _row(run: RunSummary) -> list[Any]:
     tp, fp, tn, fn = run.counts
     total = tp + fp + tn + fn
@@ -237,12 +291,13 @@ def _row(run: RunSummary) -> list[Any]:
     name, reference, query, radius, truth = run.question
     both = [system["encoder"], system["sequence"]]
     front = "+".join(dict.fromkeys(part for part in both if part))
-    shares = [_precision(run), (tp + tn) / max(1, total), tp / max(1, tp + fn)]
+    precision = None if run.precision is None else round(100 * run.precision, 4)
+    shares = [(tp + tn) / max(1, total), tp / max(1, tp + fn)]
     return [
         run.metrics["written"], name, reference, query, front,
         system["matcher"] or system["fusion"],
         settings["protocol"], 2, run.config["variant"],
-        *(round(100 * share, 4) if math.isfinite(share) else None for share in shares),
+        precision, *(round(share, 6) for share in shares),
         tp, fp, tn, fn, total, radius, _TRUTH[truth], settings["keyframe_threshold"],
         run.folder.name,
     ]  # fmt: skip

@@ -58,7 +58,7 @@ class Source(StrictModel):
         root: Its folder or file; relative to the configuration's file.
         layout: One of ``placememory.datasets.layouts()``; ``None`` to find out.
         options: Of the layout.
-        only: Only frames whose name holds this word, such as a city's.
+        only: Only frames whose name holds this word, such as a city's; or one of several words.
         database: Splits that are searched.
         query: Splits that ask. Without either, all splits are both, and only windows of another
             session are positives.
@@ -67,11 +67,11 @@ class Source(StrictModel):
     root: Path
     layout: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
-    only: str | None = None
+    only: tuple[str, ...] | None = None
     database: tuple[str, ...] = ()
     query: tuple[str, ...] = ()
 
-    @field_validator("database", "query", mode="before")
+    @field_validator("only", "database", "query", mode="before")
     @classmethod
     def _as_tuple(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
@@ -113,6 +113,8 @@ class Data(StrictModel):
         negative_strategy: Which windows are no negatives, within the negative radius.
         validation_radius: A match is right within it.
         validation_strategy: Which windows are right.
+        test_radius: As ``validation_radius``, on the test sets; ``None`` for the same.
+        test_strategy: As ``validation_strategy``, on the test sets; ``None`` for the same.
     """
 
     train: tuple[Source, ...] = Field(min_length=1)
@@ -129,6 +131,8 @@ class Data(StrictModel):
     negative_strategy: Strategy = "lax"
     validation_radius: float = Field(default=25.0, gt=0)
     validation_strategy: Strategy = "lax"
+    test_radius: float | None = Field(default=None, gt=0)
+    test_strategy: Strategy | None = None
 
     @model_validator(mode="after")
     def _has_one_validation(self) -> Data:

@@ -243,11 +243,12 @@ def _read(source: Source) -> list[Part]:
     return [Part(traverses(source.database), traverses(source.query), same=False)]
 
 
-def _filter_names(traverse: Traverse, word: str | None) -> Traverse:
-    """Only frames whose name holds a word."""
-    if word is None:
+def _filter_names(traverse: Traverse, words: tuple[str, ...] | None) -> Traverse:
+    """Only frames whose name holds one of the words."""
+    if words is None:
         return traverse
-    return _select_frames(traverse, np.array([word in frame.name for frame in traverse.frames]))
+    held = [any(word in frame.name for word in words) for frame in traverse.frames]
+    return _select_frames(traverse, np.array(held))
 
 
 def _windows(traverse: Traverse, data: Data) -> Rows:

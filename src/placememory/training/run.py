@@ -24,6 +24,8 @@ from torch import Tensor
 from placememory._io import read_yaml, replacing, write_json, write_text
 from placememory._registry import require
 from placememory._version import __version__
+from placememory.encoders import locate_weights
+from placememory.encoders.weights import sha256_of
 from placememory.errors import InputError, SettingError
 from placememory.metrics.paired import PairedDifference, PairedDifferenceResult
 from placememory.training.config import Training, parse_training
@@ -57,7 +59,7 @@ class RunFolder:
         path.mkdir(parents=True)
         values = training.model_dump(mode="json")
         write_text(path / CONFIG, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
-        write_json(path / ENVIRONMENT, environment())
+        write_json(path / ENVIRONMENT, {**environment(), "start": _start(training)})
         return cls(path)
 
     def open_events(self, step: int) -> None:
@@ -127,7 +129,11 @@ def read_config(path: Path) -> Training:
     """
     file = path / CONFIG
     if not file.is_file():
-        raise InputError(f"{path}: this is no folder of a training: it has no {CONFIG}")
+        theirs = (path / "config_used.json").is_file()
+        hint = "; it is one of CaseVPR's trainer: begin anew, from its last_model.pth as weights"
+        raise InputError(
+            f"{path}: this is no folder of a training: it has no {CONFIG}{hint if theirs else ''}"
+        )
     return parse_training(read_yaml(file, SettingError), file)
 
 
@@ -136,6 +142,15 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     log = path / LOG
     lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
     return [json.loads(line) for line in lines]
+
+
+def _start(training: Training) -> dict[str, str] | None:
+    """File and SHA-256 of the weights a training starts from; ``None`` for random ones."""
+    choice = training.encoder
+    found = locate_weights(choice.name, choice.weights, **choice.options)
+    if found is None or not found.is_there:
+        return None
+    return {"file": str(found.path), "sha256": sha256_of(found.path)}
 
 
 def environment() -> dict[str, Any]:

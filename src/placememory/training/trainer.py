@@ -24,6 +24,7 @@ from placememory.encoders import BATCH, Encoder, EncoderCard, Workers, create, i
 from placememory.encoders.device import choose_device
 from placememory.encoders.lite0 import FoldedTrunk, Trunk
 from placememory.errors import EncoderMismatchError, SettingError
+from placememory.metrics.sequences import Strategy
 from placememory.training.config import Training, read_training
 from placememory.training.data import (
     TrainingSet,
@@ -305,7 +306,13 @@ class Trainer:
 
     def _validate(self, folder: RunFolder, progress: TrainingState) -> TrainingState:
         """Validate, and write the weights if they are the best so far."""
-        found = self.evaluate(self.validation, self._evaluation_inputs[: len(self.validation)])
+        data = self.training.data
+        found = self.evaluate(
+            self.validation,
+            self._evaluation_inputs[: len(self.validation)],
+            data.validation_radius,
+            data.validation_strategy,
+        )
         better = progress.best is None or found.score > progress.best
         if self.accelerator.is_main_process:
             folder.log(progress.step, {"epoch": progress.epoch, **found.to_dict()})
@@ -318,7 +325,13 @@ class Trainer:
             return replace(progress, best=found.score, best_epoch=progress.epoch, waited=0)
         return replace(progress, waited=progress.waited + 1)
 
-    def evaluate(self, sets: Sequence[TrainingSet], inputs: Sequence[Inputs]) -> Validation:
+    def evaluate(
+        self,
+        sets: Sequence[TrainingSet],
+        inputs: Sequence[Inputs],
+        radius: float,
+        strategy: Strategy,
+    ) -> Validation:
         """Recall of the network as it is, on some sets."""
         described = []
         for part, own in zip(sets, inputs, strict=True):
@@ -326,13 +339,19 @@ class Trainer:
             windows = np.concatenate([part.queries, part.database])
             rows = self._describe(own, windows, "validating")
             described.append((rows[:count], rows[count:]))
-        return validate(sets, described, self.training.data)
+        return validate(sets, described, radius, strategy)
 
     def _test(self, folder: RunFolder, progress: TrainingState, name: str) -> None:
         """Evaluate on the test sets, at the start and at the end; nothing is chosen by it."""
         if not self.tests:
             return
-        found = self.evaluate(self.tests, self._evaluation_inputs[len(self.validation) :])
+        data = self.training.data
+        found = self.evaluate(
+            self.tests,
+            self._evaluation_inputs[len(self.validation) :],
+            data.validation_radius if data.test_radius is None else data.test_radius,
+            data.test_strategy or data.validation_strategy,
+        )
         if self.accelerator.is_main_process:
             folder.log(progress.step, {name: found.to_dict()})
 

@@ -16,7 +16,7 @@ from placememory.encoders.layers import SequenceNet
 from placememory.errors import SettingError
 from placememory.memory.search import nearest
 from placememory.metrics import Recall, RecallResult, SequenceWindows, sequence_truth
-from placememory.training.config import Data
+from placememory.metrics.sequences import Strategy
 from placememory.training.data import TrainingSet
 from placememory.training.inputs import Inputs, read_ahead
 from placememory.training.network import Parts
@@ -123,14 +123,18 @@ class Validation:
 
 
 def validate(
-    sets: Sequence[TrainingSet], described: Sequence[tuple[Descriptors, Descriptors]], data: Data
+    sets: Sequence[TrainingSet],
+    described: Sequence[tuple[Descriptors, Descriptors]],
+    radius: float,
+    strategy: Strategy,
 ) -> Validation:
     """Search the windows of each set's queries among its database.
 
     Args:
         sets: Validation or test sets.
         described: Descriptors of the queries (Q, D) and of the database (W, D) of each.
-        data: Radius and strategy.
+        radius: A match is right within it, in the unit of the positions.
+        strategy: Which windows are right.
 
     Raises:
         SettingError: No query has a right window, so that nothing could be chosen by it.
@@ -146,14 +150,14 @@ def validate(
             database,
             part.positions,
             part.positions,
-            radius=data.validation_radius,
-            strategy=data.validation_strategy,
+            radius=radius,
+            strategy=strategy,
         )
         metric.update(ranked, truth)
         hits += truth.correct(ranked[:, 0])[truth.on_map()].astype(np.float64).tolist()
     if not hits:
         raise SettingError(
-            f"no query to validate on has a window within {data.validation_radius:g} of it; check "
-            "the positions, data.validation_radius and what is searched"
+            f"no query to validate on has a window within {radius:g} of it; check "
+            "the positions, the radius and what is searched"
         )
     return Validation(metric.compute(), np.array(hits))

@@ -5,7 +5,21 @@ Recognition", IEEE RA-L 10(4), 2025. The quirks of its code are in this package 
 """
 
 from placememory.compat.casevpr.evaluation_json import read_casevpr
-from placememory.compat.casevpr.pipeline import run_published
+from placememory.compat.casevpr.names import NAMES, Paths
+from placememory.compat.casevpr.pipeline import explain_small_maps, run_published
+from placememory.compat.casevpr.reproduce import Cell, Reproduction
+from placememory.compat.casevpr.sequences_json import device_of, read_casevpr_sequences
 from placememory.compat.casevpr.training_json import read_casevpr_training
 
-__all__ = ["read_casevpr", "read_casevpr_training", "run_published"]
+__all__ = [
+    "NAMES",
+    "Cell",
+    "Paths",
+    "Reproduction",
+    "device_of",
+    "explain_small_maps",
+    "read_casevpr",
+    "read_casevpr_sequences",
+    "read_casevpr_training",
+    "run_published",
+]

@@ -9,12 +9,13 @@ from __future__ import annotations
 import inspect
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
 
 from placememory._checks import check_vector, check_vectors, check_whole
 from placememory._types import Bools, Floats, Protocol, Rows, Vectors
@@ -23,7 +24,7 @@ from placememory.errors import InputError, SettingError
 from placememory.evaluation.config import Settings
 from placememory.evaluation.describe import TraverseDescriptors
 from placememory.evaluation.online import Answers
-from placememory.evaluation.plan import Question, Run
+from placememory.evaluation.plan import Question, Run, read_traverse
 from placememory.matching import (
     DistanceWindow,
     Growing,
@@ -55,11 +56,15 @@ class CasevprSettings(Settings):
         similarity: ``cosine`` or ``l2``.
         search_nonkeyframes: Whether frames that are no key frames are searched.
         separate: Whether the query is another traverse than the reference.
+        block: G (stp_gap), by which also maps count as too small, whatever the matcher.
+        save_retrieval: Whether all K paths of each frame are written, to ``retrieval.npz``.
     """
 
     similarity: Literal["cosine", "l2"] = "cosine"
     search_nonkeyframes: bool = True
     separate: bool = True
+    block: int = Field(default=14, ge=1)
+    save_retrieval: bool = False
     protocol: Protocol = "casevpr"
 
 
@@ -276,7 +281,7 @@ class CasevprPipeline:
         self.neighbours, self.sequence_length = candidates, sequence_length
         self.search_nonkeyframes, self.separate = search_nonkeyframes, separate
         self.threshold = threshold
-        self.smallest_map = block * candidates + 2 * window + 14 + 1
+        self.smallest_map = smallest_map(block, candidates, window)
         self.search_range: int | None = None
         self._reference_keys = KeyFrames(keyframe_threshold)
         self._keys = KeyFrames(keyframe_threshold)
@@ -434,8 +439,8 @@ def run_published(
         window=settings.window,
         candidates=5 if settings.candidates is None else settings.candidates,
         search_width=int(parameters.get("search_width", 4)),
-        block=int(parameters.get("block", 14)),
-        sequence_length=int(parameters.get("sequence_length", 5)),
+        block=settings.block,
+        sequence_length=5 if reference.sequences is None else reference.length,
         similarity=settings.similarity,
         keyframe_threshold=settings.keyframe_threshold,
         search_nonkeyframes=settings.search_nonkeyframes,
@@ -462,7 +467,49 @@ def run_published(
         score_kind=next((r.match.score_kind for r in results if r.match), "constant"),
         seconds=seconds,
         published=found.totals,
+        retrieved=[(i, r.match.paths) for i, r in enumerate(results) if r.match]
+        if settings.save_retrieval
+        else None,
     )
+
+
+def smallest_map(block: int, candidates: int, window: int) -> int:
+    """Rows from which on the published code searches a map.
+
+    Example:
+        >>> smallest_map(14, 5, 5), smallest_map(14, 20, 1)
+        (95, 297)
+    """
+    return block * candidates + 2 * window + 14 + 1
+
+
+def explain_small_maps(runs: Iterable[Run]) -> list[str]:
+    """Which maps the published code would not search, and by what matchers, a line for each.
+
+    Raises:
+        DatasetError: A map cannot be read.
+    """
+    found: dict[tuple[str, str, int], dict[int, list[str]]] = {}
+    for run in runs:
+        settings = run.settings
+        if not isinstance(settings, CasevprSettings) or run.matcher is None:
+            continue
+        single = run.matcher.matcher == _SINGLE
+        candidates = _SINGLE_CANDIDATES if single else settings.candidates or 5
+        least = smallest_map(settings.block, candidates, 1 if single else settings.window)
+        places = len(read_traverse(run.dataset, run.map_name))
+        if places < least:
+            matchers = found.setdefault((run.dataset_name, run.map_name, places), {})
+            matchers.setdefault(least, []).append(str(run.system.matcher))
+    return [
+        f"{dataset}: the map {name} has {places} places, and the published code searches none of "
+        + ", or ".join(
+            f"less than {least} for {', '.join(dict.fromkeys(names))}"
+            for least, names in sorted(matchers.items())
+        )
+        + ": every frame counts as a true negative; --protocol default searches any map"
+        for (dataset, name, places), matchers in found.items()
+    ]
 
 
 def _traverse(described: TraverseDescriptors, positions: Floats) -> PublishedTraverse:
