@@ -40,8 +40,8 @@ unit: install-dev milvus ros
 	  $(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 # Strict: a broken link, or a name that is not there, fails.
-docs: $(VENV)/.installed-figures,serve,docs
-	$(VENV)/bin/mkdocs build --strict
+docs: $(VENV)/.installed-demo,milvus,serve,docs
+	EXECUTE_NOTEBOOK=true $(VENV)/bin/mkdocs build --strict
 
 # Hours of kills, flipped bits and full disks; every test run does a part of it.
 crash: install-dev

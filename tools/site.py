@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 
 from placememory.cli.app import app
@@ -36,13 +37,15 @@ ROOMS = {
 }
 
 
+@event_priority(100)  # before notebooks are looked for
 def on_files(files: Files, *, config: Any) -> Files:
     """Add the pages that are made."""
 
     def add(name: str, content: str) -> None:
         files.append(File.generated(config, name, content=content))
 
-    add("tutorial.ipynb", (ROOT / "examples/tutorial.ipynb").read_text(encoding="utf-8"))
+    notebook = File("tutorial.ipynb", str(ROOT / "examples"), config.site_dir, True)
+    files.append(notebook)
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     add("changelog.md", re.sub(r"\]\(docs/", "](", changelog))
     listed = ["# Python", "", "| module | what it is for |", "|---|---|"]
@@ -91,17 +94,26 @@ def _commands_page() -> str:
 
 
 def _command(name: str, command: Any) -> list[str]:
-    text = re.sub(r"\[/?b\]", "`", command.help or "")
-    lines = [f"## `{name}`", "", text, ""]
+    lines = [f"## `{name}`", "", _plain(command.help), ""]
     for inner, part in getattr(command, "commands", {}).items():
         lines += _command(f"{name} {inner}", part)
     shown = [p for p in command.params if not getattr(p, "hidden", False)]
     if shown:
-        lines += ["| | |", "|---|---|"]
+        lines += ["| option | meaning |", "|---|---|"]
         for parameter in shown:
             names = ", ".join(f"`{n}`" for n in (*parameter.opts, *parameter.secondary_opts))
             if parameter.param_type_name == "argument":
                 names = f"`{(parameter.name or '').upper()}`"
-            told = re.sub(r"\s+", " ", getattr(parameter, "help", None) or "").replace("|", "\\|")
+            told = re.sub(r"\s+", " ", _plain(getattr(parameter, "help", None))).replace("|", "\\|")
             lines.append(f"| {names} | {told} |")
     return [*lines, ""]
+
+
+def _plain(text: str | None) -> str:
+    """Help without the markup of terminals."""
+    return re.sub(r"\[/?b\]", "`", text or "")
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """The notebook of the repository is a page here."""
+    return re.sub(r"\(((?:\.\./)*)\.\./examples/tutorial\.ipynb\)", r"(\1tutorial.ipynb)", markdown)
