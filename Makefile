@@ -5,7 +5,7 @@ VENV ?= .venv
 SERVER_VENV ?= .venv-milvus
 ROS_VENV ?= .venv-ros
 OUT ?= demo
-EXTRAS ?= demo
+EXTRAS ?= figures
 # A pip index with the build of torch you want, e.g. https://download.pytorch.org/whl/cpu (much
 # smaller on Linux) or .../cu128. Empty: what PyPI has for this machine.
 TORCH_INDEX ?=
@@ -15,7 +15,7 @@ SOURCES := src tests benchmarks tools
 .PHONY: help demo docs test check unit install install-dev milvus ros crash benchmark format clean
 
 help:
-	@echo "make demo      render a building, build a memory of it, localise a second run, draw it all"
+	@echo "make demo      build a memory of the sample building, localise a second run, draw it all"
 	@echo "make test      lint, types, layers and every test"
 	@echo "make docs      the documentation site, in site/"
 	@echo "make crash     kill every command anywhere, flip every byte, fill every disk (an hour)"
