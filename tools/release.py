@@ -1,9 +1,9 @@
 """What must hold before a version is tagged: ``make release``, or ``python tools/release.py``.
 
-The tree is clean, the changelog has the version with its date, the tag is free or here, the documentation
-builds without a warning, wheel and sdist are the same bytes when built twice and hold what they
-should and nothing else, and the wheel works in a fresh environment of every Python that is here.
-Publishing itself is the workflow's, by the tag.
+The tree is clean, the changelog has the version with its date, the tag is free or here, the
+documentation builds without a warning, wheel and sdist are the same bytes when built twice and hold
+what they should and nothing else, and the wheel works in a fresh environment of every Python that
+is here. Publishing itself is the workflow's, by the tag.
 """
 
 from __future__ import annotations
