@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,8 @@ import typer
 
 from placememory.cli._console import print_json, print_table, say
 from placememory.errors import InputError, SettingError
-from placememory.evaluation import RunSummary, compare, finished_runs
+from placememory.evaluation import RunSummary, compare, describe_audit, finished_runs
+from placememory.evaluation.batch_audit import MARK
 
 COLUMNS = (
     "data set", "map", "query", "system", "precision %", "R@1 %", "95%", "AP %", "R@100%P %",
@@ -19,7 +21,7 @@ COLUMNS = (
 
 def summary_row(run: RunSummary) -> list[Any]:
     """What people compare, with the interval of recall@1 and the counts."""
-    row = run.to_dict()
+    row = {**run.to_dict(), "system": run.label}
     off = row["off_map"]
     wrong = None if not off else f"{round((row['false_locations'] or 0) * off)} of {off}"
     return [
@@ -34,6 +36,15 @@ def summary_row(run: RunSummary) -> list[Any]:
         wrong,
         *(row[name] for name in ("ms_per_frame", "queries", "without_match")),
     ]  # fmt: skip
+
+
+def say_what_moves(runs: Iterable[RunSummary]) -> None:
+    """Say what the mark of systems means, where one has it, with the numbers of the audits."""
+    marked = [run for run in runs if run.moves]
+    if marked:
+        say(f"{MARK}: recall depends on the images encoded together; compare nothing with it:")
+    for line in dict.fromkeys(describe_audit(audit) for run in marked for audit in run.audits):
+        say(f"  {line}")
 
 
 def _percent(share: float | None) -> str | None:
@@ -65,6 +76,7 @@ def run(
         print_json([{"folder": str(run.folder), **run.config, **run.metrics} for run in runs])
         return
     print_table(COLUMNS, [summary_row(run) for run in runs])
+    say_what_moves(runs)
     if baseline is not None:
         _differences(runs, baseline)
 
@@ -89,9 +101,11 @@ def _differences(runs: list[RunSummary], baseline: str) -> None:
                 gap = found.difference
                 interval = f"[{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
                 rows.append(
-                    [name, query, run.system, f"{100 * gap.value:+.1f}", interval,
+                    [name, query, run.label, f"{100 * gap.value:+.1f}", interval,
                      found.first_higher, found.second_higher, "yes" if found.differs else "no"]
                 )  # fmt: skip
-    say(f"recall@1 against {baseline}, in points, over the frames that both searched:")
+    base_moves = any(run.moves and baseline in (run.system, run.plain_system) for run in runs)
+    shown = f"{baseline} {MARK}" if base_moves else baseline
+    say(f"recall@1 against {shown}, in points, over the frames that both searched:")
     columns = ("data set", "query", "system", "difference", "95%", "won", "lost", "differs")
     print_table(columns, rows)

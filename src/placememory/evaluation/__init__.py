@@ -1,5 +1,11 @@
 """Evaluations: systems on data sets, run by the Localizer, each run in a folder of its own."""
 
+from placememory.evaluation.batch_audit import (
+    AuditMode,
+    BatchAudit,
+    audit_batches,
+    describe_audit,
+)
 from placememory.evaluation.config import (
     DatasetConfig,
     EncoderConfig,
@@ -23,6 +29,8 @@ from placememory.evaluation.tables import (
 )
 
 __all__ = [
+    "AuditMode",
+    "BatchAudit",
     "DatasetConfig",
     "EncoderConfig",
     "Evaluation",
@@ -35,7 +43,9 @@ __all__ = [
     "RunSummary",
     "Settings",
     "System",
+    "audit_batches",
     "compare",
+    "describe_audit",
     "evaluate",
     "finished_runs",
     "read_evaluation",

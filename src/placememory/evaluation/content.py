@@ -16,7 +16,7 @@ from placememory.errors import PlaceMemoryError
 from placememory.evaluation.config import NO_ENCODER, DatasetConfig, EncoderConfig
 from placememory.evaluation.plan import Run, read_traverse
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Version of what runs do and count; another one makes all finished runs stale."""
 
 

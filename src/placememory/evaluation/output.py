@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from placememory._io import read_json, replacing, write_csv, write_json
 from placememory._types import Rows
 from placememory._version import __version__
 from placememory.errors import InputError
+from placememory.evaluation.batch_audit import MARK, AuditMode, BatchAudit
 from placememory.evaluation.content import Content
 from placememory.evaluation.plan import Question, Run
 from placememory.evaluation.score import COLUMNS, Scores
@@ -26,17 +28,52 @@ def is_done(folder: Path) -> bool:
     return (folder / METRICS).is_file()
 
 
-def is_current(folder: Path, content: Content) -> bool:
-    """Whether a run is there, whole, and still holds: all it depends on is as it was."""
+def is_current(folder: Path, content: Content, audit: AuditMode = "auto") -> bool:
+    """Whether a run is there, whole, and still holds: all it depends on is as it was.
+
+    A run without the batch audit that is asked for does not hold.
+    """
     if content.key is None or not is_done(folder):
         return False
     try:
-        return bool(read_run(folder)[1].get("content") == content.key)
+        metrics = read_run(folder)[1]
     except InputError:  # damaged: it is run again
         return False
+    due = audit == "all" or (audit == "auto" and not metrics.get("batch_invariant", True))
+    return metrics.get("content") == content.key and (not due or "batch_audit" in metrics)
 
 
-def write_run(run: Run, output: Path, scores: Scores, content: Content, *, figures: bool) -> Path:
+@dataclass(frozen=True, slots=True)
+class Company:
+    """What is known of an encoder's dependence on the batch, for the files of a run.
+
+    Attributes:
+        batch_invariant: Whether the cards of all encoders say that there is none.
+        audits: Batch audits that were made.
+    """
+
+    batch_invariant: bool = True
+    audits: tuple[BatchAudit, ...] = ()
+
+    def mark(self, title: str) -> str:
+        """A title, marked where recall moves with the batch."""
+        return f"{title} {MARK}" if any(audit.moves for audit in self.audits) else title
+
+    def to_dict(self) -> dict[str, Any]:
+        """As ``metrics.json`` has it."""
+        audits = {"batch_audit": [audit.to_dict() for audit in self.audits]} if self.audits else {}
+        return {"batch_invariant": self.batch_invariant, **audits}
+
+
+def write_run(
+    run: Run,
+    output: Path,
+    scores: Scores,
+    content: Content,
+    *,
+    figures: bool,
+    company: Company = Company(),
+) -> Path:
     """Write the folder of an online run.
 
     Args:
@@ -45,6 +82,7 @@ def write_run(run: Run, output: Path, scores: Scores, content: Content, *, figur
         scores: Its answers beside the truth.
         content: What they depend on.
         figures: Whether to draw.
+        company: What is known of the encoders in batches.
 
     Returns:
         The folder: ``run.json``, ``frames.csv``, figures, and ``metrics.json``, written last.
@@ -60,8 +98,8 @@ def write_run(run: Run, output: Path, scores: Scores, content: Content, *, figur
     if scores.answers.retrieved is not None:
         _write_retrieved(folder / RETRIEVED, scores.answers.retrieved)
     if figures:
-        _draw(folder, run, scores, found)
-    write_json(folder / METRICS, _facts(run, scores, found, content))
+        _draw(folder, run, scores, found, company)
+    write_json(folder / METRICS, {**_facts(run, scores, found, content), **company.to_dict()})
     return folder
 
 
@@ -73,6 +111,7 @@ def write_windows(
     content: Content,
     *,
     page: bool,
+    company: Company = Company(),
 ) -> Path:
     """Write the folder of a run over windows.
 
@@ -92,7 +131,7 @@ def write_windows(
         first = scores.results[run.settings.strategies[0]]
         write_sequence_page(
             folder / PAGE,
-            title=run.title,
+            title=company.mark(run.title),
             summary=[(f"recall@{k}", r.percent(), "") for k, r in first.recalls.items()],
             notes=[first.protocol],
             windows=[
@@ -117,6 +156,7 @@ def write_windows(
             "windows": len(scores.found.query),
             "database_windows": len(scores.found.database),
             "strategies": {name: result.to_dict() for name, result in scores.results.items()},
+            **company.to_dict(),
         },
     )
     return folder
@@ -184,15 +224,16 @@ def _facts(run: Run, scores: Scores, found: dict[str, Any], content: Content) ->
     return facts
 
 
-def _draw(folder: Path, run: Run, scores: Scores, found: dict[str, Any]) -> None:
+def _draw(folder: Path, run: Run, scores: Scores, found: dict[str, Any], company: Company) -> None:
     from placememory import figures
 
+    title = company.mark(run.title)
     rows = np.where(scores.answers.rows >= 0, scores.question.rows[scores.answers.rows], -1)
     flags = (scores.correct & scores.on_map, scores.answers.answered, scores.on_map)
-    path = figures.draw_sequence(rows, *flags, title=run.title)
+    path = figures.draw_sequence(rows, *flags, title=title)
     figures.save(path, folder / "matches.png")
-    curve = figures.draw_result(found["precision_recall"], title=run.title)
+    curve = figures.draw_result(found["precision_recall"], title=title)
     figures.save(curve, folder / "precision-recall.png")
     if "located" in found:
-        reliability = figures.draw_reliability({run.system_name: found["located"]})
+        reliability = figures.draw_reliability({company.mark(run.system_name): found["located"]})
         figures.save(reliability, folder / "reliability.png")

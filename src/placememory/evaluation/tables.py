@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from placememory._io import write_csv
 from placememory._registry import require
 from placememory.errors import InputError
+from placememory.evaluation.batch_audit import MARK
 from placememory.evaluation.config import System
 from placememory.evaluation.output import FRAMES, is_done, read_run
 from placememory.evaluation.plan import RunReport
@@ -27,6 +28,7 @@ COLUMNS = (
     "test_date", "dataset_name", "Loop1_name", "Loop2_name", "frontend_name", "backend_name",
     "pre_name", "loop_number", "additional_info", "precision", "accuracy", "recall", "nTP", "nFP",
     "nTN", "nFN", "numQ", "pos_dist", "gt", "dist_cos_thres", "folder_name", "rank",
+    "moves_with_batch",
 )  # fmt: skip
 _TRUTH = {"frame": "s2i", "strict": "s2s_strict", "lax": "s2s_lax"}
 
@@ -70,6 +72,26 @@ class RunSummary:
         return self.plain_system + (f" ({self.variant})" if self.variant else "")
 
     @property
+    def audits(self) -> list[dict[str, Any]]:
+        """Batch audits of its encoders; see :class:`BatchAudit`."""
+        return list(self.metrics.get("batch_audit", []))
+
+    @property
+    def moves(self) -> bool | None:
+        """Whether recall moves with the batch; ``None`` where that is not known.
+
+        Known to be ``False`` where the cards say that descriptors do not depend on it.
+        """
+        if self.audits:
+            return any(audit["moves"] for audit in self.audits)
+        return False if self.metrics.get("batch_invariant") else None
+
+    @property
+    def label(self) -> str:
+        """System and variant, marked where recall moves with the batch."""
+        return f"{self.system} {MARK}" if self.moves else self.system
+
+    @property
     def counts(self) -> tuple[int, int, int, int]:
         """True and false positives, true and false negatives, by the run's protocol."""
         found = self.metrics.get("published_counts") or self.metrics["decisions"]
@@ -99,6 +121,7 @@ class RunSummary:
         name, reference, query, _, _ = self.question
         row: dict[str, Any] = {
             "dataset": name, "reference": reference, "query": query, "system": self.system,
+            "moves_with_the_batch": self.moves,
         }  # fmt: skip
         metrics = self.metrics
         if "strategies" in metrics:
@@ -210,7 +233,8 @@ class OverallTable:
 
     It has the columns and units of CaseVPR's ``overall_results.csv``: precision is percent,
     accuracy and recall are shares. ``rank`` is by precision among the runs that were asked the
-    same; ``pre_name`` is the protocol. Precision is left out where no frame was answered.
+    same; ``pre_name`` is the protocol. Precision is left out where no frame was answered. A last
+    column, ``moves_with_batch``, is 1 where recall moves with the batch, see :class:`BatchAudit`.
 
     Args:
         output: Folder of the runs.
@@ -247,7 +271,8 @@ class OverallTable:
             ordered = sorted(members, key=lambda run: -(run.precision or 0.0))
             for run in ordered:
                 better = sum((o.precision or 0.0) > (run.precision or 0.0) for o in ordered)
-                rows.append([*_row(run), better + 1])
+                moves = None if run.moves is None else int(run.moves)
+                rows.append([*_row(run), better + 1, moves])
         write_csv(self.path, COLUMNS, rows)
         return self.path
 
