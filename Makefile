@@ -12,11 +12,12 @@ TORCH_INDEX ?=
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 SOURCES := src tests benchmarks tools
 
-.PHONY: help demo test check unit install install-dev milvus ros crash benchmark format clean
+.PHONY: help demo docs test check unit install install-dev milvus ros crash benchmark format clean
 
 help:
 	@echo "make demo      render a building, build a memory of it, localise a second run, draw it all"
 	@echo "make test      lint, types, layers and every test"
+	@echo "make docs      the documentation site, in site/"
 	@echo "make crash     kill every command anywhere, flip every byte, fill every disk (an hour)"
 	@echo "make benchmark the numbers of docs/results.md (needs ../shared/data)"
 	@echo "make format    format the code"
@@ -38,13 +39,17 @@ unit: install-dev milvus ros
 	  PLACEMEMORY_ROS_PYTHON=$(abspath $(ROS_VENV))/bin/python \
 	  $(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
+# Strict: a broken link, or a name that is not there, fails.
+docs: $(VENV)/.installed-demo,milvus,serve,docs
+	EXECUTE_NOTEBOOK=true $(VENV)/bin/mkdocs build --strict
+
 # Hours of kills, flipped bits and full disks; every test run does a part of it.
 crash: install-dev
 	PLACEMEMORY_CRASH=full $(VENV)/bin/python -m pytest -n 2 tests/crash
 
 install: $(VENV)/.installed-$(EXTRAS)
 
-install-dev: $(VENV)/.installed-all,dev
+install-dev: $(VENV)/.installed-all,docs,dev
 
 # The standalone Milvus server, for the tests of the server store; only Linux on x86-64 has one.
 milvus: $(SERVER_VENV)/.tried
