@@ -18,6 +18,7 @@ from placememory.evaluation.config import (
     read_evaluation,
     read_window_evaluation,
 )
+from placememory.evaluation.data_audit import DataAudit, Finding, audit_data, find_pairs
 from placememory.evaluation.plan import Run, RunReport, runs_of
 from placememory.evaluation.runner import evaluate
 from placememory.evaluation.tables import (
@@ -31,10 +32,12 @@ from placememory.evaluation.tables import (
 __all__ = [
     "AuditMode",
     "BatchAudit",
+    "DataAudit",
     "DatasetConfig",
     "EncoderConfig",
     "Evaluation",
     "EvaluationTable",
+    "Finding",
     "MatcherConfig",
     "Pair",
     "Positives",
@@ -44,9 +47,11 @@ __all__ = [
     "Settings",
     "System",
     "audit_batches",
+    "audit_data",
     "compare",
     "describe_audit",
     "evaluate",
+    "find_pairs",
     "finished_runs",
     "read_evaluation",
     "read_window_evaluation",
