@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from placememory.datasets import open_dataset
-from placememory.evaluation import DatasetConfig, Pair, audit_data, find_pairs
+from placememory.evaluation import DatasetConfig, Pair, audit_data
 from tests.conftest import run_command
 from tests.evaluation.made import robotcar
 
@@ -58,7 +58,7 @@ def _dataset(folder: Path, change: Callable[[Row], None] = lambda row: None) -> 
 
 
 def _found(folder: Path, **options: Any) -> dict[str, list[Any]]:
-    config = DatasetConfig(root=folder, pairs=find_pairs(open_dataset(None, folder)), **options)
+    config = DatasetConfig(root=folder, pairs="all", **options)
     found: dict[str, list[Any]] = {}
     for finding in audit_data(config).findings:
         found.setdefault(finding.check, []).append(finding)
@@ -177,9 +177,9 @@ def test_an_image_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_pairs_are_found_by_the_names_of_splits(tmp_path: Path) -> None:
     robotcar(tmp_path, places=3, queries=3)
-    [pair] = find_pairs(open_dataset("robotcar", tmp_path))
-    assert pair.reference.endswith("database")
-    assert pair.query.endswith("queries")
+    [(query, reference)] = open_dataset("robotcar", tmp_path).pairs()
+    assert reference.endswith("database")
+    assert query.endswith("queries")
 
 
 def test_a_layout_is_still_shown_by_its_name() -> None:

@@ -14,7 +14,7 @@ from placememory.cli import _options as options
 from placememory.cli._console import Bars, out, print_json, print_table, say
 from placememory.datasets import describe_layout, layouts, open_dataset
 from placememory.errors import SettingError
-from placememory.evaluation import DatasetConfig, audit_data, find_pairs, read_evaluation
+from placememory.evaluation import DatasetConfig, audit_data, read_evaluation
 from placememory.metrics import DEFAULT_RADIUS
 
 
@@ -132,6 +132,5 @@ def _datasets(what: Path, layout: str | None) -> Iterator[tuple[str, DatasetConf
             raise SettingError(f"{what} says the layout; --layout is for a folder")
         yield from read_evaluation(what).datasets.items()
         return
-    dataset = open_dataset(layout, what)
-    pairs = find_pairs(dataset)
-    yield dataset.name, DatasetConfig(root=what, layout=layout, pairs=pairs)
+    name = open_dataset(layout, what).name
+    yield name, DatasetConfig(root=what, layout=layout, pairs="all")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ import typer
 
 from placememory.cli._console import print_json, print_table, say
 from placememory.errors import InputError, SettingError
-from placememory.evaluation import RunSummary, compare, describe_audit, finished_runs
+from placememory.evaluation import RunSummary, compare, describe_audit, finished_runs, pool_runs
 from placememory.evaluation.batch_audit import MARK
 
 COLUMNS = (
@@ -36,6 +36,35 @@ def summary_row(run: RunSummary) -> list[Any]:
         wrong,
         *(row[name] for name in ("ms_per_frame", "queries", "without_match")),
     ]  # fmt: skip
+
+
+def print_more(runs: Sequence[RunSummary]) -> None:
+    """Print what the table of runs has no room for: poses, and several cities together."""
+    posed = [run for run in runs if run.within_poses()]
+    if posed:
+        limits = list(posed[0].within_poses())
+        say("answers within metres and degrees, of the queries with a true pose:")
+        print_table(
+            ("data set", "query", "system", *(f"{name} %" for name in limits)),
+            [
+                [run.question[0], run.question[2], run.label,
+                 *(_percent(run.within_poses().get(name)) for name in limits)]
+                for run in posed
+            ],
+        )  # fmt: skip
+    if pooled := pool_runs(runs):
+        say("candidates, all pairs of a data set together (blocks are drawn within each pair):")
+        columns = ("data set", "pairs", "queries", "system", "R@1", "R@5", "R@10", "mean of pairs",
+                   "lowest")  # fmt: skip
+        print_table(
+            columns,
+            [
+                [one.dataset, one.pairs, one.recalls[1].count, one.system,
+                 *(found.percent() for found in one.recalls.values()),
+                 one.mean_of_pairs.percent(), f"{one.lowest[0]} {100 * one.lowest[1]:.1f}"]
+                for one in pooled
+            ],
+        )  # fmt: skip
 
 
 def say_what_moves(runs: Iterable[RunSummary]) -> None:
@@ -76,6 +105,7 @@ def run(
         print_json([{"folder": str(run.folder), **run.config, **run.metrics} for run in runs])
         return
     print_table(COLUMNS, [summary_row(run) for run in runs])
+    print_more(runs)
     say_what_moves(runs)
     if baseline is not None:
         _differences(runs, baseline)

@@ -18,14 +18,16 @@ from placememory.evaluation.config import (
     read_evaluation,
     read_window_evaluation,
 )
-from placememory.evaluation.data_audit import DataAudit, Finding, audit_data, find_pairs
+from placememory.evaluation.data_audit import DataAudit, Finding, audit_data
 from placememory.evaluation.plan import Run, RunReport, runs_of
 from placememory.evaluation.runner import evaluate
 from placememory.evaluation.tables import (
     EvaluationTable,
+    PooledRuns,
     RunSummary,
     compare,
     finished_runs,
+    pool_runs,
     write_overall,
 )
 
@@ -40,6 +42,7 @@ __all__ = [
     "Finding",
     "MatcherConfig",
     "Pair",
+    "PooledRuns",
     "Positives",
     "Run",
     "RunReport",
@@ -51,8 +54,8 @@ __all__ = [
     "compare",
     "describe_audit",
     "evaluate",
-    "find_pairs",
     "finished_runs",
+    "pool_runs",
     "read_evaluation",
     "read_window_evaluation",
     "runs_of",

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from placememory._types import Bools, Floats, Rows, TitledProgress, Vectors
-from placememory.datasets import Dataset, Traverse
+from placememory.datasets import Traverse
 from placememory.encoders import BadFrames, create, encode_frames, fit_on_sample
 from placememory.errors import ImageError, InputError
-from placememory.evaluation.config import DatasetConfig, Pair
-from placememory.evaluation.plan import read_traverse, truth_of
+from placememory.evaluation.config import DatasetConfig
+from placememory.evaluation.plan import pairs_of, read_traverse, truth_of
 from placememory.frames import Frame, Image, read_ahead, sample_evenly
 from placememory.memory.search import nearest
 from placememory.metrics import GroundTruth, check_frames
@@ -41,7 +41,6 @@ _LEAST_MATCHED = 16
 _TURN = 90.0  # degrees from which the map looks elsewhere
 _FASTEST = 100.0  # m/s
 _SAME_TIME = 1e9  # ns
-_REFERENCES = ("database", "map", "ref", "reference", "db", "gallery", "refs", "train")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,26 +86,6 @@ class DataAudit:
         return {"wrong": self.wrong, "findings": found, "looked_at": list(self.looked_at)}
 
 
-def find_pairs(dataset: Dataset) -> tuple[Pair, ...]:
-    """Pairs of map and queries among the splits of a data set, by their names.
-
-    Splits of one city or stage belong together; the map is called database, map, reference or the
-    like, else it is the first. A split that stands alone is its own map.
-    """
-    groups: dict[str, list[str]] = {}
-    for split in dataset.splits():
-        groups.setdefault(split.rpartition("/")[0], []).append(split)
-    pairs = []
-    for splits in groups.values():
-        named = [s for s in splits if s.rpartition("/")[2].lower() in _REFERENCES]
-        reference = (named or splits)[0]
-        queries = [split for split in splits if split not in (named or [reference])]
-        pairs += [Pair(reference=reference, query=query) for query in queries]
-        if not queries:
-            pairs.append(Pair(query=reference))
-    return tuple(pairs)
-
-
 def audit_data(
     dataset: DatasetConfig,
     *,
@@ -133,7 +112,8 @@ def audit_data(
     findings: list[Finding] = []
     looked: list[str] = []
     thumbs = _Thumbnails(images, progress)
-    splits = [s for pair in dataset.pairs for s in (pair.reference, pair.query) if s is not None]
+    pairs = pairs_of(dataset)
+    splits = [s for pair in pairs for s in (pair.reference, pair.query) if s is not None]
     for split in dict.fromkeys(splits):
         traverse = read_traverse(dataset, split)
         findings += _check_units(traverse)
@@ -141,7 +121,7 @@ def audit_data(
         looked.append(f"{split}: {len(traverse)} images, {known} with positions in {traverse.unit}")
         if images:
             findings += thumbs.read(traverse)
-    for pair in dataset.pairs:
+    for pair in pairs:
         if pair.reference is None or pair.reference == pair.query:
             looked.append(f"{pair.query}: a single session, no pair to compare")
             continue

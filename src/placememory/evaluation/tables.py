@@ -20,6 +20,7 @@ from placememory.evaluation.batch_audit import MARK
 from placememory.evaluation.config import System
 from placememory.evaluation.output import FRAMES, is_done, read_run
 from placememory.evaluation.plan import RunReport
+from placememory.metrics.bootstrap import Interval, bootstrap_groups
 from placememory.metrics.paired import PairedDifference, PairedDifferenceResult
 
 _LOG = logging.getLogger(__name__)
@@ -153,10 +154,27 @@ class RunSummary:
             "coverage_95": None if located is None else _coverage(located, "position"),
             "yaw_coverage_95": None if located is None else _coverage(located, "yaw"),
             "median_error_m": None if located is None else located["median_error_m"],
+            **self.within_poses(),
             "ms_per_frame": metrics["ms_per_frame_without_encoders"],
             "queries": metrics["queries"],
             "without_match": metrics["queries"] - metrics["queries_with_a_true_match"],
         }
+
+    def within_poses(self) -> dict[str, float]:
+        """Shares of queries answered within metres and degrees, where both sides have rotations."""
+        errors = self.metrics.get("errors")
+        if not errors or not errors["answered_with_rotations"]:
+            return {}
+        return {f"within {name}": found["value"] for name, found in errors["within"].items()}
+
+    def ranks(self) -> NDArray[np.float64]:
+        """Rank of the first correct candidate of each frame that counts and is on the map.
+
+        Infinite where none of the candidates is correct.
+        """
+        with (self.folder / FRAMES).open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["counted"] == row["on_map"] == "1"]
+        return np.array([float(row["rank"] or "inf") for row in rows], np.float64)
 
     def hits(self) -> tuple[list[int], NDArray[np.float64]]:
         """Frames that count and are on the map, and whether each was answered rightly (0 or 1)."""
@@ -300,6 +318,57 @@ def compare(first: RunSummary, second: RunSummary) -> PairedDifferenceResult | N
         theirs[[positions[1][frame] for frame in both]],
     )
     return metric.compute()
+
+
+@dataclass(frozen=True, slots=True)
+class PooledRuns:
+    """Runs of one system on several pairs of a data set, such as the cities of MSLS.
+
+    Attributes:
+        dataset: Name of the data set.
+        system: System and variant, marked as in :attr:`RunSummary.label`.
+        pairs: How many pairs of traverses.
+        recalls: Recall@1, 5 and 10 of the candidates, over all queries that count.
+        mean_of_pairs: Recall@1 with each pair counting the same.
+        lowest: Pair with the lowest recall@1, and that recall.
+    """
+
+    dataset: str
+    system: str
+    pairs: int
+    recalls: dict[int, Interval]
+    mean_of_pairs: Interval
+    lowest: tuple[str, float]
+
+
+def pool_runs(runs: Iterable[RunSummary]) -> list[PooledRuns]:
+    """Recall of each system over all pairs of a data set, where it has several.
+
+    Intervals draw blocks within each pair, so they are those of these pairs.
+    """
+    groups: dict[tuple[str, float, str], list[RunSummary]] = defaultdict(list)
+    for run in runs:
+        name, reference, query, radius, _ = run.question
+        if "decisions" in run.metrics and reference != query:
+            groups[name, radius, run.system].append(run)
+    pooled = []
+    for (name, _, _), members in sorted(groups.items()):
+        ranks = [member.ranks() for member in members]
+        firsts = [float((part == 1).mean()) if len(part) else 1.0 for part in ranks]
+        if len(members) < 2 or not any(len(part) for part in ranks):
+            continue
+        low = int(np.argmin(firsts))
+        pooled.append(
+            PooledRuns(
+                name,
+                next((member.label for member in members if member.moves), members[0].label),
+                len(members),
+                {k: bootstrap_groups([(p <= k).astype(float) for p in ranks]) for k in (1, 5, 10)},
+                bootstrap_groups([(part == 1).astype(float) for part in ranks], equal=True),
+                (members[low].question[2], firsts[low]),
+            )
+        )
+    return pooled
 
 
 def _coverage(located: dict[str, Any], of: str) -> float | None:
