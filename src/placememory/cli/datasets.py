@@ -5,31 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from placememory.cli import _options as options
 from placememory.cli._console import Bars, out, print_json, print_table, say
+from placememory.cli._groups import ShowOrCommand
 from placememory.datasets import describe_layout, layouts, open_dataset
 from placememory.errors import SettingError
 from placememory.evaluation import DatasetConfig, audit_data, read_evaluation
 from placememory.metrics import DEFAULT_RADIUS
 
-
-class _LayoutsAndCommands(TyperGroup):
-    """A word that is no command is the name of a layout."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """``utm-folders`` is ``show utm-folders``."""
-        if args and args[0] not in self.commands:
-            args = ["show", *args]
-        return super().resolve_command(ctx, args)
-
-
 app = typer.Typer(
-    cls=_LayoutsAndCommands,
+    cls=ShowOrCommand,
     help="List the layouts of data sets that can be read, show one, check a data set.\n\n"
     "Example: [b]placememory datasets utm-folders[/b]\n\n"
     "Example: [b]placememory datasets check data/town[/b]\n\n"
@@ -41,23 +30,26 @@ app = typer.Typer(
 
 
 @app.callback()
-def listing(context: typer.Context, as_json: options.AsJson = False) -> None:
+def listing(context: typer.Context) -> None:
     """List the layouts: for which data sets they are, their licence, where these come from."""
     if context.invoked_subcommand is None:
-        _print(layouts(), as_json)
+        _print(layouts(), as_json=False)
 
 
 @app.command()
 def show(
-    layout: Annotated[str, typer.Argument(help="Its name.")], as_json: options.AsJson = False
+    layout: Annotated[
+        str | None, typer.Argument(help="Its name; all by default.", show_default=False)
+    ] = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Show how the folder of a layout looks; the name alone does the same."""
-    if not as_json:
+    if layout and not as_json:
         out.print(describe_layout(layout).text, markup=False)
-    _print([layout], as_json)
+    _print([layout] if layout else layouts(), as_json=as_json)
 
 
-def _print(names: list[str], as_json: bool) -> None:
+def _print(names: list[str], *, as_json: bool) -> None:
     found = [describe_layout(name) for name in names]
     if as_json:
         print_json([asdict(info) for info in found])

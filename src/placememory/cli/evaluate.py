@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, get_args
@@ -102,6 +104,7 @@ def run(
                 cached=cache,
                 figures=figures,
                 audit=audit_mode(batch_audit),
+                command=shlex.join(["placememory", *sys.argv[1:]]),
                 answer=run_published if _is_published(evaluation) else localize_run,
                 progress=bars.update,
             )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,6 +68,7 @@ def run(
                 devices=[where],
                 fresh=fresh,
                 audit=audit_mode(batch_audit),
+                command=shlex.join(["placememory", *sys.argv[1:]]),
                 cached=cache,
                 figures=page,
                 progress=bars.update,

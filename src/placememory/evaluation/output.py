@@ -14,7 +14,7 @@ from placememory._types import Rows
 from placememory._version import __version__
 from placememory.errors import InputError
 from placememory.evaluation.batch_audit import MARK, AuditMode, BatchAudit
-from placememory.evaluation.content import Content
+from placememory.evaluation.content import Content, describe_code
 from placememory.evaluation.plan import Question, Run
 from placememory.evaluation.score import COLUMNS, Scores
 from placememory.evaluation.windows import WindowScores
@@ -44,16 +44,20 @@ def is_current(folder: Path, content: Content, audit: AuditMode = "auto") -> boo
 
 
 @dataclass(frozen=True, slots=True)
-class Company:
-    """What is known of an encoder's dependence on the batch, for the files of a run.
+class About:
+    """What the files of a run say beside its numbers.
 
     Attributes:
         batch_invariant: Whether the cards of all encoders say that there is none.
         audits: Batch audits that were made.
+        command: What made the run.
+        descriptors: Digests of the descriptors of ``map`` and ``query``.
     """
 
     batch_invariant: bool = True
     audits: tuple[BatchAudit, ...] = ()
+    command: str = ""
+    descriptors: tuple[str, str] = ("", "")
 
     def mark(self, title: str) -> str:
         """A title, marked where recall moves with the batch."""
@@ -62,7 +66,8 @@ class Company:
     def to_dict(self) -> dict[str, Any]:
         """As ``metrics.json`` has it."""
         audits = {"batch_audit": [audit.to_dict() for audit in self.audits]} if self.audits else {}
-        return {"batch_invariant": self.batch_invariant, **audits}
+        digests = dict(zip(("map", "query"), self.descriptors, strict=True))
+        return {"batch_invariant": self.batch_invariant, **audits, "descriptors": digests}
 
 
 def write_run(
@@ -72,7 +77,7 @@ def write_run(
     content: Content,
     *,
     figures: bool,
-    company: Company = Company(),
+    about: About = About(),
 ) -> Path:
     """Write the folder of an online run.
 
@@ -82,7 +87,7 @@ def write_run(
         scores: Its answers beside the truth.
         content: What they depend on.
         figures: Whether to draw.
-        company: What is known of the encoders in batches.
+        about: What its files say beside its numbers.
 
     Returns:
         The folder: ``run.json``, ``frames.csv``, figures, and ``metrics.json``, written last.
@@ -93,13 +98,13 @@ def write_run(
     """
     folder = output / run.folder
     found = scores.metrics(run.dataset, run.settings.protocol)
-    _begin(run, folder, content)
+    _begin(run, folder, content, about.command)
     write_csv(folder / FRAMES, COLUMNS, scores.rows())
     if scores.answers.retrieved is not None:
         _write_retrieved(folder / RETRIEVED, scores.answers.retrieved)
     if figures:
-        _draw(folder, run, scores, found, company)
-    write_json(folder / METRICS, {**_facts(run, scores, found, content), **company.to_dict()})
+        _draw(folder, run, scores, found, about)
+    write_json(folder / METRICS, {**_facts(run, scores, found, content), **about.to_dict()})
     return folder
 
 
@@ -111,7 +116,7 @@ def write_windows(
     content: Content,
     *,
     page: bool,
-    company: Company = Company(),
+    about: About = About(),
 ) -> Path:
     """Write the folder of a run over windows.
 
@@ -122,7 +127,7 @@ def write_windows(
         PlaceMemoryError: The folder cannot be written to.
     """
     folder, query, database = output / run.folder, question.query, question.reference
-    _begin(run, folder, content)
+    _begin(run, folder, content, about.command)
     write_json(folder / PREDICTIONS, scores.predictions(query, database))
     if page:
         from placememory.figures import ShownWindow, write_sequence_page
@@ -131,7 +136,7 @@ def write_windows(
         first = scores.results[run.settings.strategies[0]]
         write_sequence_page(
             folder / PAGE,
-            title=company.mark(run.title),
+            title=about.mark(run.title),
             summary=[(f"recall@{k}", r.percent(), "") for k, r in first.recalls.items()],
             notes=[first.protocol],
             windows=[
@@ -156,7 +161,7 @@ def write_windows(
             "windows": len(scores.found.query),
             "database_windows": len(scores.found.database),
             "strategies": {name: result.to_dict() for name, result in scores.results.items()},
-            **company.to_dict(),
+            **about.to_dict(),
         },
     )
     return folder
@@ -188,11 +193,16 @@ def _write_retrieved(path: Path, retrieved: list[tuple[int, Rows]]) -> None:
         np.savez_compressed(file, frames=[frame for frame, _ in retrieved], paths=paths)
 
 
-def _begin(run: Run, folder: Path, content: Content) -> None:
+def _begin(run: Run, folder: Path, content: Content, command: str) -> None:
     """Take back the end of an older run, so that a cut is no whole run, and say what is run."""
     (folder / METRICS).unlink(missing_ok=True)
-    about = {"weights": content.weights, "software": f"placememory {__version__}"}
-    write_json(folder / CONFIG, {**run.to_dict(), **about})
+    facts = {
+        "weights": content.weights,
+        "software": f"placememory {__version__}",
+        "code": describe_code(),
+        "command": command,
+    }
+    write_json(folder / CONFIG, {**run.to_dict(), **facts})
 
 
 def _now() -> str:
@@ -224,10 +234,10 @@ def _facts(run: Run, scores: Scores, found: dict[str, Any], content: Content) ->
     return facts
 
 
-def _draw(folder: Path, run: Run, scores: Scores, found: dict[str, Any], company: Company) -> None:
+def _draw(folder: Path, run: Run, scores: Scores, found: dict[str, Any], about: About) -> None:
     from placememory import figures
 
-    title = company.mark(run.title)
+    title = about.mark(run.title)
     rows = np.where(scores.answers.rows >= 0, scores.question.rows[scores.answers.rows], -1)
     flags = (scores.correct & scores.on_map, scores.answers.answered, scores.on_map)
     path = figures.draw_sequence(rows, *flags, title=title)
@@ -235,5 +245,5 @@ def _draw(folder: Path, run: Run, scores: Scores, found: dict[str, Any], company
     curve = figures.draw_result(found["precision_recall"], title=title)
     figures.save(curve, folder / "precision-recall.png")
     if "located" in found:
-        reliability = figures.draw_reliability({company.mark(run.system_name): found["located"]})
+        reliability = figures.draw_reliability({about.mark(run.system_name): found["located"]})
         figures.save(reliability, folder / "reliability.png")

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -33,7 +33,13 @@ from placememory.evaluation.config import (
     Settings,
     read_evaluation,
 )
-from placememory.evaluation.content import Content, Contents, describe_missing, files_of
+from placememory.evaluation.content import (
+    Content,
+    Contents,
+    describe_missing,
+    digest_rows,
+    files_of,
+)
 from placememory.evaluation.describe import (
     CachedTraverse,
     TraverseDescriptors,
@@ -42,7 +48,7 @@ from placememory.evaluation.describe import (
     read_descriptors,
 )
 from placememory.evaluation.online import Answers, localize_run
-from placememory.evaluation.output import Company, is_current, write_run, write_windows
+from placememory.evaluation.output import About, is_current, write_run, write_windows
 from placememory.evaluation.plan import (
     Question,
     Run,
@@ -114,6 +120,7 @@ def evaluate(
     figures: bool = True,
     answer: Answerer = localize_run,
     audit: AuditMode = "auto",
+    command: str = "",
     progress: TitledProgress | None = None,
 ) -> EvaluationTable:
     """Do the runs that are not done yet; one that fails does not stop the others.
@@ -132,6 +139,7 @@ def evaluate(
         audit: Which encoders are encoded again at batch 1, 16 and shuffled, to see whether recall
             moves: ``auto``, those whose card says that descriptors depend on the batch; ``all``;
             or ``off``. See :class:`BatchAudit`.
+        command: What makes these runs, for their files.
         progress: Called with what is being done, frames or runs done, and in all.
 
     Returns:
@@ -163,12 +171,12 @@ def evaluate(
         for run in ready:
             if content[run.folder].key is None:  # weights that have been downloaded now
                 content[run.folder] = contents.of(run)
-        company, failed = _audit_all(ready, found, cache, devices[0], audit, progress)
+        about, failed = _audit_all(ready, found, cache, devices[0], audit, command, progress)
         errors |= failed
         ready = [run for run in ready if run.folder not in failed]
         work = partial(
             _do,
-            company=company,
+            about=about,
             described=found,
             output=evaluation.output,
             contents=content,
@@ -376,14 +384,15 @@ def _audit_all(
     cache: Path,
     device: str,
     mode: AuditMode,
+    command: str,
     progress: TitledProgress | None,
-) -> tuple[dict[str, Company], dict[str, str]]:
+) -> tuple[dict[str, About], dict[str, str]]:
     """What is known of the encoders of each run in batches, and errors, by folder.
 
     Runs that ask the same of the same encoder share an audit.
     """
     done: dict[str, BatchAudit] = {}
-    company: dict[str, Company] = {}
+    about: dict[str, About] = {}
     errors: dict[str, str] = {}
     for run in sorted(runs, key=lambda run: run.encoder.model_dump_json()):
         passes = list({p.encoder.model_dump_json(): p for p in passes_of(run)}.values())
@@ -403,8 +412,8 @@ def _audit_all(
                 audits.append(done[key])
         except PlaceMemoryError as error:
             errors[run.folder] = f"batch audit: {error}"
-        company[run.folder] = Company(all(fixed.values()), tuple(audits))
-    return company, errors
+        about[run.folder] = About(all(fixed.values()), tuple(audits), command)
+    return about, errors
 
 
 def _do(
@@ -412,7 +421,7 @@ def _do(
     described: dict[str, CachedTraverse | str],
     output: Path,
     contents: dict[str, Content],
-    company: dict[str, Company],
+    about: dict[str, About],
     figures: bool,
     answer: Answerer,
 ) -> str | None:
@@ -429,14 +438,17 @@ def _do(
                 )
             ]  # fmt: skip
             scores = retrieve_windows(run, question, rows[0], rows[1])
-            write_windows(
-                run, output, question, scores, content, page=figures, company=company[run.folder]
-            )
+            digests = digest_rows(rows[0]), digest_rows(rows[1])
+            mine = replace(about[run.folder], descriptors=digests)
+            write_windows(run, output, question, scores, content, page=figures, about=mine)
             return None
         splits = (run.map_name, run.pair.query)
-        answers = answer(run, question, *(_read_split(run, s, described) for s in splits))
+        sides = [_read_split(run, split, described) for split in splits]
+        answers = answer(run, question, sides[0], sides[1])
+        reference, query = (digest_rows(side.descriptors, side.sequences) for side in sides)
+        mine = replace(about[run.folder], descriptors=(reference, query))
         scores_of_run = Scores(answers, question, run.settings.ground_truth)
-        write_run(run, output, scores_of_run, content, figures=figures, company=company[run.folder])
+        write_run(run, output, scores_of_run, content, figures=figures, about=mine)
     except PlaceMemoryError as error:
         return str(error)
     return None
