@@ -19,7 +19,7 @@ help:
 	@echo "make test      lint, types, layers and every test"
 	@echo "make docs      the documentation site, in site/"
 	@echo "make crash     kill every command anywhere, flip every byte, fill every disk (an hour)"
-	@echo "make benchmark the numbers of docs/results.md (needs ../shared/data)"
+	@echo "make benchmark the numbers of docs/results/ (needs ../shared/data)"
 	@echo "make format    format the code"
 	@echo "make clean     remove environments and caches"
 
