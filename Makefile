@@ -5,19 +5,20 @@ VENV ?= .venv
 SERVER_VENV ?= .venv-milvus
 ROS_VENV ?= .venv-ros
 OUT ?= demo
-EXTRAS ?= demo
+EXTRAS ?= figures
 # A pip index with the build of torch you want, e.g. https://download.pytorch.org/whl/cpu (much
 # smaller on Linux) or .../cu128. Empty: what PyPI has for this machine.
 TORCH_INDEX ?=
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 SOURCES := src tests benchmarks tools
 
-.PHONY: help demo docs test check unit install install-dev milvus ros crash benchmark format clean
+.PHONY: help demo docs release test check unit install install-dev milvus ros crash benchmark format clean
 
 help:
-	@echo "make demo      render a building, build a memory of it, localise a second run, draw it all"
+	@echo "make demo      build a memory of the sample building, localise a second run, draw it all"
 	@echo "make test      lint, types, layers and every test"
 	@echo "make docs      the documentation site, in site/"
+	@echo "make release   whether the version is ready to be tagged"
 	@echo "make crash     kill every command anywhere, flip every byte, fill every disk (an hour)"
 	@echo "make benchmark the numbers of docs/results/ (needs ../shared/data)"
 	@echo "make format    format the code"
@@ -42,6 +43,10 @@ unit: install-dev milvus ros
 # Strict: a broken link, or a name that is not there, fails.
 docs: $(VENV)/.installed-demo,milvus,serve,docs
 	EXECUTE_NOTEBOOK=true $(VENV)/bin/mkdocs build --strict
+
+# All that must hold before a version is tagged; the workflow publishes a tag.
+release: $(VENV)/.installed-demo,milvus,serve,docs
+	$(VENV)/bin/python tools/release.py
 
 # Hours of kills, flipped bits and full disks; every test run does a part of it.
 crash: install-dev

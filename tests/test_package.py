@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 import placememory
 from placememory.samples import Building
@@ -221,3 +223,33 @@ def test_the_version_is_the_same_everywhere() -> None:
         ("ros2/placememory_ros/setup.py", f'version="{placememory.__version__}"'),
     ):
         assert line in (root / file).read_text(encoding="utf-8"), file
+
+
+PERMISSIVE = re.compile(
+    r"\b(MIT|BSD|Apache|PSF|Python Software Foundation|ISC|Zlib|HPND|MIT-CMU|CC0|0BSD)\b", re.I
+)
+
+
+def test_what_the_core_brings_is_permissive() -> None:
+    """Licences of all packages that ``pip install placememory`` installs, as they tell them."""
+    waiting, seen = ["placememory"], set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:  # of another system
+            continue
+        data = found.metadata
+        told = [data.get("License-Expression") or "", *data.get_all("Classifier", [])]
+        told = [line for line in told if line and ("License" in line or "::" not in line)]
+        text = " ".join(told) or (data.get("License") or "")[:200]
+        assert PERMISSIVE.search(text), (name, text)
+        assert not re.search(r"(?<!L)GPL|Affero", text), (name, text)
+        for line in found.requires or []:
+            need = Requirement(line)
+            if need.marker is None or need.marker.evaluate({"extra": ""}):
+                waiting.append(need.name)
+    assert len(seen) > 15

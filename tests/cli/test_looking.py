@@ -34,9 +34,26 @@ def test_figures_of_a_memory_alone_and_with_queries(
             assert min(image.size) > 300
 
 
-def test_the_demo_runs_from_start_to_end(tmp_path: Path, monkeypatch) -> None:
+def test_the_demo_renders_another_evening(tmp_path: Path, monkeypatch) -> None:
     pytest.importorskip("vizdoom", reason="the extra 'demo' is not installed")
     monkeypatch.setattr("placememory.cli.demo.FRAMES", 30)
+    monkeypatch.setattr("placememory.cli.demo.find_spec", lambda _: None)
+    run_command("demo", "--out", tmp_path / "demo", "--seed", 3)
+    assert len(list((tmp_path / "demo/building/mapping").glob("*.png"))) == 30
+
+
+def test_the_demo_needs_no_matplotlib(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("placememory.cli.demo.find_spec", lambda _: None)
+    monkeypatch.setattr("placememory.figures.report.find_spec", lambda _: None)
+    printed = run_command("demo", "--out", tmp_path / "demo")
+    assert "placememory[figures]" in printed.err
+    assert not list(tmp_path.rglob("demo/*.png"))
+    assert not (tmp_path / "demo/figures").exists()
+    _look_in_a_browser(tmp_path / "demo/index.html", tmp_path / "page.png")
+    run_command("demo", "--out", tmp_path / "demo")  # again, over what is there
+
+
+def test_the_demo_runs_from_start_to_end(tmp_path: Path) -> None:
     printed = run_command("demo", "--out", tmp_path / "demo")
     page = tmp_path / "demo/index.html"
     assert str(page) in printed.out
@@ -49,7 +66,6 @@ def test_the_demo_runs_from_start_to_end(tmp_path: Path, monkeypatch) -> None:
     assert metrics["located"]["false_locations"] == 0.0
     assert "Located off the map" in page.read_text(encoding="utf-8")
     _look_in_a_browser(page, tmp_path / "page.png")
-    run_command("demo", "--out", tmp_path / "demo")  # again, over what is there
 
 
 def _look_in_a_browser(page: Path, picture: Path) -> None:

@@ -1,7 +1,7 @@
 """Every picture that placememory draws, and the page that gathers them.
 
 Nothing is imported before a figure is drawn; matplotlib and Jinja2 come with
-``pip install 'placememory[figures]'``. No display is needed.
+``pip install 'placememory[figures]'``. The page of a run needs neither. No display is needed.
 
 Example:
     >>> from placememory.figures import draw_vertices
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from placememory.figures.trajectory import draw_trajectory
     from placememory.figures.vertices import draw_vertices
 
+_PLAIN = ("outcomes", "report")  # which draw nothing, or only where matplotlib is
 _HOMES = {
     "ShownWindow": "page",
     "draw_beliefs": "beliefs",
@@ -103,7 +104,8 @@ def __getattr__(name: str) -> Any:
     """
     if name not in _HOMES:
         raise AttributeError(f"module 'placememory.figures' has no attribute {name!r}")
-    require("matplotlib", extra="figures", purpose="Figures")
+    if _HOMES[name] not in _PLAIN:
+        require("matplotlib", extra="figures", purpose="Figures")
     return getattr(importlib.import_module(f"placememory.figures.{_HOMES[name]}"), name)
 
 

@@ -13,9 +13,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image as PillowImage
 
 from placememory._io import write_text
@@ -23,6 +22,9 @@ from placememory.figures.outcomes import ALONE_WORDS
 from placememory.frames import Frame, Image
 from placememory.memory import read_image
 from placememory.metrics import Outcome
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _WINDOW_PIXELS = 200
 _QUALITY = 68
@@ -134,6 +136,8 @@ def data_uri(content: bytes, kind: str) -> str:
 
 @functools.cache
 def _templates() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     return Environment(
         loader=PackageLoader("placememory.figures"),
         autoescape=True,

@@ -5,23 +5,22 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
-
-from placememory.figures.beliefs import draw_beliefs
 from placememory.figures.outcomes import judge
-from placememory.figures.reliability import draw_reliability
 from placememory.figures.run_page import write_run_page
-from placememory.figures.style import save, to_png
-from placememory.figures.timeline import draw_timeline
 from placememory.localization import LocalizedRun
 from placememory.maps import OccupancyGrid, read_map
-from placememory.memory import ImageOf, PlaceMemory, images_of_memory
+from placememory.memory import ImageOf, Place, PlaceMemory, images_of_memory
 from placememory.metrics import LocatedResult, Outcome
 from placememory.metrics.alignment import FrameCheck
 from placememory.metrics.bootstrap import Interval
 from placememory.metrics.recall import RecallResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Row = tuple[str, str, str]
 
@@ -44,8 +43,9 @@ def write_report(
 ) -> Path:
     """Write figures of a run, and ``index.html``: the page of ``serve`` with the run in it.
 
-    An online run gets ``map.png``, ``timeline.png`` and, with true poses, ``reliability.png``. The
-    page is one file that needs no server; it draws the map and the timeline itself.
+    The page is one file that needs no server; it draws the map and the timeline itself. Where
+    matplotlib is installed, an online run also gets ``map.png``, ``timeline.png`` and, with true
+    poses, ``reliability.png``.
 
     Args:
         folder: Gets the files.
@@ -67,15 +67,9 @@ def write_report(
     score = run.score(radius, heading)
     located = None if score is None else score.located
     outcomes = judge(estimates, places, radius, heading)
-    embedded = list(figures)
-    if any(estimate.belief is not None for estimate in estimates):
-        on_map = draw_beliefs(estimates, places, grid=grid, radius=radius)
-        save(on_map, folder / "map.png")
-        save(draw_timeline(estimates, places, radius=radius), folder / "timeline.png")
-    if located is not None and located.bins:
-        reliability = draw_reliability({"this run": located})
-        save(reliability, folder / "reliability.png")
-        embedded.insert(0, ("How often frames of a given probability are correct", reliability))
+    embedded: list[tuple[str, bytes]] = []
+    if find_spec("matplotlib") is not None:
+        embedded += _draw(folder, run, places, located, grid, radius)
     protocols = [] if located is None else [f"Verdicts: {located.protocol}."]
     protocols += [] if score is None else [f"Each frame alone: {score.recall.protocol}."]
     return write_run_page(
@@ -90,14 +84,43 @@ def write_report(
             *frames_rows(outcomes, None if score is None else score.map_frames),
         ],
         notes=[*notes, *protocols],
-        figures=[
-            (caption, figure if isinstance(figure, bytes) else to_png(figure, dpi=_PAGE_DPI))
-            for caption, figure in embedded
-        ],
+        figures=[*embedded, *((caption, _png(figure)) for caption, figure in figures)],
         image_of=image_of or images_of_memory(memory),
         grid=grid,
         radius=radius,
     )
+
+
+def _draw(
+    folder: Path,
+    run: LocalizedRun,
+    places: Sequence[Place],
+    located: LocatedResult | None,
+    grid: OccupancyGrid | None,
+    radius: float,
+) -> list[tuple[str, bytes]]:
+    """Draw the figures beside the page; those that are in it, too, with their captions."""
+    from placememory.figures.beliefs import draw_beliefs
+    from placememory.figures.reliability import draw_reliability
+    from placememory.figures.style import save
+    from placememory.figures.timeline import draw_timeline
+
+    if any(estimate.belief is not None for estimate in run):
+        save(draw_beliefs(run.estimates, places, grid=grid, radius=radius), folder / "map.png")
+        save(draw_timeline(run.estimates, places, radius=radius), folder / "timeline.png")
+    if located is None or not located.bins:
+        return []
+    reliability = draw_reliability({"this run": located})
+    save(reliability, folder / "reliability.png")
+    return [("How often frames of a given probability are correct", _png(reliability))]
+
+
+def _png(figure: Figure | bytes) -> bytes:
+    if isinstance(figure, bytes):
+        return figure
+    from placememory.figures.style import to_png
+
+    return to_png(figure, dpi=_PAGE_DPI)
 
 
 def map_of(memory: PlaceMemory) -> OccupancyGrid | None:

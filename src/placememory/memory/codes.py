@@ -219,7 +219,7 @@ def load_kernel() -> Kernel:
     try:
         import numkong
     except ImportError:
-        _log.info("numkong is not installed: 8-bit codes are scanned by NumPy, which is slower")
+        _log.debug("numkong is not installed (placememory[fast]): rows are compared as float32")
         return multiply_numpy
 
     def multiply_numkong(queries: Integers) -> Callable[[Integers], Vectors]:

@@ -66,6 +66,14 @@ class Building:
     query_vertices: Path
     off_map: tuple[str, ...]
 
+    @classmethod
+    def at(cls, folder: Path, off_map: Iterable[str]) -> Building:
+        """The building in a folder."""
+        mapping, query = folder / "mapping", folder / "query"
+        vertices = mapping / "vertices.csv", query / "vertices.csv"
+        yaml = folder / "map.yaml"
+        return cls(folder, yaml, mapping, vertices[0], query, vertices[1], tuple(off_map))
+
 
 def render_building(
     folder: Path,
@@ -140,15 +148,7 @@ def render_building(
             return {"off_map": off, "files": ["map.yaml", "map.pgm", *files]}
 
         record = publish(target, wanted, write)
-    return Building(
-        folder=target,
-        map_yaml=target / "map.yaml",
-        mapping=target / "mapping",
-        mapping_vertices=target / "mapping" / "vertices.csv",
-        query=target / "query",
-        query_vertices=target / "query" / "vertices.csv",
-        off_map=tuple(record["off_map"]),
-    )
+    return Building.at(target, record["off_map"])
 
 
 def render_traverses(
