@@ -20,7 +20,7 @@ help:
 	@echo "make docs      the documentation site, in site/"
 	@echo "make release   whether the version is ready to be tagged"
 	@echo "make crash     kill every command anywhere, flip every byte, fill every disk (an hour)"
-	@echo "make benchmark the numbers of docs/results.md (needs ../shared/data)"
+	@echo "make benchmark the numbers of docs/results/ (needs ../shared/data)"
 	@echo "make format    format the code"
 	@echo "make clean     remove environments and caches"
 

@@ -1,4 +1,4 @@
-"""Run every benchmark and print the pages of ``docs/results.md`` one after another.
+"""Run every benchmark and print what the pages of ``docs/results/`` are made of.
 
 python benchmarks/run_all.py
 """

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from placememory.cli._casevpr_flags import CasevprCommand
 from placememory.cli._console import Bars, print_json, print_table, say, warn
-from placememory.cli.results import COLUMNS, summary_row
+from placememory.cli.results import COLUMNS, print_more, say_what_moves, summary_row
 from placememory.compat.casevpr import explain_small_maps, read_casevpr, run_published
 from placememory.errors import SettingError
 from placememory.evaluation import (
+    AuditMode,
     Evaluation,
     RunReport,
     evaluate,
@@ -27,6 +30,26 @@ from placememory.evaluation.online import localize_run
 from placememory.evaluation.plan import read_traverse
 
 COMMAND = CasevprCommand
+BatchAuditOption = Annotated[
+    str,
+    typer.Option(
+        help="Encode again at batch 1, 16 and shuffled, and mark systems whose recall moves: "
+        "auto (encoders whose card says that descriptors depend on the batch), all or off."
+    ),
+]
+
+
+def audit_mode(word: str) -> AuditMode:
+    """The word of ``--batch-audit``.
+
+    Raises:
+        SettingError: It is another word.
+    """
+    modes: tuple[AuditMode, ...] = get_args(AuditMode)
+    for mode in modes:
+        if word == mode:
+            return mode
+    raise SettingError(f"--batch-audit is auto, all or off, not {word!r}")
 
 
 def run(
@@ -52,6 +75,7 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Do all again, cached or not.")] = False,
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Keep descriptors.")] = True,
     figures: Annotated[bool, typer.Option("--figures/--no-figures", help="Draw each run.")] = True,
+    batch_audit: BatchAuditOption = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, run nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
@@ -79,6 +103,8 @@ def run(
                 fresh=fresh,
                 cached=cache,
                 figures=figures,
+                audit=audit_mode(batch_audit),
+                command=shlex.join(["placememory", *sys.argv[1:]]),
                 answer=run_published if _is_published(evaluation) else localize_run,
                 progress=bars.update,
             )
@@ -145,6 +171,8 @@ def _print_outcomes(outcomes: list[RunReport], *, as_json: bool) -> None:
             )
     if not as_json and summaries:
         print_table(COLUMNS, [summary_row(summary) for summary in summaries])
+        print_more(summaries)
+        say_what_moves(summaries)
     for output in {outcome.folder.parent for outcome in done}:
         say(f"all runs: {write_overall(output)}")
     say_what_was_there(outcomes)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,9 +13,16 @@ import typer
 from placememory.cli import _options as options
 from placememory.cli._casevpr_flags import CasevprCommand
 from placememory.cli._console import Bars, print_json, print_table, say, warn
-from placememory.cli.evaluate import plan, say_what_was_there
+from placememory.cli.evaluate import BatchAuditOption, audit_mode, plan, say_what_was_there
+from placememory.cli.results import say_what_moves
 from placememory.compat.casevpr import device_of, read_casevpr_sequences
-from placememory.evaluation import RunReport, evaluate, read_window_evaluation
+from placememory.evaluation import (
+    RunReport,
+    evaluate,
+    finished_runs,
+    read_window_evaluation,
+)
+from placememory.evaluation.batch_audit import MARK
 
 COMMAND = CasevprCommand
 
@@ -31,6 +40,7 @@ def run(
         str | None,
         typer.Option(help="cpu, cuda, cuda:1 or mps; by default what the JSON says, else cpu."),
     ] = None,
+    batch_audit: BatchAuditOption = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, run nothing.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -57,6 +67,8 @@ def run(
                 evaluation,
                 devices=[where],
                 fresh=fresh,
+                audit=audit_mode(batch_audit),
+                command=shlex.join(["placememory", *sys.argv[1:]]),
                 cached=cache,
                 figures=page,
                 progress=bars.update,
@@ -69,6 +81,8 @@ def run(
         print_json(done)
     else:
         print_table(_COLUMNS, [row for facts in done for row in _rows(facts)])
+        if done:
+            say_what_moves(finished_runs(*(Path(facts["folder"]) for facts in done)))
         for output in dict.fromkeys(evaluation.output for evaluation in evaluations):
             say(f"pages and predictions: {output}")
     say_what_was_there(reports)
@@ -85,9 +99,11 @@ def _facts(folder: Path) -> dict[str, Any]:
 
 
 def _rows(facts: dict[str, Any]) -> list[list[Any]]:
+    moves = any(audit["moves"] for audit in facts.get("batch_audit", ()))
+    marked = f" {MARK}" if moves else ""
     return [
         [
-            facts["title"],
+            facts["title"] + marked,
             name,
             *(f"{100 * found[f'recall@{k}']['value']:.1f}" for k in (1, 5, 10)),
             f"{100 * found['recall@1']['low']:.1f} to {100 * found['recall@1']['high']:.1f}",

@@ -16,6 +16,7 @@ from placememory.errors import DatasetError
 from placememory.frames import Frame, Pose
 
 PositionUnit = Literal["m", "frames"]
+_REFERENCES = ("database", "map", "ref", "reference", "db", "gallery", "refs")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,6 +133,23 @@ class Dataset(ABC):
             DatasetError: There is no such split, or its files are malformed; the message names the
                 file and, where it has lines, the line.
         """
+
+    def pairs(self) -> list[tuple[str, str | None]]:
+        """Queries and their maps among the splits, by name; a map is ``None`` for a split alone.
+
+        Splits of one city or stage belong together: ``cph/query`` and ``cph/database``. The map is
+        called database, map, reference or the like, else it is the first.
+        """
+        groups: dict[str, list[str]] = {}
+        for split in self.splits():
+            groups.setdefault(split.rpartition("/")[0], []).append(split)
+        found: list[tuple[str, str | None]] = []
+        for splits in groups.values():
+            named = [s for s in splits if s.rpartition("/")[2].lower() in _REFERENCES]
+            maps = named or splits[:1]
+            queries = [split for split in splits if split not in maps]
+            found += [(query, maps[0]) for query in queries] or [(maps[0], None)]
+        return found
 
     def _unknown_split(self, split: str) -> DatasetError:
         what = f"{self.root}: no split is called"

@@ -140,6 +140,31 @@ class SequenceEncoder(TorchEncoder):
         frames, sequence = self._window(_join(states))
         return WindowDescriptors(None if frames is None else _array(frames), _array(sequence))
 
+    def encode_together(self, windows: Sequence[Sequence[Image]]) -> Descriptors:
+        """Describe several windows in one batch of the network.
+
+        As one by one, to rounding, unless the network lets the windows of a batch look at each
+        other: the batch audit of an evaluation compares the two.
+
+        Args:
+            windows: B windows as :meth:`encode_window` takes them.
+
+        Returns:
+            (B, Ds) float32.
+
+        Raises:
+            ImageError: Something is no image.
+            EncoderError: Frames are of several sizes, or windows of another length.
+        """
+        states = [_join([self._states(x) for x in self._inputs(window)]) for window in windows]
+        shape = next((one.shape for one in states), None)
+        if any(one.shape != shape or len(one) != self.sequence_length for one in states):
+            raise EncoderError(
+                f"windows of {self.card.name} that are described together have "
+                f"{self.sequence_length} frames of one size each"
+            )
+        return _array(self._windows(_stack(states))[1])
+
     def stream(self) -> SequenceStream:
         """A new stream: push frames one by one, get what describes the newest."""
         return SequenceStream(self)
@@ -184,11 +209,15 @@ class SequenceEncoder(TorchEncoder):
         return self._device.run(self._fast.per_frame, x)
 
     def _window(self, states: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
-        frames, sequences = self._device.run(self._fast.window, states[None])
+        frames, sequences = self._windows(states[None])
+        return (None if frames is None else self._device.unit(frames[0])), sequences[0]
+
+    def _windows(self, states: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
+        """States (B, L, ...) to frames as the network gives them, and (B, Ds)."""
+        frames, sequences = self._device.run(self._fast.window, states)
         if self._module.unit:
             sequences = self._device.unit(sequences)
-        frames = None if frames is None else self._device.unit(frames[0])
-        return frames, self._project(sequences)[0]
+        return frames, self._project(sequences)
 
     def _alone(self, states: torch.Tensor) -> torch.Tensor | None:
         alone = self._device.run(self._fast.alone, states)
@@ -239,6 +268,12 @@ def _join(states: list[torch.Tensor]) -> torch.Tensor:
     import torch
 
     return torch.cat(states)
+
+
+def _stack(states: list[torch.Tensor]) -> torch.Tensor:
+    import torch
+
+    return torch.stack(states)
 
 
 def _array(x: torch.Tensor) -> Row:

@@ -128,7 +128,8 @@ class DatasetConfig(StrictModel):
         layout: One of ``placememory.datasets.layouts()``; ``None`` to find out.
         root: Its folder or file; relative to the configuration's file.
         options: Of the layout.
-        pairs: Traverses to run.
+        pairs: Traverses to run; ``all`` finds them by the names of splits, such as every city of
+            MSLS (see :meth:`placememory.datasets.Dataset.pairs`).
         radius: An answer is correct within this distance, in the data set's unit (metres, frames).
         radii: More distances for recall.
         heading: Degrees within which the rotation must be, too, where rotations are known.
@@ -141,7 +142,7 @@ class DatasetConfig(StrictModel):
     root: Path
     layout: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
-    pairs: tuple[Pair, ...] = Field(min_length=1)
+    pairs: Literal["all"] | tuple[Pair, ...] = Field(min_length=1)
     radius: float = Field(default=DEFAULT_RADIUS, gt=0)
     radii: tuple[float, ...] = ()
     heading: float | None = Field(default=None, gt=0)

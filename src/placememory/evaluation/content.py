@@ -6,9 +6,15 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+import placememory
+from placememory._types import Vectors
+from placememory._version import __version__
 from placememory.datasets import Traverse
 from placememory.encoders import LocatedWeights, locate_weights
 from placememory.encoders.weights import sha256_of
@@ -16,7 +22,7 @@ from placememory.errors import PlaceMemoryError
 from placememory.evaluation.config import NO_ENCODER, DatasetConfig, EncoderConfig
 from placememory.evaluation.plan import Run, read_traverse
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Version of what runs do and count; another one makes all finished runs stale."""
 
 
@@ -60,7 +66,7 @@ class Contents:
                 "traverses": [
                     self._traverse(run.dataset, split) for split in (run.map_name, run.pair.query)
                 ],
-                "files": [sha256_of(path) for path in _files(run.dataset)],
+                "files": [sha256_of(path) for path in files_beside(run.dataset)],
             }
         except (PlaceMemoryError, OSError):
             return Content(None, weights)
@@ -111,6 +117,37 @@ def missing_weights(runs: Iterable[Run]) -> list[str]:
     return list(lines.values())
 
 
+def digest_rows(*parts: Vectors | None) -> str:
+    """SHA-256 over shapes and values of descriptors, as little-endian float32.
+
+    Example:
+        >>> digest_rows(np.eye(2)) == digest_rows(np.eye(2, dtype=np.float32), None)
+        True
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        if part is not None:
+            digest.update(str(part.shape).encode())
+            digest.update(np.ascontiguousarray(part, "<f4").tobytes())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def describe_code() -> dict[str, str]:
+    """Version of the package, and SHA-256 over its Python files.
+
+    Example:
+        >>> sorted(describe_code()), len(describe_code()["sha256"])
+        (['placememory', 'sha256'], 64)
+    """
+    assert placememory.__file__ is not None
+    root = Path(placememory.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return {"placememory": __version__, "sha256": digest.hexdigest()}
+
+
 def describe_missing(one: EncoderConfig, file: LocatedWeights) -> str:
     """A line on a file of weights that is not there."""
     where: str | None = one.published
@@ -136,7 +173,7 @@ def digest_traverse(traverse: Traverse) -> str:
     return digest.hexdigest()
 
 
-def _files(dataset: DatasetConfig) -> list[Path]:
+def files_beside(dataset: DatasetConfig) -> list[Path]:
     """Files beside the traverses that decide about a run."""
     listed = [] if dataset.positives is None else [dataset.positives_file]
     return listed + ([] if dataset.odometry is None else [dataset.odometry])

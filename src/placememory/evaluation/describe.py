@@ -95,10 +95,12 @@ class CachedTraverse:
     Attributes:
         file: Of the cache.
         length: L, frames of a window; 1 for an image encoder.
+        batch_invariant: Whether, by the encoder's card, descriptors depend on no other image.
     """
 
     file: Path
     length: int
+    batch_invariant: bool = True
 
     def read_background(self) -> Vectors | None:
         """(B, D) of the shipped views of other places; ``None`` where they were not described."""
@@ -181,7 +183,7 @@ def describe(
                 batch = []
         stored.put(batch)
     shutil.rmtree(shards, ignore_errors=True)
-    return CachedTraverse(file, length)
+    return CachedTraverse(file, length, encoder.card.batch_invariant)
 
 
 def read_descriptors(where: CachedTraverse, frames: Sequence[Frame]) -> TraverseDescriptors:

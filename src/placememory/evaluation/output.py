@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from placememory._io import read_json, replacing, write_csv, write_json
 from placememory._types import Rows
 from placememory._version import __version__
 from placememory.errors import InputError
-from placememory.evaluation.content import Content
+from placememory.evaluation.batch_audit import MARK, AuditMode, BatchAudit
+from placememory.evaluation.content import Content, describe_code
 from placememory.evaluation.plan import Question, Run
 from placememory.evaluation.score import COLUMNS, Scores
 from placememory.evaluation.windows import WindowScores
@@ -26,17 +28,57 @@ def is_done(folder: Path) -> bool:
     return (folder / METRICS).is_file()
 
 
-def is_current(folder: Path, content: Content) -> bool:
-    """Whether a run is there, whole, and still holds: all it depends on is as it was."""
+def is_current(folder: Path, content: Content, audit: AuditMode = "auto") -> bool:
+    """Whether a run is there, whole, and still holds: all it depends on is as it was.
+
+    A run without the batch audit that is asked for does not hold.
+    """
     if content.key is None or not is_done(folder):
         return False
     try:
-        return bool(read_run(folder)[1].get("content") == content.key)
+        metrics = read_run(folder)[1]
     except InputError:  # damaged: it is run again
         return False
+    due = audit == "all" or (audit == "auto" and not metrics.get("batch_invariant", True))
+    return metrics.get("content") == content.key and (not due or "batch_audit" in metrics)
 
 
-def write_run(run: Run, output: Path, scores: Scores, content: Content, *, figures: bool) -> Path:
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the files of a run say beside its numbers.
+
+    Attributes:
+        batch_invariant: Whether the cards of all encoders say that there is none.
+        audits: Batch audits that were made.
+        command: What made the run.
+        descriptors: Digests of the descriptors of ``map`` and ``query``.
+    """
+
+    batch_invariant: bool = True
+    audits: tuple[BatchAudit, ...] = ()
+    command: str = ""
+    descriptors: tuple[str, str] = ("", "")
+
+    def mark(self, title: str) -> str:
+        """A title, marked where recall moves with the batch."""
+        return f"{title} {MARK}" if any(audit.moves for audit in self.audits) else title
+
+    def to_dict(self) -> dict[str, Any]:
+        """As ``metrics.json`` has it."""
+        audits = {"batch_audit": [audit.to_dict() for audit in self.audits]} if self.audits else {}
+        digests = dict(zip(("map", "query"), self.descriptors, strict=True))
+        return {"batch_invariant": self.batch_invariant, **audits, "descriptors": digests}
+
+
+def write_run(
+    run: Run,
+    output: Path,
+    scores: Scores,
+    content: Content,
+    *,
+    figures: bool,
+    about: About = About(),
+) -> Path:
     """Write the folder of an online run.
 
     Args:
@@ -45,6 +87,7 @@ def write_run(run: Run, output: Path, scores: Scores, content: Content, *, figur
         scores: Its answers beside the truth.
         content: What they depend on.
         figures: Whether to draw.
+        about: What its files say beside its numbers.
 
     Returns:
         The folder: ``run.json``, ``frames.csv``, figures, and ``metrics.json``, written last.
@@ -55,13 +98,13 @@ def write_run(run: Run, output: Path, scores: Scores, content: Content, *, figur
     """
     folder = output / run.folder
     found = scores.metrics(run.dataset, run.settings.protocol)
-    _begin(run, folder, content)
+    _begin(run, folder, content, about.command)
     write_csv(folder / FRAMES, COLUMNS, scores.rows())
     if scores.answers.retrieved is not None:
         _write_retrieved(folder / RETRIEVED, scores.answers.retrieved)
     if figures:
-        _draw(folder, run, scores, found)
-    write_json(folder / METRICS, _facts(run, scores, found, content))
+        _draw(folder, run, scores, found, about)
+    write_json(folder / METRICS, {**_facts(run, scores, found, content), **about.to_dict()})
     return folder
 
 
@@ -73,6 +116,7 @@ def write_windows(
     content: Content,
     *,
     page: bool,
+    about: About = About(),
 ) -> Path:
     """Write the folder of a run over windows.
 
@@ -83,7 +127,7 @@ def write_windows(
         PlaceMemoryError: The folder cannot be written to.
     """
     folder, query, database = output / run.folder, question.query, question.reference
-    _begin(run, folder, content)
+    _begin(run, folder, content, about.command)
     write_json(folder / PREDICTIONS, scores.predictions(query, database))
     if page:
         from placememory.figures import ShownWindow, write_sequence_page
@@ -92,7 +136,7 @@ def write_windows(
         first = scores.results[run.settings.strategies[0]]
         write_sequence_page(
             folder / PAGE,
-            title=run.title,
+            title=about.mark(run.title),
             summary=[(f"recall@{k}", r.percent(), "") for k, r in first.recalls.items()],
             notes=[first.protocol],
             windows=[
@@ -117,6 +161,7 @@ def write_windows(
             "windows": len(scores.found.query),
             "database_windows": len(scores.found.database),
             "strategies": {name: result.to_dict() for name, result in scores.results.items()},
+            **about.to_dict(),
         },
     )
     return folder
@@ -148,11 +193,16 @@ def _write_retrieved(path: Path, retrieved: list[tuple[int, Rows]]) -> None:
         np.savez_compressed(file, frames=[frame for frame, _ in retrieved], paths=paths)
 
 
-def _begin(run: Run, folder: Path, content: Content) -> None:
+def _begin(run: Run, folder: Path, content: Content, command: str) -> None:
     """Take back the end of an older run, so that a cut is no whole run, and say what is run."""
     (folder / METRICS).unlink(missing_ok=True)
-    about = {"weights": content.weights, "software": f"placememory {__version__}"}
-    write_json(folder / CONFIG, {**run.to_dict(), **about})
+    facts = {
+        "weights": content.weights,
+        "software": f"placememory {__version__}",
+        "code": describe_code(),
+        "command": command,
+    }
+    write_json(folder / CONFIG, {**run.to_dict(), **facts})
 
 
 def _now() -> str:
@@ -184,15 +234,16 @@ def _facts(run: Run, scores: Scores, found: dict[str, Any], content: Content) ->
     return facts
 
 
-def _draw(folder: Path, run: Run, scores: Scores, found: dict[str, Any]) -> None:
+def _draw(folder: Path, run: Run, scores: Scores, found: dict[str, Any], about: About) -> None:
     from placememory import figures
 
+    title = about.mark(run.title)
     rows = np.where(scores.answers.rows >= 0, scores.question.rows[scores.answers.rows], -1)
     flags = (scores.correct & scores.on_map, scores.answers.answered, scores.on_map)
-    path = figures.draw_sequence(rows, *flags, title=run.title)
+    path = figures.draw_sequence(rows, *flags, title=title)
     figures.save(path, folder / "matches.png")
-    curve = figures.draw_result(found["precision_recall"], title=run.title)
+    curve = figures.draw_result(found["precision_recall"], title=title)
     figures.save(curve, folder / "precision-recall.png")
     if "located" in found:
-        reliability = figures.draw_reliability({run.system_name: found["located"]})
+        reliability = figures.draw_reliability({about.mark(run.system_name): found["located"]})
         figures.save(reliability, folder / "reliability.png")

@@ -126,9 +126,21 @@ def runs_of(evaluation: Evaluation) -> list[Run]:
         )
         for variant in (evaluation.variants or {"": {}})
         for name, dataset in evaluation.datasets.items()
-        for pair in dataset.pairs
+        for pair in pairs_of(dataset)
         for system in evaluation.systems
     ]
+
+
+def pairs_of(dataset: DatasetConfig) -> tuple[Pair, ...]:
+    """The pairs of traverses of a data set, found by name where the configuration says ``all``.
+
+    Raises:
+        DatasetError: They are to be found, and the data set cannot be opened.
+    """
+    if dataset.pairs != "all":
+        return dataset.pairs
+    opened = open_dataset(dataset.layout, dataset.root, **dataset.options)
+    return tuple(Pair(query=query, reference=reference) for query, reference in opened.pairs())
 
 
 @lru_cache(maxsize=8)

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,6 +24,7 @@ from placememory.encoders import (
 )
 from placememory.encoders.registry import can_make_elsewhere
 from placememory.errors import PlaceMemoryError, SettingError, WeightsError
+from placememory.evaluation.batch_audit import AuditMode, BatchAudit, audit_batches
 from placememory.evaluation.config import (
     NO_ENCODER,
     DatasetConfig,
@@ -32,7 +33,13 @@ from placememory.evaluation.config import (
     Settings,
     read_evaluation,
 )
-from placememory.evaluation.content import Content, Contents, describe_missing, files_of
+from placememory.evaluation.content import (
+    Content,
+    Contents,
+    describe_missing,
+    digest_rows,
+    files_of,
+)
 from placememory.evaluation.describe import (
     CachedTraverse,
     TraverseDescriptors,
@@ -41,7 +48,7 @@ from placememory.evaluation.describe import (
     read_descriptors,
 )
 from placememory.evaluation.online import Answers, localize_run
-from placememory.evaluation.output import is_current, write_run, write_windows
+from placememory.evaluation.output import About, is_current, write_run, write_windows
 from placememory.evaluation.plan import (
     Question,
     Run,
@@ -112,6 +119,8 @@ def evaluate(
     cached: bool = True,
     figures: bool = True,
     answer: Answerer = localize_run,
+    audit: AuditMode = "auto",
+    command: str = "",
     progress: TitledProgress | None = None,
 ) -> EvaluationTable:
     """Do the runs that are not done yet; one that fails does not stop the others.
@@ -127,6 +136,10 @@ def evaluate(
         cached: Whether descriptors are kept for the next time.
         figures: Whether each run draws its figures.
         answer: What runs a system; the Localizer by default.
+        audit: Which encoders are encoded again at batch 1, 16 and shuffled, to see whether recall
+            moves: ``auto``, those whose card says that descriptors depend on the batch; ``all``;
+            or ``off``. See :class:`BatchAudit`.
+        command: What makes these runs, for their files.
         progress: Called with what is being done, frames or runs done, and in all.
 
     Returns:
@@ -145,7 +158,7 @@ def evaluate(
     todo = {
         run.folder
         for run in runs
-        if fresh or not is_current(evaluation.output / run.folder, content[run.folder])
+        if fresh or not is_current(evaluation.output / run.folder, content[run.folder], audit)
     }
     open_runs = [run for run in runs if run.folder in todo]
     with _cache_folder(evaluation.cache if cached else None) as cache:
@@ -158,8 +171,12 @@ def evaluate(
         for run in ready:
             if content[run.folder].key is None:  # weights that have been downloaded now
                 content[run.folder] = contents.of(run)
+        about, failed = _audit_all(ready, found, cache, devices[0], audit, command, progress)
+        errors |= failed
+        ready = [run for run in ready if run.folder not in failed]
         work = partial(
             _do,
+            about=about,
             described=found,
             output=evaluation.output,
             contents=content,
@@ -215,8 +232,7 @@ def describe_pass(
     Raises:
         PlaceMemoryError: The data set or an image cannot be read, weights are missing, or others.
     """
-    if one.encoder.precision != "auto":  # the hash of a card says nothing of the precision
-        cache = cache / one.encoder.precision
+    cache = _cache_of(one, cache)
     encoder = _fit(one, cache, device, fresh)
     traverse = read_traverse(one.dataset, one.split)
     advance = None if progress is None else partial(progress, one.title)
@@ -237,6 +253,11 @@ def describe_pass(
     return describe_windows(
         encoder, traverse, windows, cache, fresh=fresh, progress=advance, workers=shared
     )
+
+
+def _cache_of(one: Pass, cache: Path) -> Path:
+    """Folder of a pass: the hash of a card says nothing of the precision."""
+    return cache if one.encoder.precision == "auto" else cache / one.encoder.precision
 
 
 def _share(
@@ -357,17 +378,56 @@ def _failures(run: Run, found: dict[str, CachedTraverse | str]) -> list[str]:
     return list(dict.fromkeys(errors))
 
 
+def _audit_all(
+    runs: Sequence[Run],
+    described: dict[str, CachedTraverse | str],
+    cache: Path,
+    device: str,
+    mode: AuditMode,
+    command: str,
+    progress: TitledProgress | None,
+) -> tuple[dict[str, About], dict[str, str]]:
+    """What is known of the encoders of each run in batches, and errors, by folder.
+
+    Runs that ask the same of the same encoder share an audit.
+    """
+    done: dict[str, BatchAudit] = {}
+    about: dict[str, About] = {}
+    errors: dict[str, str] = {}
+    for run in sorted(runs, key=lambda run: run.encoder.model_dump_json()):
+        passes = list({p.encoder.model_dump_json(): p for p in passes_of(run)}.values())
+        fixed = {one.key: _place_of(one, described).batch_invariant for one in passes}
+        due = [p for p in passes if mode == "all" or (mode == "auto" and not fixed[p.key])]
+        audits = []
+        try:
+            for one in due:
+                settings = "" if one.windows is None else one.windows.model_dump_json()
+                key = "|".join((one.encoder.model_dump_json(), run.dataset.model_dump_json(),
+                                run.pair.model_dump_json(), settings))  # fmt: skip
+                if key not in done:
+                    encoder = _fit(one, _cache_of(one, cache), device, fresh=False)
+                    done[key] = audit_batches(
+                        one.encoder.name, encoder, run, question_of(run), progress
+                    )
+                audits.append(done[key])
+        except PlaceMemoryError as error:
+            errors[run.folder] = f"batch audit: {error}"
+        about[run.folder] = About(all(fixed.values()), tuple(audits), command)
+    return about, errors
+
+
 def _do(
     run: Run,
     described: dict[str, CachedTraverse | str],
     output: Path,
     contents: dict[str, Content],
+    about: dict[str, About],
     figures: bool,
     answer: Answerer,
 ) -> str | None:
     """Run, score and write one run; the error if it failed."""
     try:
-        question = question_of(run)
+        question, content = question_of(run), contents[run.folder]
         if run.system.kind == "windows":
             windows = windows_of_run(run, question)
             rows = [
@@ -378,12 +438,17 @@ def _do(
                 )
             ]  # fmt: skip
             scores = retrieve_windows(run, question, rows[0], rows[1])
-            write_windows(run, output, question, scores, contents[run.folder], page=figures)
+            digests = digest_rows(rows[0]), digest_rows(rows[1])
+            mine = replace(about[run.folder], descriptors=digests)
+            write_windows(run, output, question, scores, content, page=figures, about=mine)
             return None
         splits = (run.map_name, run.pair.query)
-        answers = answer(run, question, *(_read_split(run, s, described) for s in splits))
+        sides = [_read_split(run, split, described) for split in splits]
+        answers = answer(run, question, sides[0], sides[1])
+        reference, query = (digest_rows(side.descriptors, side.sequences) for side in sides)
+        mine = replace(about[run.folder], descriptors=(reference, query))
         scores_of_run = Scores(answers, question, run.settings.ground_truth)
-        write_run(run, output, scores_of_run, contents[run.folder], figures=figures)
+        write_run(run, output, scores_of_run, content, figures=figures, about=mine)
     except PlaceMemoryError as error:
         return str(error)
     return None

@@ -27,7 +27,7 @@ from placememory.metrics import (
 
 COLUMNS = (
     "frame", "name", "skipped", "reference", "reference_name", "distance", "score", "answered",
-    "correct", "on_map", "counted", "outcome", "verdict", "probability",
+    "correct", "on_map", "counted", "outcome", "verdict", "probability", "rank",
 )  # fmt: skip
 KS = (1, 5, 10)
 
@@ -69,6 +69,7 @@ class Scores:
     def rows(self) -> list[list[Any]]:
         """A table with :data:`COLUMNS`; what is not known is ``None``."""
         answers, question = self.answers, self.question
+        ranks = self._ranks()
         names = [question.reference.frames[row].name for row in question.rows.tolist()]
         return [
             [
@@ -85,9 +86,22 @@ class Scores:
                 int(self.counted[i]),
                 self.outcome(i).value,
                 *_belief_cells(answers, i),
+                ranks[i],
             ]
             for i, row in enumerate(answers.rows.tolist())
         ]
+
+    def _ranks(self) -> list[int | None]:
+        """Rank of the first correct candidate, from 1; ``None`` where there is none.
+
+        In a single session, whose map grows, none is given.
+        """
+        answers = self.answers
+        if answers.limits is not None or not answers.candidates.shape[1]:
+            return [None] * len(answers)
+        correct = self.question.truth.correct(answers.candidates, np.arange(len(answers)))
+        first = np.where(correct.any(axis=1), correct.argmax(axis=1) + 1, 0)
+        return [rank or None for rank in first.tolist()]
 
     def outcome(self, i: int) -> Outcome:
         """Of one frame."""

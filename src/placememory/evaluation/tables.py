@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from placememory._io import write_csv
 from placememory._registry import require
 from placememory.errors import InputError
+from placememory.evaluation.batch_audit import MARK
 from placememory.evaluation.config import System
 from placememory.evaluation.output import FRAMES, is_done, read_run
 from placememory.evaluation.plan import RunReport
+from placememory.metrics.bootstrap import Interval, bootstrap_groups
 from placememory.metrics.paired import PairedDifference, PairedDifferenceResult
 
 _LOG = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ COLUMNS = (
     "test_date", "dataset_name", "Loop1_name", "Loop2_name", "frontend_name", "backend_name",
     "pre_name", "loop_number", "additional_info", "precision", "accuracy", "recall", "nTP", "nFP",
     "nTN", "nFN", "numQ", "pos_dist", "gt", "dist_cos_thres", "folder_name", "rank",
+    "moves_with_batch",
 )  # fmt: skip
 _TRUTH = {"frame": "s2i", "strict": "s2s_strict", "lax": "s2s_lax"}
 
@@ -70,6 +73,26 @@ class RunSummary:
         return self.plain_system + (f" ({self.variant})" if self.variant else "")
 
     @property
+    def audits(self) -> list[dict[str, Any]]:
+        """Batch audits of its encoders; see :class:`BatchAudit`."""
+        return list(self.metrics.get("batch_audit", []))
+
+    @property
+    def moves(self) -> bool | None:
+        """Whether recall moves with the batch; ``None`` where that is not known.
+
+        Known to be ``False`` where the cards say that descriptors do not depend on it.
+        """
+        if self.audits:
+            return any(audit["moves"] for audit in self.audits)
+        return False if self.metrics.get("batch_invariant") else None
+
+    @property
+    def label(self) -> str:
+        """System and variant, marked where recall moves with the batch."""
+        return f"{self.system} {MARK}" if self.moves else self.system
+
+    @property
     def counts(self) -> tuple[int, int, int, int]:
         """True and false positives, true and false negatives, by the run's protocol."""
         found = self.metrics.get("published_counts") or self.metrics["decisions"]
@@ -99,6 +122,7 @@ class RunSummary:
         name, reference, query, _, _ = self.question
         row: dict[str, Any] = {
             "dataset": name, "reference": reference, "query": query, "system": self.system,
+            "moves_with_the_batch": self.moves,
         }  # fmt: skip
         metrics = self.metrics
         if "strategies" in metrics:
@@ -130,10 +154,27 @@ class RunSummary:
             "coverage_95": None if located is None else _coverage(located, "position"),
             "yaw_coverage_95": None if located is None else _coverage(located, "yaw"),
             "median_error_m": None if located is None else located["median_error_m"],
+            **self.within_poses(),
             "ms_per_frame": metrics["ms_per_frame_without_encoders"],
             "queries": metrics["queries"],
             "without_match": metrics["queries"] - metrics["queries_with_a_true_match"],
         }
+
+    def within_poses(self) -> dict[str, float]:
+        """Shares of queries answered within metres and degrees, where both sides have rotations."""
+        errors = self.metrics.get("errors")
+        if not errors or not errors["answered_with_rotations"]:
+            return {}
+        return {f"within {name}": found["value"] for name, found in errors["within"].items()}
+
+    def ranks(self) -> NDArray[np.float64]:
+        """Rank of the first correct candidate of each frame that counts and is on the map.
+
+        Infinite where none of the candidates is correct.
+        """
+        with (self.folder / FRAMES).open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["counted"] == row["on_map"] == "1"]
+        return np.array([float(row["rank"] or "inf") for row in rows], np.float64)
 
     def hits(self) -> tuple[list[int], NDArray[np.float64]]:
         """Frames that count and are on the map, and whether each was answered rightly (0 or 1)."""
@@ -210,7 +251,8 @@ class OverallTable:
 
     It has the columns and units of CaseVPR's ``overall_results.csv``: precision is percent,
     accuracy and recall are shares. ``rank`` is by precision among the runs that were asked the
-    same; ``pre_name`` is the protocol. Precision is left out where no frame was answered.
+    same; ``pre_name`` is the protocol. Precision is left out where no frame was answered. A last
+    column, ``moves_with_batch``, is 1 where recall moves with the batch, see :class:`BatchAudit`.
 
     Args:
         output: Folder of the runs.
@@ -247,7 +289,8 @@ class OverallTable:
             ordered = sorted(members, key=lambda run: -(run.precision or 0.0))
             for run in ordered:
                 better = sum((o.precision or 0.0) > (run.precision or 0.0) for o in ordered)
-                rows.append([*_row(run), better + 1])
+                moves = None if run.moves is None else int(run.moves)
+                rows.append([*_row(run), better + 1, moves])
         write_csv(self.path, COLUMNS, rows)
         return self.path
 
@@ -275,6 +318,57 @@ def compare(first: RunSummary, second: RunSummary) -> PairedDifferenceResult | N
         theirs[[positions[1][frame] for frame in both]],
     )
     return metric.compute()
+
+
+@dataclass(frozen=True, slots=True)
+class PooledRuns:
+    """Runs of one system on several pairs of a data set, such as the cities of MSLS.
+
+    Attributes:
+        dataset: Name of the data set.
+        system: System and variant, marked as in :attr:`RunSummary.label`.
+        pairs: How many pairs of traverses.
+        recalls: Recall@1, 5 and 10 of the candidates, over all queries that count.
+        mean_of_pairs: Recall@1 with each pair counting the same.
+        lowest: Pair with the lowest recall@1, and that recall.
+    """
+
+    dataset: str
+    system: str
+    pairs: int
+    recalls: dict[int, Interval]
+    mean_of_pairs: Interval
+    lowest: tuple[str, float]
+
+
+def pool_runs(runs: Iterable[RunSummary]) -> list[PooledRuns]:
+    """Recall of each system over all pairs of a data set, where it has several.
+
+    Intervals draw blocks within each pair, so they are those of these pairs.
+    """
+    groups: dict[tuple[str, float, str], list[RunSummary]] = defaultdict(list)
+    for run in runs:
+        name, reference, query, radius, _ = run.question
+        if "decisions" in run.metrics and reference != query:
+            groups[name, radius, run.system].append(run)
+    pooled = []
+    for (name, _, _), members in sorted(groups.items()):
+        ranks = [member.ranks() for member in members]
+        firsts = [float((part == 1).mean()) if len(part) else 1.0 for part in ranks]
+        if len(members) < 2 or not any(len(part) for part in ranks):
+            continue
+        low = int(np.argmin(firsts))
+        pooled.append(
+            PooledRuns(
+                name,
+                next((member.label for member in members if member.moves), members[0].label),
+                len(members),
+                {k: bootstrap_groups([(p <= k).astype(float) for p in ranks]) for k in (1, 5, 10)},
+                bootstrap_groups([(part == 1).astype(float) for part in ranks], equal=True),
+                (members[low].question[2], firsts[low]),
+            )
+        )
+    return pooled
 
 
 def _coverage(located: dict[str, Any], of: str) -> float | None:

@@ -102,9 +102,32 @@ def read_windows(where: CachedTraverse, traverse: Traverse, windows: SequenceWin
         if where.length > 1 and found.sequences is not None:
             parts.append(found.sequences[~np.isnan(found.sequences[:, 0])])
         elif found.descriptors is not None:
-            parts.append(_pool(found.descriptors, length))
+            rows_of_windows = np.arange(len(frames) - length + 1)[:, None] + np.arange(length)
+            parts.append(pool_windows(found.descriptors, rows_of_windows))
     rows: Vectors = np.concatenate(parts)
     return rows[::-1] if turned else rows
+
+
+def pool_windows(rows: Vectors, windows: Rows) -> Vectors:
+    """Means of descriptors over windows, brought to unit length.
+
+    Args:
+        rows: (N, D) of frames.
+        windows: (W, L) rows of each window.
+
+    Returns:
+        (W, D).
+
+    Example:
+        >>> pool_windows(np.float32([[3, 0], [0, 4]]), np.array([[0, 1], [1, 1]])).tolist()
+        [[0.6000000238418579, 0.800000011920929], [0.0, 1.0]]
+    """
+    sums = np.zeros((len(windows), rows.shape[1]), rows.dtype)
+    for column in windows.T:
+        sums += rows[column]
+    norms = np.linalg.norm(sums, axis=1, keepdims=True)
+    pooled: Vectors = (sums / np.where(norms > 0, norms, 1.0)).astype(np.float32)
+    return pooled
 
 
 def reduce_to(dim: int, database: Vectors, query: Vectors) -> tuple[Vectors, Vectors]:
@@ -221,11 +244,3 @@ def _runs(windows: Rows) -> list[Rows]:
     if windows.shape[1] == 1:
         follows = np.ones(len(windows) - 1, np.bool_)
     return np.split(windows, np.flatnonzero(~follows) + 1)
-
-
-def _pool(rows: Vectors, length: int) -> Vectors:
-    """(N, D) to (N - L + 1, D): normalised means of each L rows in a row."""
-    sums = np.lib.stride_tricks.sliding_window_view(rows, length, axis=0).sum(axis=-1)
-    norms = np.linalg.norm(sums, axis=1, keepdims=True)
-    pooled: Vectors = (sums / np.where(norms > 0, norms, 1.0)).astype(np.float32)
-    return pooled

@@ -1,7 +1,7 @@
 """Metrics: fed step by step, computed at any time; each number with its protocol and interval."""
 
 from placememory.metrics.alignment import FrameCheck, check_frames
-from placememory.metrics.bootstrap import Interval, block_bootstrap, wilson
+from placememory.metrics.bootstrap import Interval, block_bootstrap, bootstrap_groups, wilson
 from placememory.metrics.correspondence import (
     CorrespondencePrecision,
     CorrespondencePrecisionResult,
@@ -41,6 +41,7 @@ __all__ = [
     "ReliabilityBin",
     "SequenceWindows",
     "block_bootstrap",
+    "bootstrap_groups",
     "build_windows",
     "check_frames",
     "is_correct",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,15 +105,70 @@ def block_bootstrap(
     count = len(values)
     if count == 0:
         return Interval(np.nan, np.nan, np.nan, level, 0, 0)
-    length = block or max(1, round(count ** (1 / 3)))
+    length = block or _block(count)
     rng = np.random.default_rng(seed)
+    drawn = np.array([statistic(values[sample]) for sample in _draw(count, length, draws, rng)])
+    return _interval(statistic(values), drawn, level, count, length)
+
+
+def bootstrap_groups(
+    groups: Sequence[NDArray[np.float64]],
+    *,
+    equal: bool = False,
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Mean over several traverses, with an interval: blocks are drawn within each of them.
+
+    The interval is that of these traverses (cities), not of others that might have been driven.
+
+    Args:
+        groups: (N,) values of each traverse; empty ones are left out.
+        equal: Whether each traverse counts the same, instead of each frame.
+        level: Confidence.
+        draws: Bootstrap samples.
+        seed: Of the drawing.
+
+    Example:
+        >>> cities = [np.array([1.0] * 9 + [0.0]), np.array([1.0, 0.0])]
+        >>> round(bootstrap_groups(cities).value, 3), bootstrap_groups(cities, equal=True).value
+        (0.833, 0.7)
+    """
+    used = [group for group in groups if len(group)]
+    count = sum(len(group) for group in used)
+    if not used:
+        return Interval(np.nan, np.nan, np.nan, level, 0, 0)
+    weights = np.array([1.0 if equal else float(len(group)) for group in used])
+    weights /= weights.sum()
+    rng = np.random.default_rng(seed)
+    drawn = np.zeros(draws)
+    for weight, group in zip(weights, used, strict=True):
+        samples = _draw(len(group), _block(len(group)), draws, rng)
+        drawn += weight * np.array([group[sample].mean() for sample in samples])
+    value = float(weights @ np.array([group.mean() for group in used]))
+    return _interval(value, drawn, level, count, max(_block(len(group)) for group in used))
+
+
+def _block(count: int) -> int:
+    """Length of a block by the cube-root rule."""
+    return max(1, round(math.cbrt(count)))
+
+
+def _draw(
+    count: int, length: int, draws: int, rng: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """Samples (count,) of rows, in blocks on a circle."""
     starts = rng.integers(0, count, size=(draws, -(-count // length)))
     offsets = np.arange(length)
-    drawn = np.empty(draws)
-    for draw, first in enumerate(starts):
-        sample = ((first[:, None] + offsets) % count).ravel()[:count]
-        drawn[draw] = statistic(values[sample])
-    drawn = drawn[~np.isnan(drawn)]
+    for first in starts:
+        yield ((first[:, None] + offsets) % count).ravel()[:count]
+
+
+def _interval(
+    value: float, drawn: NDArray[np.float64], level: float, count: int, block: int
+) -> Interval:
+    known = drawn[~np.isnan(drawn)]
     tail = (1.0 - level) / 2
-    low, high = np.quantile(drawn, [tail, 1.0 - tail]) if len(drawn) else (np.nan, np.nan)
-    return Interval(statistic(values), float(low), float(high), level, count, length)
+    low, high = np.quantile(known, [tail, 1.0 - tail]) if len(known) else (np.nan, np.nan)
+    return Interval(value, float(low), float(high), level, count, block)

@@ -84,6 +84,7 @@ class PoseErrorsResult(MetricResult):
             "protocol": self.protocol,
             "queries": self.queries,
             "answered": self.answered,
+            "answered_with_rotations": self.headings,
             "position_error_m": {f"{q:g}": e.to_dict() for q, e in self.quantiles.items()},
             "heading_error_deg": {
                 f"{q:g}": finite_or_none(e) for q, e in self.heading_quantiles.items()

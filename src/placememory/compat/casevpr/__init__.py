@@ -4,7 +4,7 @@ Li et al., "CaseVPR: Correlation-Aware Sequential Embedding for Sequence-to-Fram
 Recognition", IEEE RA-L 10(4), 2025. The quirks of its code are in this package and nowhere else.
 """
 
-from placememory.compat.casevpr.evaluation_json import read_casevpr
+from placememory.compat.casevpr.evaluation_json import CasevprEvaluation, read_casevpr
 from placememory.compat.casevpr.names import NAMES, Paths
 from placememory.compat.casevpr.pipeline import explain_small_maps, run_published
 from placememory.compat.casevpr.reproduce import Cell, Reproduction
@@ -13,6 +13,7 @@ from placememory.compat.casevpr.training_json import read_casevpr_training
 
 __all__ = [
     "NAMES",
+    "CasevprEvaluation",
     "Cell",
     "Paths",
     "Reproduction",
