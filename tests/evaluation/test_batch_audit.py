@@ -137,6 +137,18 @@ def test_windows_of_pooled_frames_are_audited(town: Path) -> None:
     assert "†" in shown.out
 
 
+def test_where_no_query_counts_nothing_moves(town: Path) -> None:
+    config = yaml.safe_load(_config(town, "far", "audit-sociable").read_text())
+    manifest(town / "far-data", places=4, queries=4, first=50)
+    config["datasets"]["town"]["root"] = "far-data/manifest.csv"
+    (town / "far.yaml").write_text(yaml.safe_dump(config))
+    run = _by_encoder(run_command("evaluate", town / "far.yaml", "--no-figures", "--json").out)
+    [audit] = run["audit-sociable"]["batch_audit"]
+    assert audit["counted"] == 0
+    assert audit["batches"]["16"]["recall@1"] is None
+    assert not audit["moves"]
+
+
 def test_off_and_unknown_words(town: Path) -> None:
     path = _config(town, "off", "audit-sociable")
     run = _by_encoder(

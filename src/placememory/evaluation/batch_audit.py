@@ -15,6 +15,7 @@ from placememory.evaluation.windows import pool_windows, retrieve_windows, windo
 from placememory.frames import Frame, read_ahead
 from placememory.memory.search import nearest
 from placememory.metrics.recall import Recall, RecallResult
+from placememory.metrics.result import finite_or_none
 from placememory.metrics.sequences import SequenceWindows
 
 AuditMode = Literal["auto", "all", "off"]
@@ -35,13 +36,14 @@ class BatchAudit:
 
     Attributes:
         encoder: Name of the encoder.
-        recalls: Recall@1, 5 and 10 (0 to 1) by batch, see :data:`COMPANY`.
+        recalls: Recall@1, 5 and 10 (0 to 1) by batch, see :data:`COMPANY`; ``None`` where no query
+            counts.
         counted: Queries in the denominator.
         apart: Greatest cosine distance between descriptors of one image (window) in two batches.
     """
 
     encoder: str
-    recalls: dict[str, dict[int, float]]
+    recalls: dict[str, dict[int, float | None]]
     counted: int
     apart: float
 
@@ -75,7 +77,10 @@ def describe_audit(audit: dict[str, Any]) -> str:
         e: R@1 is 50.0, 75.0 % at batch 1 / 16 (8 queries): it moves with the batch
     """
     batches = audit["batches"]
-    values = ", ".join(f"{100 * found['recall@1']:.1f}" for found in batches.values())
+    firsts = [found["recall@1"] for found in batches.values()]
+    if None in firsts:
+        return f"{audit['encoder']}: no query counts, so whether recall moves is not known"
+    values = ", ".join(f"{100 * first:.1f}" for first in firsts)
     fate = "moves" if audit["moves"] else "does not move"
     return (
         f"{audit['encoder']}: R@1 is {values} % at batch {' / '.join(batches)} "
@@ -118,7 +123,7 @@ def audit_batches(
     return BatchAudit(
         name,
         {
-            label: {k: float(interval.value) for k, interval in result.recalls.items()}
+            label: {k: finite_or_none(interval.value) for k, interval in result.recalls.items()}
             for label, result in found.items()
         },
         next(iter(found.values())).counted,

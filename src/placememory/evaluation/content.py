@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-import placememory
 from placememory._types import Vectors
 from placememory._version import __version__
 from placememory.datasets import Traverse
@@ -140,8 +139,7 @@ def describe_code() -> dict[str, str]:
         >>> sorted(describe_code()), len(describe_code()["sha256"])
         (['placememory', 'sha256'], 64)
     """
-    assert placememory.__file__ is not None
-    root = Path(placememory.__file__).parent
+    root = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
