@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import resource
 import statistics
 import subprocess
@@ -60,7 +61,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", choices=RECIPES)
+    parser.add_argument("--profile", action="store_true", help="where a step of ours spends time")
     chosen = parser.parse_args()
+    if chosen.profile:
+        print(f"{machine()}, {torch.get_num_threads()} threads\n")
+        print(markdown(("part of a step", "s", "share %"), profiled(chosen.batch)))
+        return
     if chosen.only:
         print(json.dumps(measured(chosen.only, chosen.batch)))
         return
@@ -116,6 +122,50 @@ def measured(recipe: str, batch: int) -> dict[str, float]:
     seconds = [timed(mine), timed(step), timed(optimizer.step)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return {"step": seconds[1] + seconds[2], "mining": seconds[0], "peak": peak}
+
+
+def profiled(batch: int) -> list[list[str]]:
+    """Seconds of the parts of a step of ours in float32, and their shares."""
+    encoder = create("casenet-224", "random", precision="float32")
+    parts = Parts(encoder, EncoderChoice(name="casenet-224", train="adapters", adapter_blocks=1))
+    optimizer = create_optimizer(parts, Optimization(lr=1e-5))
+    windows = np.arange(batch * WINDOWS * LENGTH).reshape(-1, LENGTH)
+    step, _ = ours(parts, windows, windows[:1], "no")
+    spent: dict[str, float] = {}
+    began: dict[str, float] = {}
+    blocks = [
+        (name, module)
+        for name, module in parts.network.named_modules()
+        if re.search(r"\bblocks\.\d+$", name)
+    ]
+    for number, (name, module) in enumerate(blocks):
+        part = "the last block" if number == len(blocks) - 1 else f"{len(blocks) - 1} frozen blocks"
+
+        def begin(*_: Any, name: str = name) -> None:
+            began[name] = time.perf_counter()
+
+        def end(*_: Any, name: str = name, part: str = part) -> None:
+            took = time.perf_counter() - began[name]
+            spent[f"forward, {part}"] = spent.get(f"forward, {part}", 0.0) + took
+
+        module.register_forward_pre_hook(begin)
+        module.register_forward_hook(end)
+    backward = Tensor.backward
+
+    def timed_backward(tensor: Tensor, *arguments: Any, **settings: Any) -> None:
+        took = timed(lambda: backward(tensor, *arguments, **settings))
+        spent["backward"] = spent.get("backward", 0.0) + took
+
+    Tensor.backward = timed_backward  # type: ignore[method-assign,assignment]
+    whole = timed(step)
+    spent["optimizer"] = timed(optimizer.step)
+    whole += spent["optimizer"]
+    spent["the rest: embedding, pooling, windows, loss"] = whole - sum(spent.values())
+    shares = sorted(spent.items(), key=lambda item: -item[1])
+    return [
+        *([name, f"{took:.2f}", f"{100 * took / whole:.0f}"] for name, took in shares),
+        ["all", f"{whole:.2f}", "100"],
+    ]
 
 
 def timed(work: Callable[[], object]) -> float:

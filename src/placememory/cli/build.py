@@ -10,7 +10,7 @@ import typer
 from placememory.cli import _options as options
 from placememory.cli._console import print_json, progress, say, warn_of_bad_images
 from placememory.cli._options import options_of
-from placememory.encoders import DEFAULT_ENCODER, Encoder, create
+from placememory.encoders import DEFAULT_ENCODER, Encoder, create, with_projection
 from placememory.errors import SettingError
 from placememory.memory import PlaceMemory
 from placememory.memory.build import build, build_from_features, feature_frames
@@ -36,6 +36,10 @@ def run(
         ),
     ] = None,
     set_option: options.EncoderOptions = None,
+    pca: Annotated[
+        Path | None,
+        typer.Option(help="Project the descriptors by a PCA, see: placememory encoders fit pca."),
+    ] = None,
     sequence_encoder: Annotated[
         str | None,
         typer.Option(
@@ -73,6 +77,8 @@ def run(
     elif (taken := options.one_source(source, images, "--images")) is not None:
         listed = frames.selection.list_frames(taken)
         made = _encoder(memory, encoder, running, options_of(set_option or []))
+        if pca is not None:
+            made = with_projection(made, pca)
         with progress("Building") as advance:
             built = build(
                 memory,

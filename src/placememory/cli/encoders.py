@@ -10,7 +10,15 @@ import typer
 
 from placememory.cli import _options as options
 from placememory.cli._console import out, print_json, print_table, progress, say
-from placememory.encoders import EncoderInfo, create, info, infos
+from placememory.encoders import (
+    Encoder,
+    EncoderInfo,
+    create,
+    fit_projection,
+    info,
+    infos,
+    save_projection,
+)
 from placememory.encoders.weights import find_weights, is_present
 from placememory.errors import SettingError
 from placememory.frames import Frame, FrameImages, list_frames, sample_evenly
@@ -61,7 +69,7 @@ def fetch(name: Annotated[str, typer.Argument(help="Name of the encoder.")]) -> 
 
 @app.command()
 def fit(
-    name: Annotated[str, typer.Argument(help="netvlad-wpca, or anyloc.")],
+    name: Annotated[str, typer.Argument(help="netvlad-wpca, anyloc, or pca.")],
     images: Annotated[Path, typer.Argument(help="Folder or video to fit on.")],
     out_file: Annotated[Path, typer.Argument(metavar="OUT", help="FILE.safetensors.")],
     trunk: Annotated[
@@ -78,10 +86,18 @@ def fit(
     every: options.Every = 1,
     device: options.Device = "cpu",
     set_option: options.EncoderOptions = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Of pca: whose descriptors are projected.")
+    ] = None,
+    weights: options.Weights = None,
+    whiten: Annotated[
+        bool, typer.Option("--whiten", help="Of pca: all components count alike.")
+    ] = False,
 ) -> None:
-    """Fit NetVLAD's clusters and whitening, or AnyLoc's words, on your own images.
+    """Fit NetVLAD's clusters and whitening, AnyLoc's words, or a PCA, on your own images.
 
-    The file of netvlad-wpca serves as --weights, that of anyloc as --set vocabulary=FILE.
+    The file of netvlad-wpca serves as --weights, that of anyloc as --set vocabulary=FILE, that of
+    pca as --pca of build, and as projection of an encoder in a configuration of evaluate.
 
     Example: [b]placememory encoders fit netvlad-wpca run1/ own.safetensors --dim 512[/b], then
     [b]placememory build b.memory run1/ --encoder netvlad-wpca --set dim=512
@@ -90,9 +106,18 @@ def fit(
     Example: [b]placememory encoders fit anyloc run1/ words.safetensors --set model=vitb14
     --set layer=10[/b]
     """
-    if name not in ("netvlad-wpca", "anyloc"):
-        raise SettingError(f"only netvlad-wpca and anyloc are fitted this way, not {name!r}")
+    if name not in ("netvlad-wpca", "anyloc", "pca"):
+        raise SettingError(f"netvlad-wpca, anyloc and pca are fitted this way, not {name!r}")
+    if name != "pca" and (encoder is not None or weights is not None or whiten):
+        raise SettingError("--encoder, --weights and --whiten are for pca")
     frames = list_frames(images, every=every)
+    if name == "pca":
+        if encoder is None:
+            raise SettingError("say whose descriptors are projected: --encoder NAME")
+        settings: dict[str, Any] = options.options_of(set_option or [])
+        made = create(encoder, weights, device=device, **settings)
+        _fit_pca(made, frames, images, out_file, dim, whiten=whiten)
+        return
     if name == "anyloc":
         if words is not None:
             raise SettingError("the words of anyloc are one of its options: --set words=32")
@@ -120,6 +145,28 @@ def fit(
         )
     save_weights(network, out_file)
     say(f"{out_file}: {words} words, {dim} values, fitted on {len(frames)} images")
+
+
+def _fit_pca(
+    encoder: Encoder,
+    frames: Sequence[Frame],
+    images: Path,
+    out_file: Path,
+    dim: int,
+    *,
+    whiten: bool,
+) -> None:
+    with progress("Fitting") as advance:
+        mean, axes = fit_projection(
+            encoder, FrameImages(frames), dim, whiten=whiten, progress=advance
+        )
+    notes = {
+        "encoder": encoder.card.name,
+        "fitted_on": f"{len(frames)} images of {images.resolve().name}",
+        "whitened": str(whiten).lower(),
+    }
+    save_projection(out_file, mean, axes, notes)
+    say(f"{out_file}: {dim} components for {encoder.card.name}, fitted on {len(frames)} images")
 
 
 def _fit_words(

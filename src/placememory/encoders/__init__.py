@@ -20,7 +20,10 @@ from placememory.encoders.compressed import (
     components_of,
     compress_card,
     fit_components,
+    fit_projection,
+    save_projection,
     shorten,
+    with_projection,
 )
 from placememory.encoders.network import NetworkMethod, Recipe, TorchEncoder, load_weights
 from placememory.encoders.pca import read_projection
@@ -79,6 +82,7 @@ __all__ = [
     "encode_windows",
     "fit_components",
     "fit_on_sample",
+    "fit_projection",
     "from_card",
     "info",
     "infos",
@@ -90,5 +94,7 @@ __all__ = [
     "read_projection",
     "register_encoder",
     "resolve_encoder",
+    "save_projection",
     "shorten",
+    "with_projection",
 ]

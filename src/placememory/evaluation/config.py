@@ -44,8 +44,8 @@ class EncoderConfig(StrictModel):
         weights: File, ``random``, or ``None`` for the published ones.
         options: Of the method.
         precision: Of the network.
-        projection: File of a PCA behind a sequence encoder, made elsewhere; see
-            :func:`placememory.encoders.read_projection`.
+        projection: File of a PCA behind the encoder, made elsewhere or by ``encoders fit pca``; see
+            :func:`placememory.encoders.with_projection`.
         pca: Values to keep of window descriptors, fitted on those of the database; ``None`` for
             all. Only systems of the kind ``windows`` have one.
         known_as: Name in the system that the configuration comes from; for messages only.

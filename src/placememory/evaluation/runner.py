@@ -15,12 +15,11 @@ from typing import Any
 from placememory._types import TitledProgress
 from placememory.encoders import (
     Encoder,
-    SequenceEncoder,
     Workers,
     create,
     info,
     make_like,
-    read_projection,
+    with_projection,
 )
 from placememory.encoders.registry import can_make_elsewhere
 from placememory.errors import PlaceMemoryError, SettingError, WeightsError
@@ -299,18 +298,11 @@ def _fit(one: Pass, cache: Path, device: str, fresh: bool) -> Encoder:
             config.encoder, config.weights, device=device, precision=config.precision, **options
         )
         if config.projection is not None:
-            encoder = _project(encoder, Path(config.projection))
+            encoder = with_projection(encoder, Path(config.projection))
         _encoders.clear()
         frames = read_traverse(one.dataset, one.fit).frames
         _encoders[key] = fit_on(encoder, frames, cache, fresh=fresh)
     return _encoders[key]
-
-
-def _project(encoder: Encoder, file: Path) -> Encoder:
-    """A sequence encoder with a PCA that was made elsewhere."""
-    if not isinstance(encoder, SequenceEncoder):
-        raise SettingError(f"{encoder.card.name} takes no projection: it is no sequence encoder")
-    return encoder.with_fitted(read_projection(file))
 
 
 def _passes(runs: Sequence[Run]) -> list[Pass]:
