@@ -175,3 +175,14 @@ def test_windows_in_one_batch_are_as_alone_unless_the_network_mixes_them(photos)
 def photos():
     rng = np.random.default_rng(0)
     return [rng.integers(0, 255, (64, 64, 3), dtype=np.uint8) for _ in range(4)]
+
+
+def test_windows_and_frames_stand_in_one_evaluation(town: Path) -> None:
+    config = yaml.safe_load(_config(town, "both", "audit-sociable").read_text())
+    config["systems"].append({"encoder": "audit-sociable", "kind": "windows"})
+    config["settings"] = {"window": 3}
+    path = town / "both.yaml"
+    path.write_text(yaml.safe_dump(config))
+    shown = run_command("evaluate", path, "--no-figures")
+    assert shown.out.count("†") == 4  # one row of frames, three ground truths of windows
+    assert run_command("results", town / "both").out.count("†") == 4

@@ -12,7 +12,7 @@ import typer
 
 from placememory.cli._casevpr_flags import CasevprCommand
 from placememory.cli._console import Bars, print_json, print_table, say, warn
-from placememory.cli.results import COLUMNS, print_more, say_what_moves, summary_row
+from placememory.cli.results import print_runs
 from placememory.compat.casevpr import explain_small_maps, read_casevpr, run_published
 from placememory.errors import SettingError
 from placememory.evaluation import (
@@ -170,9 +170,7 @@ def _print_outcomes(outcomes: list[RunReport], *, as_json: bool) -> None:
                 "share no images"
             )
     if not as_json and summaries:
-        print_table(COLUMNS, [summary_row(summary) for summary in summaries])
-        print_more(summaries)
-        say_what_moves(summaries)
+        print_runs(summaries)
     for output in {outcome.folder.parent for outcome in done}:
         say(f"all runs: {write_overall(output)}")
     say_what_was_there(outcomes)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from placememory.cli import _options as options
 from placememory.cli._casevpr_flags import CasevprCommand
-from placememory.cli._console import Bars, print_json, print_table, say, warn
+from placememory.cli._console import Bars, print_json, say, warn
 from placememory.cli.evaluate import BatchAuditOption, audit_mode, plan, say_what_was_there
-from placememory.cli.results import say_what_moves
+from placememory.cli.results import print_runs
 from placememory.compat.casevpr import device_of, read_casevpr_sequences
 from placememory.evaluation import (
     RunReport,
@@ -22,7 +21,6 @@ from placememory.evaluation import (
     finished_runs,
     read_window_evaluation,
 )
-from placememory.evaluation.batch_audit import MARK
 
 COMMAND = CasevprCommand
 
@@ -76,39 +74,14 @@ def run(
     for report in reports:
         if report.error is not None:
             warn(f"{report.run.title}: {report.error}")
-    done = [_facts(report.folder) for report in reports if report.error is None]
+    done = [report.folder for report in reports if report.error is None]
+    summaries = finished_runs(*done) if done else []
     if as_json:
-        print_json(done)
+        print_json([{"folder": str(run.folder), **run.metrics} for run in summaries])
     else:
-        print_table(_COLUMNS, [row for facts in done for row in _rows(facts)])
-        if done:
-            say_what_moves(finished_runs(*(Path(facts["folder"]) for facts in done)))
+        print_runs(summaries)
         for output in dict.fromkeys(evaluation.output for evaluation in evaluations):
             say(f"pages and predictions: {output}")
     say_what_was_there(reports)
     if len(done) < len(reports):
         raise typer.Exit(1)
-
-
-_COLUMNS = ("run", "right is", "R@1 %", "R@5 %", "R@10 %", "95% of R@1", "windows", "no match")
-
-
-def _facts(folder: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    return {"folder": str(folder), **facts}
-
-
-def _rows(facts: dict[str, Any]) -> list[list[Any]]:
-    moves = any(audit["moves"] for audit in facts.get("batch_audit", ()))
-    marked = f" {MARK}" if moves else ""
-    return [
-        [
-            facts["title"] + marked,
-            name,
-            *(f"{100 * found[f'recall@{k}']['value']:.1f}" for k in (1, 5, 10)),
-            f"{100 * found['recall@1']['low']:.1f} to {100 * found['recall@1']['high']:.1f}",
-            found["queries"],
-            found["without_match"],
-        ]
-        for name, found in facts["strategies"].items()
-    ]

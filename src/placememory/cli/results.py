@@ -12,7 +12,7 @@ from placememory.cli import _options as options
 from placememory.cli._console import Bars, print_json, print_table, say, warn
 from placememory.cli._groups import ShowOrCommand
 from placememory.compat.casevpr import CasevprEvaluation, run_published
-from placememory.errors import InputError, SettingError
+from placememory.errors import SettingError
 from placememory.evaluation import (
     RunSummary,
     Settings,
@@ -27,6 +27,9 @@ from placememory.evaluation.claims import Maker, Verification, read_claims, reco
 COLUMNS = (
     "data set", "map", "query", "system", "precision %", "R@1 %", "95%", "AP %", "R@100%P %",
     "window %", "located %", "of them right %", "off the map", "ms", "queries", "no match",
+)  # fmt: skip
+_WINDOW_COLUMNS = (
+    "run", "right is", "R@1 %", "R@5 %", "R@10 %", "95% of R@1", "windows", "no match",
 )  # fmt: skip
 
 
@@ -49,7 +52,32 @@ def summary_row(run: RunSummary) -> list[Any]:
     ]  # fmt: skip
 
 
-def print_more(runs: Sequence[RunSummary]) -> None:
+def print_runs(runs: Sequence[RunSummary]) -> None:
+    """Print all that people compare, with the marks of the batch audits and what they mean."""
+    online = [run for run in runs if "strategies" not in run.metrics]
+    windows = [run for run in runs if "strategies" in run.metrics]
+    if online:
+        print_table(COLUMNS, [summary_row(run) for run in online])
+        _print_more(online)
+    if windows:
+        print_table(_WINDOW_COLUMNS, [row for run in windows for row in _window_rows(run)])
+    _say_what_moves(runs)
+
+
+def _window_rows(run: RunSummary) -> list[list[Any]]:
+    """A row for each ground truth of windows."""
+    title = run.metrics["title"] + (f" {MARK}" if run.moves else "")
+    rows = []
+    for name, found in run.metrics["strategies"].items():
+        recalls = [found[f"recall@{k}"] for k in (1, 5, 10)]
+        low, high = (_percent(recalls[0][end]) for end in ("low", "high"))
+        interval = None if low is None else f"{low} to {high}"
+        values = [_percent(recall["value"]) for recall in recalls]
+        rows.append([title, name, *values, interval, found["queries"], found["without_match"]])
+    return rows
+
+
+def _print_more(runs: Sequence[RunSummary]) -> None:
     """Print what the table of runs has no room for: poses, and several cities together."""
     posed = [run for run in runs if run.within_poses()]
     if posed:
@@ -78,7 +106,7 @@ def print_more(runs: Sequence[RunSummary]) -> None:
         )  # fmt: skip
 
 
-def say_what_moves(runs: Iterable[RunSummary]) -> None:
+def _say_what_moves(runs: Iterable[RunSummary]) -> None:
     """Say what the mark of systems means, where one has it, with the numbers of the audits."""
     marked = [run for run in runs if run.moves]
     if marked:
@@ -121,18 +149,13 @@ def show(
     The word show may be left out. A difference comes with a 95% interval over the frames that both
     searched, drawn in blocks.
     """
-    runs = [run for run in finished_runs(*folders) if "strategies" not in run.metrics]
-    if not runs:
-        raise InputError("these runs are of windows; their tables are in their metrics.json")
-    runs.sort(key=lambda run: (run.question, run.system))
+    runs = sorted(finished_runs(*folders), key=lambda run: (run.question, run.system))
     if as_json:
         print_json([{"folder": str(run.folder), **run.config, **run.metrics} for run in runs])
         return
-    print_table(COLUMNS, [summary_row(run) for run in runs])
-    print_more(runs)
-    say_what_moves(runs)
+    print_runs(runs)
     if baseline is not None:
-        _differences(runs, baseline)
+        _differences([run for run in runs if "strategies" not in run.metrics], baseline)
 
 
 def _differences(runs: list[RunSummary], baseline: str) -> None:
