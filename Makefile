@@ -12,13 +12,14 @@ TORCH_INDEX ?=
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 SOURCES := src tests benchmarks tools
 
-.PHONY: help demo docs release test check unit install install-dev milvus ros crash benchmark format clean
+.PHONY: help demo docs release test coverage check unit install install-dev milvus ros crash benchmark format clean
 
 help:
 	@echo "make demo      build a memory of the sample building, localise a second run, draw it all"
 	@echo "make test      lint, types, layers and every test"
 	@echo "make docs      the documentation site, in site/"
 	@echo "make release   whether the version is ready to be tagged"
+	@echo "make coverage  which lines the tests reach, in htmlcov/"
 	@echo "make crash     kill every command anywhere, flip every byte, fill every disk (an hour)"
 	@echo "make benchmark the numbers of docs/results/ (needs ../shared/data)"
 	@echo "make format    format the code"
@@ -47,6 +48,11 @@ docs: $(VENV)/.installed-demo,milvus,serve,docs
 # All that must hold before a version is tagged; the workflow publishes a tag.
 release: $(VENV)/.installed-demo,milvus,serve,docs
 	$(VENV)/bin/python tools/release.py
+
+# Which lines and branches the tests reach; subprocesses of commands are not counted.
+coverage: install-dev milvus ros
+	PLACEMEMORY_MILVUS_PYTHON=$(abspath $(SERVER_VENV))/bin/python \
+	  $(VENV)/bin/python -m pytest -n 2 --dist loadfile -q --cov --cov-report=term:skip-covered --cov-report=html
 
 # Hours of kills, flipped bits and full disks; every test run does a part of it.
 crash: install-dev
