@@ -131,7 +131,7 @@ def test_unreadable_images_are_left_out_or_refused(images, tmp_path, started_by)
 def test_workers_of_a_scheduler(images, tmp_path) -> None:
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(
-        n_workers=1, processes=False, protocol="tcp", dashboard_address=None
+        n_workers=1, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0"
     ) as cluster:
         make = partial(ShardToy, log=tmp_path / "log")
         assert cluster.scheduler_address.startswith("tcp://")

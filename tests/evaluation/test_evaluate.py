@@ -148,7 +148,7 @@ def test_several_processes_give_the_same(native: Path, ran: list[dict], tmp_path
 def test_workers_of_a_scheduler_give_the_same(native: Path, ran: list[dict], tmp_path: Path):
     distributed = pytest.importorskip("distributed", reason="the extra 'cluster'")
     with distributed.LocalCluster(
-        n_workers=1, processes=False, protocol="tcp", dashboard_address=None
+        n_workers=1, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0"
     ) as cluster:
         found = _run_again(
             native, tmp_path, tmp_path / "cache", "--scheduler", cluster.scheduler_address

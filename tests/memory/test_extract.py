@@ -56,7 +56,7 @@ def test_the_command_uses_the_workers_of_a_scheduler(tmp_path: Path) -> None:
     alone, shared = tmp_path / "alone.h5", tmp_path / "shared.h5"
     run_command("extract", folder, "--out", alone, "--like", few)
     with distributed.LocalCluster(
-        n_workers=1, processes=False, protocol="tcp", dashboard_address=None
+        n_workers=1, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0"
     ) as cluster:
         address = cluster.scheduler_address
         shown = run_command(

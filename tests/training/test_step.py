@@ -152,7 +152,7 @@ def test_workers_fill_the_trunk_cache_as_one_process_does(tmp_path: Path) -> Non
     distributed = pytest.importorskip("distributed", reason="the extra 'cluster'")
     alone = Trainer(training(tmp_path / "alone", running={"cache_trunk": True}))
     with distributed.LocalCluster(
-        n_workers=1, processes=False, protocol="tcp", dashboard_address=None
+        n_workers=1, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0"
     ) as cluster:
         running = {"cache_trunk": True, "scheduler": cluster.scheduler_address}
         shared = Trainer(training(tmp_path / "shared", running=running))
