@@ -88,7 +88,7 @@ def test_netvlad_is_fitted_on_a_run(building: Building, tmp_path: Path) -> None:
     found = encoder.encode([np.full((50, 60, 3), 9, np.uint8)])
     assert found.shape == (1, 3)
     shown = run_command("encoders", "fit", "salad", building.mapping, own, expect=2)
-    assert "only netvlad-wpca" in shown.err
+    assert "netvlad-wpca, anyloc and pca are fitted this way" in shown.err
 
 
 def test_encoders_that_depend_on_the_batch_are_named(building: Building, tmp_path: Path) -> None:
